@@ -1,0 +1,62 @@
+"""Ephemeral requests to a live worker: query embeddings and generations. They have a deadline and no job row."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from inference_worker.contracts.common import AdapterFiles, BaseFiles, Contract, PromptFormat
+
+
+class EmbedQuery(Contract):
+    """Reply: JSON ``{"vector": [...], "encoder": "..."}`` pushed onto the Redis list ``reply:{request}``."""
+
+    request: str
+    text: str = Field(max_length=4000)
+    deadline: float  # Unix time, seconds
+
+
+class WeightedAdapter(Contract):
+    adapter: AdapterFiles
+    weight: float = 1.0
+
+
+class Sampling(Contract):
+    """``temperature`` 0 is greedy. ``top_k`` 0 and ``top_p`` 1 switch those filters off."""
+
+    max_tokens: int = Field(default=64, ge=1, le=4096)
+    temperature: float = Field(default=0.0, ge=0.0, le=5.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    top_k: int = Field(default=0, ge=0)
+    repetition_penalty: float = Field(default=1.0, gt=0.0, le=5.0)
+    seed: int | None = None
+    stop: tuple[str, ...] = Field(default=(), max_length=16)
+
+
+class GenerateRequest(Contract):
+    """One prompt to one composition of a base and any number of weighted adapters.
+
+    Tokens go to the Redis stream ``gen:{request}`` as JSON ``GenerateEvent``s; setting ``gen:{request}:cancel``
+    stops it within a step.
+    """
+
+    request: str
+    base: BaseFiles
+    adapters: tuple[WeightedAdapter, ...] = ()
+    prompt: str = Field(max_length=200_000)
+    prompt_format: PromptFormat = PromptFormat()
+    sampling: Sampling = Sampling()
+    deadline: float  # Unix time, seconds
+
+
+class GenerateEvent(Contract):
+    """``text`` is the increment. The last event has a ``finish_reason`` and the counts; a fault has ``error``."""
+
+    kind: Literal["started", "token", "done", "error"]
+    text: str = ""
+    finish_reason: Literal["", "stop", "length", "cancelled", "deadline"] = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error_code: str = ""
+    error: str = ""
