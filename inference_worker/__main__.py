@@ -1,0 +1,52 @@
+"""The command line: ``python -m inference_worker COMMAND … [--json]``.
+
+Exit status 0 done, 2 bad arguments, 3 bad input with the problems listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+
+from inference_worker.errors import BadInput, EngineError
+
+#: Command -> module with ``add_parser`` and ``run``. Only the named command's module is imported, so that reading an
+#: adapter does not wait for transformers.
+COMMANDS = {
+    "inspect": "inference_worker.cli.inspect",
+    "merge": "inference_worker.cli.merge",
+    "generate": "inference_worker.cli.generate",
+    "testbed": "inference_worker.cli.testbed",
+    "bench": "inference_worker.cli.bench",
+}
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """A parser with the named command's options, or with only the list of commands."""
+    parser = argparse.ArgumentParser(prog="python -m inference_worker", description=__doc__)
+    if command in COMMANDS:
+        subparsers = parser.add_subparsers(dest="command", required=True)
+        importlib.import_module(COMMANDS[command]).add_parser(subparsers)
+    else:
+        parser.add_argument("command", choices=sorted(COMMANDS))
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    command = arguments[0] if arguments else None
+    args = build_parser(command).parse_args(arguments)
+    try:
+        return int(importlib.import_module(COMMANDS[args.command]).run(args))
+    except EngineError as error:
+        if getattr(args, "json", False):
+            print(json.dumps({"code": error.code, "message": error.message, "extra": error.extra}))
+        else:
+            print(f"{args.command}: {error.message}", file=sys.stderr)
+        return 3 if isinstance(error, BadInput) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
