@@ -1,0 +1,1 @@
+"""Finding adapters by meaning: encoders turn texts into unit vectors."""
