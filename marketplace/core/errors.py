@@ -1,0 +1,80 @@
+"""The marketplace's one family of errors. ``translator`` turns them into HTTP; pages and REST show the same words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class AppError(Exception):
+    """A fault that the person or program asking can understand and mend; anything else is a bug."""
+
+    status = 400
+    code = "bad_request"
+
+    def __init__(self, message: str, *, code: str | None = None, extra: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.extra = extra or {}
+
+    def envelope(self) -> dict[str, Any]:
+        """The body of every error: ``{"code", "message", "extra"}``."""
+        return {"code": self.code, "message": self.message, "extra": self.extra}
+
+
+class Invalid(AppError):
+    """The request's content is at fault; ``extra["fields"]`` maps field names to lists of sentences."""
+
+    status = 400
+    code = "invalid"
+
+
+class NotAuthenticated(AppError):
+    status = 401
+    code = "not_authenticated"
+
+
+class Forbidden(AppError):
+    """Known to exist by the asker, but not theirs to change. What they may not see is ``NotFound`` instead."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(AppError):
+    status = 404
+    code = "not_found"
+
+
+class Conflict(AppError):
+    """The state has moved on, or the name is taken."""
+
+    status = 409
+    code = "conflict"
+
+
+class TooLarge(AppError):
+    status = 413
+    code = "too_large"
+
+
+class QuotaExceeded(AppError):
+    status = 413
+    code = "quota_exceeded"
+
+
+class TooManyRequests(AppError):
+    status = 429
+    code = "too_many_requests"
+
+
+class Unavailable(AppError):
+    """A part of the system does not answer; trying again later may work."""
+
+    status = 503
+    code = "unavailable"
+
+
+class StorageIsFull(AppError):
+    status = 507
+    code = "storage_full"

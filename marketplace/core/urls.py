@@ -1,0 +1,5 @@
+"""Health, readiness, metrics."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

