@@ -1,0 +1,75 @@
+"""PEFT's meaning of module patterns, safe against patterns that an attacker wrote.
+
+``rank_pattern`` and ``alpha_pattern`` keys are regular expressions matched as ``(.*\\.)?(key)$``
+(peft.utils.other.get_pattern_key); ``target_modules`` is either one expression for the full name or a list of
+suffixes. A hostile expression can backtrack for ever, so anything beyond a plain name is matched with a time limit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import regex
+
+Value = TypeVar("Value")
+
+#: Seconds that all the expressions of one file may take together.
+BUDGET_SECONDS = 2.0
+_PLAIN = regex.compile(r"\^?[A-Za-z0-9_\-]+(\\?\.[A-Za-z0-9_\-]+)*\$?")
+
+
+class PatternFault(ValueError):
+    """A pattern is not a regular expression, or takes too long. ``key`` is the pattern."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class PatternMatcher:
+    """Matches the patterns of one file within one time budget."""
+
+    def __init__(self, budget: float = BUDGET_SECONDS) -> None:
+        self._left = budget
+
+    def lookup(self, patterns: Mapping[str, Value], module: str, default: Value) -> Value:
+        """The value of the first pattern that PEFT would take for ``module``. Raises ``PatternFault``."""
+        for key, value in patterns.items():
+            if self._matches_suffix(key, module):
+                return value
+        return default
+
+    def full_match(self, expression: str, module: str) -> bool:
+        """Whether ``expression`` describes the whole of ``module``. Raises ``PatternFault``."""
+        return self._timed(expression, expression, module)
+
+    def _matches_suffix(self, key: str, module: str) -> bool:
+        if _PLAIN.fullmatch(key):
+            # A dot in a pattern stands for any character; in names of modules only a dot can stand there.
+            plain = key.replace("\\.", ".").removesuffix("$")
+            if plain.startswith("^"):
+                return module == plain[1:]
+            return module == plain or module.endswith("." + plain)
+        return self._timed(key, rf"(.*\.)?({key})$", module)
+
+    def _timed(self, key: str, expression: str, module: str) -> bool:
+        if len(key) > 2000:
+            raise PatternFault(key[:60], "the pattern is longer than 2000 characters")
+        if self._left <= 0:
+            raise PatternFault(key, "the patterns take too long to match")
+        started = time.monotonic()
+        try:
+            return regex.fullmatch(expression, module, timeout=self._left) is not None
+        except TimeoutError as fault:
+            raise PatternFault(key, "the pattern takes too long to match") from fault
+        except regex.error as fault:
+            raise PatternFault(key, f"not a regular expression ({fault})") from fault
+        finally:
+            self._left -= time.monotonic() - started
+
+
+def matches_list(targets: Iterable[str], module: str) -> bool:
+    """PEFT's rule for a list of target modules: the whole name or a dotted suffix."""
+    return any(module == target or module.endswith("." + target) for target in targets)

@@ -1,0 +1,59 @@
+"""Positional reads of tensors into buffers that are used again.
+
+No memory map: pages of a map count as resident memory, and a truncated file under a map ends the process with SIGBUS.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from inference_worker.adapter_format.header import TensorEntry
+from inference_worker.errors import BadInput
+
+TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+class TensorFile:
+    """An open weights file. Reads are thread-safe as long as every thread brings its own buffer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read_into(self, entry: TensorEntry, target: Tensor) -> None:
+        """Fill ``target`` (contiguous, of the entry's dtype and as many elements) with the tensor's bytes."""
+        self.read_bytes(entry.start, target.view(-1).view(torch.uint8), entry.name)
+
+    def read(self, entry: TensorEntry) -> Tensor:
+        """The tensor in its stored type, in memory of its own."""
+        result = torch.empty(entry.shape, dtype=TORCH_DTYPES[entry.dtype])
+        self.read_into(entry, result)
+        return result
+
+    def read_bytes(self, offset: int, target: Tensor, what: str) -> None:
+        """Fill ``target`` (uint8, one dimension) from ``offset`` on. Raises ``BadInput`` if the file ends before."""
+        view = memoryview(target.numpy())
+        done = 0
+        while done < len(view):
+            count = os.preadv(self._descriptor, [view[done:]], offset + done)
+            if count == 0:
+                raise BadInput(f"{self.path.name} ended in the middle of {what}", code="truncated")
+            done += count
