@@ -1,0 +1,27 @@
+"""Reading accounts and tokens."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from marketplace.accounts.models import Token, User
+from marketplace.core.errors import NotFound
+
+
+def tokens_of(user: User) -> QuerySet[Token]:
+    """The person's tokens that were not revoked, newest first; expired ones stay listed so that they are noticed."""
+    return Token.objects.filter(owner=user, revoked_at=None)
+
+
+def get_token(*, user: User, token_id: int) -> Token:
+    """Raises ``NotFound`` for a token of somebody else as for one that never was."""
+    token = Token.objects.filter(owner=user, pk=token_id).first()
+    if token is None:
+        raise NotFound("There is no such token.")
+    return token
+
+
+def quota_of(user: User) -> int:
+    """How many bytes the person may store."""
+    return settings.USER_QUOTA_BYTES if user.quota_bytes is None else user.quota_bytes

@@ -1,0 +1,52 @@
+"""Reading reports, decisions and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import Count, Max, Min, Q, QuerySet
+
+from marketplace.adapters.models import Adapter, Version
+from marketplace.moderation.models import AuditEntry, Decision, Report
+
+
+def open_reports() -> QuerySet[Report]:
+    return Report.objects.filter(state=Report.State.OPEN).select_related("adapter__owner", "reporter")
+
+
+def adapters_to_decide() -> QuerySet[Adapter]:
+    """Adapters with open reports, most reported first: ``open_reports``, ``reported_first``, ``reported_last``."""
+    is_open = Q(reports__state=Report.State.OPEN)
+    return (
+        Adapter.objects.filter(is_open)
+        .select_related("owner")
+        .annotate(
+            open_reports=Count("reports", filter=is_open),
+            reported_first=Min("reports__created_at", filter=is_open),
+            reported_last=Max("reports__created_at", filter=is_open),
+        )
+        .order_by("-open_reports", "reported_first")
+    )
+
+
+def latest_decision(adapter: Adapter) -> Decision | None:
+    """The decision that explains the adapter's moderation state; None when it was never touched."""
+    return Decision.objects.filter(adapter=adapter).exclude(action=Decision.Action.DISMISS).first()
+
+
+def refused_weights(digests: Iterable[str]) -> dict[str, Decision | None]:
+    """Which of these weights' sha256 digests a moderator has quarantined or removed, with the decision.
+
+    A decision sticks to the bytes: deleting the adapter or uploading the same weights again cannot escape it.
+    """
+    versions = (
+        Version.objects.filter(artifact__weights_blob_id__in=list(digests))
+        .exclude(adapter__moderation=Adapter.Moderation.VISIBLE)
+        .select_related("adapter", "artifact")
+    )
+    return {version.artifact.weights_blob_id: latest_decision(version.adapter) for version in versions}
+
+
+def audit_of(target: str) -> QuerySet[AuditEntry]:
+    """What happened to one target (``owner/name``), newest first."""
+    return AuditEntry.objects.filter(target=target)
