@@ -1,0 +1,50 @@
+# Everything starts here: `make help` lists the targets. Only Python (3.11 or newer) and make are needed.
+
+PYTHON ?= python3
+PORT ?= 8000
+# Where the demo keeps its data.
+DATA ?= .brickyard
+VENV := .venv/bin/python
+export PYTHONUNBUFFERED := 1
+export PORT DATA DEFAULT_BASE HOST
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-demo demo reset test check format bench smoke
+
+help: ## List the targets.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
+	@echo
+	@echo "Settings: PORT=8000 HOST=127.0.0.1 DATA=.brickyard DEFAULT_BASE=wordsmith-v1 PYTHON=python3"
+
+setup: ## Create .venv and install everything, for running, testing and checking.
+	@$(PYTHON) scripts/setup.py dev
+
+setup-demo:
+	@$(PYTHON) scripts/setup.py demo
+
+demo: setup-demo ## Start the whole system with demo data; Ctrl-C stops it.
+	@$(VENV) -m marketplace.embedded demo --die-with-parent
+
+reset: setup-demo ## Delete the demo's data, after asking.
+	@$(VENV) -m marketplace.embedded reset
+
+smoke: setup-demo ## Try the whole path through REST against the running demo.
+	@$(VENV) manage.py smoke
+
+test: setup ## Run the tests.
+	@$(VENV) -m pytest $(ARGS)
+
+check: setup ## Lint, formatting, types, import directions, migrations.
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m mypy
+	@$(VENV) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-logo
+	@$(VENV) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+
+format: setup ## Format the code.
+	@$(VENV) -m ruff format .
+	@$(VENV) -m ruff check --fix .
+
+bench: setup ## Measure merging, serving and retrieval on this machine.
+	@$(VENV) -m inference_worker bench merge
+	@$(VENV) -m inference_worker bench serve
