@@ -1,0 +1,144 @@
+"""Reading adapters, always through what the asker may see."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from pgvector.django import CosineDistance
+
+from marketplace.adapters import policy
+from marketplace.adapters.models import Adapter, Embedding, Lineage, Upload, Version, VersionFile
+from marketplace.core.errors import NotFound
+
+#: A commit is found by this many leading digits or more.
+MIN_PREFIX = 7
+
+
+def visible_adapters(user: policy.Person) -> QuerySet[Adapter]:
+    """Every adapter that ``user`` may see, with its owner, base, current version and artefact."""
+    return Adapter.objects.filter(policy.viewable(user)).select_related("owner", "base", "current__artifact")
+
+
+def get_adapter(*, user: policy.Person, owner: str, name: str) -> Adapter:
+    """``owner/name`` in any spelling of capitals. Raises ``NotFound`` when it is not there or not theirs to see."""
+    adapter = visible_adapters(user).filter(owner__username__iexact=owner, name__iexact=name).first()
+    if adapter is None:
+        raise NotFound(f"There is no adapter {owner}/{name}, or it is not yours to see.")
+    return adapter
+
+
+def get_upload(*, user: policy.Person, upload_id: str | uuid.UUID) -> Upload:
+    """An upload of ``user``'s own. Raises ``NotFound``."""
+    fault = NotFound("There is no such upload, or it is not yours.")
+    try:
+        key = uuid.UUID(str(upload_id))
+    except ValueError as error:
+        raise fault from error
+    if not user.is_authenticated:
+        raise fault
+    upload = Upload.objects.filter(pk=key, owner=user).select_related("artifact__base", "adapter__owner").first()
+    if upload is None:
+        raise fault
+    return upload
+
+
+def get_version(*, adapter: Adapter, revision: str = "main") -> Version:
+    """A version by ``main``, its commit, or seven or more leading digits of it. Raises ``NotFound``."""
+    versions = adapter.versions.select_related("artifact", "author")
+    if revision == "main":
+        found = versions.filter(pk=adapter.current_id).first()
+        if found is not None:
+            return found
+    elif len(revision) >= MIN_PREFIX and all(digit in "0123456789abcdef" for digit in revision.lower()):
+        matches = list(versions.filter(commit__startswith=revision.lower())[:2])
+        if len(matches) == 1:
+            return matches[0]
+    raise NotFound(
+        f"{adapter.full_name} has no revision “{revision}”. Use main, a commit, or at least {MIN_PREFIX} digits of one."
+    )
+
+
+def files_of(version: Version) -> QuerySet[VersionFile]:
+    """The version's tree with its blobs, by path."""
+    return version.files.select_related("blob")
+
+
+@dataclass(frozen=True)
+class SimilarAdapter:
+    """``meaning`` compares cards or examples, ``weights`` the signatures of Δ; cosines, None where unknown."""
+
+    adapter: Adapter
+    meaning: float | None
+    weights: float | None
+
+    @property
+    def near_duplicate(self) -> bool:
+        return self.weights is not None and self.weights >= NEAR_DUPLICATE
+
+
+#: From this cosine of signatures on, two adapters are near-duplicates (architecture, "Data").
+NEAR_DUPLICATE = 0.98
+
+
+def similar_adapters(*, user: policy.Person, adapter: Adapter, limit: int = 6) -> list[SimilarAdapter]:
+    """Adapters whose description is nearest in meaning and, before them, near-duplicates by their weights."""
+    others = visible_adapters(user).exclude(pk=adapter.pk)
+    by_meaning = _by_meaning(others, adapter, limit)
+    by_weights = _by_weights(others, adapter, limit)
+    rows = {row.pk: row for row in [*by_weights.values(), *by_meaning.values()]}
+    found = [
+        SimilarAdapter(
+            adapter=row,
+            meaning=_cosine(by_meaning[pk]) if pk in by_meaning else None,
+            weights=_cosine(by_weights[pk]) if pk in by_weights else None,
+        )
+        for pk, row in rows.items()
+    ]
+    found = [hit for hit in found if hit.meaning is not None or hit.near_duplicate]
+    found.sort(key=lambda hit: (not hit.near_duplicate, -(hit.meaning or 0.0), hit.adapter.pk))
+    return found[:limit]
+
+
+def _cosine(row: Any) -> float:
+    return 1.0 - float(row.distance)
+
+
+def _by_meaning(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict[int, Adapter]:
+    own = adapter.embeddings.filter(kind=Embedding.Kind.DESCRIPTION).order_by("-created_at").first()
+    if own is None:
+        return {}
+    nearest = (
+        others.filter(embeddings__kind=Embedding.Kind.DESCRIPTION, embeddings__encoder=own.encoder)
+        .annotate(distance=CosineDistance("embeddings__embedding", own.embedding))
+        .order_by("distance")
+    )
+    return {row.pk: row for row in nearest[:limit]}
+
+
+def _by_weights(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict[int, Adapter]:
+    if adapter.current is None or adapter.current.artifact.signature is None:
+        return {}
+    nearest = (
+        others.filter(current__artifact__signature__isnull=False)
+        .annotate(distance=CosineDistance("current__artifact__signature", adapter.current.artifact.signature))
+        .order_by("distance")
+    )
+    return {row.pk: row for row in nearest[:limit]}
+
+
+def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
+    """``parents`` of the current version and ``children`` of any version (lists of ``Lineage``), as far as ``user``
+    may see them; ``hidden_parents`` counts those that they may not."""
+    visible = visible_adapters(user).values("pk")
+    edges = Lineage.objects.select_related("parent__adapter__owner", "child__adapter__owner")
+    all_parents = edges.filter(child_id=adapter.current_id)
+    parents = list(all_parents.filter(parent__adapter__in=visible))
+    children = edges.filter(parent__adapter=adapter, child__adapter__in=visible).order_by("-child__created_at", "pk")
+    return {
+        "parents": parents,
+        "hidden_parents": all_parents.count() - len(parents),
+        "children": list(children[:50]),
+    }
