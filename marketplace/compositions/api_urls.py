@@ -1,5 +1,11 @@
 """REST addresses of this app, below ``/api/v1/``."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.compositions import api
+
+urlpatterns = [
+    path("merges/", api.MergesView.as_view(), name="api-merges"),
+    path("merges/methods/", api.MergeMethodsView.as_view(), name="api-merge-methods"),
+    path("merges/check/", api.MergeCheckView.as_view(), name="api-merge-check"),
+]

@@ -1,5 +1,7 @@
 """REST addresses of this app, below ``/api/v1/``."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.playground import api
+
+urlpatterns = [path("generations/", api.GenerationsView.as_view(), name="api-generations")]

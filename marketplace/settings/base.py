@@ -154,8 +154,23 @@ CELERY_TASK_DEFAULT_QUEUE = "marketplace"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A request must not hang on a broker that is away: the job stays queued and the reaper sends it later.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "max_retries": 1, "interval_start": 0}
+# Workers read the same variable JOB_HEARTBEAT_SECONDS.
+JOB_HEARTBEAT_SECONDS = env.float("JOB_HEARTBEAT_SECONDS", default=3.0)
+JOB_REAPER_SECONDS = env.float("JOB_REAPER_SECONDS", default=5.0)
+JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=15.0)
+JOB_DOCUMENTS_DAYS = env.float("JOB_DOCUMENTS_DAYS", default=7.0)
+# Kind of job -> its own limits, for example {"merge": {"memory_mb": 16384, "seconds": 7200}}.
+JOB_LIMITS = env.json("JOB_LIMITS", default={})
 ENCODER = env.str("ENCODER", default="all-MiniLM-L6-v2")
 DEFAULT_BASE = env.str("DEFAULT_BASE", default="wordsmith-v1")
+GENERATION_SECONDS = env.float("GENERATION_SECONDS", default=120)
+GENERATION_START_SECONDS = env.float("GENERATION_START_SECONDS", default=60)
+PLAYGROUND_ANONYMOUS = env.bool("PLAYGROUND_ANONYMOUS", default=True)
 QUERY_TIMEOUT_SECONDS = env.float("QUERY_TIMEOUT_SECONDS", default=0.3)
 
 # --- static files, language, time ------------------------------------------------------------------------------------

@@ -1,0 +1,61 @@
+"""REST for merges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from inference_worker.contracts.merge_methods import METHODS
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from marketplace.adapters.models import Adapter
+from marketplace.compositions import services
+from marketplace.compositions.members import find_adapter
+from marketplace.compositions.serializers import (
+    CheckRequestSerializer,
+    MergeCreateSerializer,
+    MergeMethodSerializer,
+    VerdictSerializer,
+)
+from marketplace.jobs.serializers import JobSerializer
+
+
+def _members(request: Request, rows: list[dict[str, Any]]) -> list[tuple[Adapter, float]]:
+    return [(find_adapter(user=request.user, full_name=row["adapter"]), row["weight"]) for row in rows]
+
+
+class MergeMethodsView(APIView):
+    """The merge methods with their options."""
+
+    @extend_schema(operation_id="merge_methods", responses=MergeMethodSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response([info.describe() for info in METHODS.values()])
+
+
+class MergeCheckView(APIView):
+    """Whether a set of adapters can be merged, by what, and under which licence. Changes nothing."""
+
+    @extend_schema(operation_id="merge_check", request=CheckRequestSerializer, responses=VerdictSerializer)
+    def post(self, request: Request) -> Response:
+        serializer = CheckRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        members = _members(request, serializer.validated_data["members"])
+        return Response(services.plan_verdict(user=request.user, members=members))
+
+
+class MergesView(APIView):
+    """Start a merge: the answer is its job, whose result names the new private adapter."""
+
+    @extend_schema(
+        operation_id="merge_create", request=MergeCreateSerializer, responses={status.HTTP_202_ACCEPTED: JobSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        serializer = MergeCreateSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data = dict(serializer.validated_data)
+        data["members"] = _members(request, data["members"])
+        job = services.create_merge(user=request.user, **data)
+        return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)

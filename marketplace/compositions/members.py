@@ -1,0 +1,84 @@
+"""Which adapters somebody may put together, and what speaks against it.
+
+Everything is settled here before a plan is written: workers look nothing up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inference_worker.contracts.common import AdapterFiles
+from marketplace.accounts.models import User
+from marketplace.adapters import policy, selectors
+from marketplace.adapters.models import Adapter, Artifact, Version
+from marketplace.core.errors import Invalid, NotFound
+
+
+@dataclass(frozen=True)
+class Member:
+    """One adapter's current version with its weight."""
+
+    adapter: Adapter
+    version: Version
+    weight: float
+
+    @property
+    def artifact(self) -> Artifact:
+        return self.version.artifact
+
+    @property
+    def files(self) -> AdapterFiles:
+        return AdapterFiles(
+            label=self.adapter.full_name,
+            config=self.artifact.config_blob_id,
+            weights=self.artifact.weights_blob_id,
+        )
+
+
+def find_adapter(*, user: User, full_name: str) -> Adapter:
+    """``owner/name`` → the adapter, when ``user`` may see it."""
+    owner, separator, name = full_name.partition("/")
+    if not separator or not owner or not name:
+        raise Invalid(
+            f"“{full_name}” is not an adapter's name. Write it as owner/name.",
+            extra={"fields": {"members": [f"“{full_name}” is not an adapter's name."]}},
+        )
+    return selectors.get_adapter(user=user, owner=owner, name=name)
+
+
+def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> list[Member]:
+    """The members' current versions, each readable by ``user`` and valid.
+
+    Raises ``NotFound`` for what the user may not see and ``Invalid`` for what cannot be used yet.
+    """
+    resolved = []
+    for adapter, weight in members:
+        if not policy.may_view(user, adapter) or not policy.may_download(user, adapter):
+            raise NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to use.")
+        if adapter.current is None:
+            raise Invalid(f"{adapter.full_name} has no version yet. Wait until its upload is published.")
+        version = Version.objects.select_related("artifact").get(pk=adapter.current_id)
+        if version.artifact.state != Artifact.State.VALID:
+            state = version.artifact.get_state_display().lower()
+            raise Invalid(f"{adapter.full_name} cannot be used: it is {state}. Its page says why.")
+        resolved.append(Member(adapter, version, float(weight)))
+    return resolved
+
+
+def shapes_of(member: Member) -> dict[str, tuple[int, int]]:
+    """Module name → (d_out, d_in), as the inspection measured them."""
+    return {module["name"]: (module["d_out"], module["d_in"]) for module in member.artifact.modules}
+
+
+def conflicting_shapes(members: Sequence[Member]) -> list[str]:
+    """One sentence per module that two members adapt with different shapes."""
+    seen: dict[str, tuple[str, tuple[int, int]]] = {}
+    conflicts = []
+    for member in members:
+        for name, shape in shapes_of(member).items():
+            label, known = seen.setdefault(name, (member.adapter.full_name, shape))
+            if known != shape:
+                here = member.adapter.full_name
+                conflicts.append(f"{name} is {known[0]}×{known[1]} in {label} and {shape[0]}×{shape[1]} in {here}.")
+    return conflicts

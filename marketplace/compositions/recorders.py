@@ -1,0 +1,66 @@
+"""A finished merge becomes a private adapter of its owner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from inference_worker.contracts.merge import MergeRequest, MergeResult
+from marketplace.adapters import services as adapters
+from marketplace.adapters.models import Adapter, Version
+from marketplace.core.errors import Conflict
+from marketplace.jobs.models import Job
+from marketplace.jobs.recorders import register
+
+
+def _free_name(job: Job, wanted: str) -> str:
+    """``wanted``, or with a number behind it when it was taken while the merge ran: the work is not lost."""
+    taken = {name.lower() for name in Adapter.objects.filter(owner=job.owner).values_list("name", flat=True)}
+    for candidate in [wanted, *(f"{wanted[:90]}-{number}" for number in range(2, 1000))]:
+        if candidate.lower() not in taken:
+            return candidate
+    raise Conflict(f"Every variant of the name {wanted} is taken.")
+
+
+def _common_tags(versions: list[Version]) -> list[str]:
+    """Every tag of a parent, in the parents' order, at most ten, and the mark of a merge."""
+    tags = list(dict.fromkeys(tag for version in versions for tag in version.adapter.tags))
+    return [*[tag for tag in tags if tag != "merge"][:10], "merge"]
+
+
+def _description(job: Job, request: MergeRequest, versions: list[Version]) -> str:
+    names = [version.adapter.full_name for version in versions]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    parts = [f"Merged from {listed} by {request.method}."]
+    parts += [f"{version.adapter.name}: {version.adapter.description}" for version in versions]
+    return "\n\n".join(parts)
+
+
+@register("merge")
+def record_merge(job: Job, result: dict[str, Any]) -> None:
+    """Create the adapter with its files, recipe, lineage and licence; the job's result learns its name."""
+    merged = MergeResult.model_validate(result)
+    request = MergeRequest.model_validate(job.request)
+    members = job.subject["members"]
+    by_id = {
+        version.pk: version
+        for version in Version.objects.select_related("adapter__owner").filter(pk__in=[m["version"] for m in members])
+    }
+    versions = [by_id[member["version"]] for member in members]
+    strongest = max(zip(members, versions, strict=True), key=lambda pair: abs(pair[0]["weight"]))[1]
+    licence = job.subject["licence"]
+    adapter = adapters.create_adapter_from_files(
+        owner=job.owner,
+        name=_free_name(job, job.subject["name"]),
+        origin=Adapter.Origin.MERGE,
+        files=list(merged.files),
+        title=job.subject.get("title", ""),
+        description=_description(job, request, versions),
+        license=licence["license"],
+        tags=_common_tags(versions),
+        recipe=merged.recipe,
+        lineage=[(version, member["weight"]) for member, version in zip(members, versions, strict=True)],
+        operation=request.method,
+        prompt_format=strongest.prompt_format,
+        private_reason="" if licence["publishable"] else licence["reason"],
+    )
+    job.result = {**result, "adapter": adapter.full_name}

@@ -1,0 +1,65 @@
+"""Shapes of the merge requests and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from inference_worker.contracts.merge import OutputDtype
+
+DTYPES = list(OutputDtype.__args__)  # type: ignore[attr-defined]
+
+
+class MemberSerializer(serializers.Serializer[Any]):
+    adapter = serializers.CharField(max_length=140, help_text="owner/name")
+    weight = serializers.FloatField(default=1.0, min_value=-100, max_value=100)
+
+
+class CheckRequestSerializer(serializers.Serializer[Any]):
+    members = MemberSerializer(many=True, allow_empty=False)
+
+
+class MergeCreateSerializer(CheckRequestSerializer):
+    name = serializers.CharField(max_length=96)
+    title = serializers.CharField(max_length=120, required=False, default="", allow_blank=True)
+    method = serializers.CharField(max_length=40)
+    rank = serializers.IntegerField(min_value=1, max_value=4096, required=False, allow_null=True, default=None)
+    dtype = serializers.ChoiceField(choices=DTYPES, default="same")
+    seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    options = serializers.DictField(required=False, default=dict)
+    idempotency_key = serializers.CharField(max_length=100, required=False, allow_null=True, default=None)
+
+
+class CheckRowSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    ok = serializers.BooleanField(allow_null=True, help_text="null is a caveat")
+    label = serializers.CharField()
+    value = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class LicenceSerializer(serializers.Serializer[Any]):
+    license = serializers.CharField()
+    publishable = serializers.BooleanField()
+    reason = serializers.CharField()
+    obligations = serializers.ListField(child=serializers.CharField())
+
+
+class VerdictSerializer(serializers.Serializer[Any]):
+    mergeable = serializers.BooleanField()
+    checks = CheckRowSerializer(many=True)
+    ranks = serializers.ListField(child=serializers.IntegerField())
+    rank_sum = serializers.IntegerField()
+    licence = LicenceSerializer()
+    methods = serializers.ListField(child=serializers.CharField())
+
+
+class MergeMethodSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    explanation = serializers.CharField()
+    paper = serializers.CharField()
+    exact = serializers.BooleanField()
+    rank = serializers.CharField(help_text="“sum”: the ranks add up; “choose”: give one")
+    options = serializers.DictField(help_text="JSON schema of the method's options")

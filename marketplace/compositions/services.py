@@ -1,0 +1,134 @@
+"""Merges: check the members, write a closed plan, enqueue it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from inference_worker.contracts.merge_methods import METHODS
+from pydantic import ValidationError
+
+from inference_worker.contracts.merge import MergeRequest
+from marketplace.accounts.models import User
+from marketplace.adapters.models import ADAPTER_NAME, Adapter
+from marketplace.compositions import verdict
+from marketplace.compositions.members import Member, resolve_members
+from marketplace.core.errors import Conflict, Invalid, NotAuthenticated
+from marketplace.jobs import services as jobs
+from marketplace.jobs.models import Job
+from marketplace.moderation import audit
+
+MAX_MEMBERS = 32
+
+
+def _invalid(field: str, sentence: str) -> Invalid:
+    return Invalid(sentence, extra={"fields": {field: [sentence]}})
+
+
+def _check_name(user: User, name: str) -> None:
+    if not ADAPTER_NAME.regex.match(name):  # type: ignore[union-attr]
+        raise _invalid("name", str(ADAPTER_NAME.message))
+    if Adapter.objects.filter(owner=user, name__iexact=name).exists():
+        raise Conflict(
+            f"You have, or had, an adapter named {name}. Choose another name.",
+            extra={"fields": {"name": ["This name is taken."]}},
+        )
+
+
+def _checked_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The method's options with unknown or wrong ones refused by name."""
+    info = METHODS.get(method)
+    if info is None:
+        raise _invalid("method", f"There is no merge method “{method}”. Choose one of: {', '.join(sorted(METHODS))}.")
+    try:
+        checked = info.options.model_validate(options)
+    except ValidationError as error:
+        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        raise Invalid(
+            f"The options of {method} have faults. {'; '.join(faults)}", extra={"fields": {"options": faults}}
+        ) from error
+    return checked.model_dump(mode="json")
+
+
+def plan_verdict(*, user: User, members: Sequence[tuple[Adapter, float]]) -> dict[str, Any]:
+    """What can be said before the merge; see ``verdict.plan_verdict``."""
+    if not members:
+        raise _invalid("members", "Choose at least one adapter.")
+    return verdict.plan_verdict(resolve_members(user=user, members=members))
+
+
+def create_merge(
+    *,
+    user: User,
+    name: str,
+    members: Sequence[tuple[Adapter, float]],
+    method: str,
+    rank: int | None = None,
+    options: dict[str, Any] | None = None,
+    seed: int = 0,
+    dtype: str = "same",
+    title: str = "",
+    idempotency_key: str | None = None,
+) -> Job:
+    """Enqueue a merge whose result becomes the private adapter ``user/name``.
+
+    Raises ``Invalid`` (members, shapes, options), ``NotFound`` (a member the user may not see) and ``Conflict`` (the
+    name is taken). The same idempotency key returns the job that it made the first time.
+    """
+    if not user.is_authenticated:
+        raise NotAuthenticated("Sign in to merge adapters.")
+    if idempotency_key and (known := Job.objects.filter(owner=user, idempotency_key=idempotency_key).first()):
+        return known
+    if not 1 <= len(members) <= MAX_MEMBERS:
+        raise _invalid("members", f"Choose between 1 and {MAX_MEMBERS} adapters.")
+    _check_name(user, name)
+    checked = _checked_options(method, options or {})
+    resolved = resolve_members(user=user, members=members)
+    judged = verdict.plan_verdict(resolved)
+    if not judged["mergeable"]:
+        faults = [f"{row['label']}: {row['value']}. {row['detail']}" for row in judged["checks"] if row["ok"] is False]
+        raise Invalid(f"These adapters cannot be merged. {' '.join(faults)}", extra={"fields": {"members": faults}})
+    request = _request(resolved, method, rank, checked, seed, dtype)
+    with transaction.atomic():
+        job = jobs.create_job(
+            owner=user,
+            kind="merge",
+            request=request,
+            subject={
+                "name": name,
+                "title": title,
+                "members": [{"version": m.version.pk, "weight": m.weight} for m in resolved],
+                "licence": judged["licence"],
+            },
+            title=f"Merge {len(resolved)} adapters into {user.username}/{name} by {METHODS[method].title}",
+            idempotency_key=idempotency_key,
+        )
+        audit.record(
+            actor=user,
+            action="merge.create",
+            target=f"{user.username}/{name}",
+            job=str(job.pk),
+            method=method,
+            members=[m.adapter.full_name for m in resolved],
+        )
+    return job
+
+
+def _request(
+    members: Sequence[Member], method: str, rank: int | None, options: dict[str, Any], seed: int, dtype: str
+) -> MergeRequest:
+    try:
+        return MergeRequest(
+            adapters=tuple(member.files for member in members),
+            weights=tuple(member.weight for member in members),
+            method=method,
+            rank=rank,
+            dtype=dtype,  # type: ignore[arg-type]
+            seed=seed,
+            options=options,
+        )
+    except ValidationError as error:
+        fields = {str(fault["loc"][0]) if fault["loc"] else "merge": [fault["msg"]] for fault in error.errors()}
+        words = "; ".join(f"{field}: {' '.join(sentences)}" for field, sentences in fields.items())
+        raise Invalid(f"The merge has faults. {words}", extra={"fields": fields}) from error

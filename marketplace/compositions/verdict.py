@@ -1,0 +1,103 @@
+"""What can be said about a set of adapters before they are merged, without a worker and without the base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from inference_worker.contracts.merge_methods import METHODS
+
+from marketplace.adapters.licences import merge_licence
+from marketplace.compositions.members import Member, conflicting_shapes, shapes_of
+
+#: Features that a low-rank factor pair cannot express; at most one parent may have them, and some methods carry none.
+SPECIAL_FEATURES = {"dora", "modules_to_save", "bias", "lora_bias", "trainable_tokens", "embeddings", "conv"}
+#: From this cosine of signatures on, two adapters are near-duplicates (see the architecture, "Data").
+NEAR_DUPLICATE = 0.98
+
+
+def _check(code: str, ok: bool | None, label: str, value: str, detail: str = "") -> dict[str, Any]:
+    """One row of the verdict; ``ok`` None means a caveat."""
+    return {"code": code, "ok": ok, "label": label, "value": value, "detail": detail}
+
+
+def _base_check(members: Sequence[Member]) -> dict[str, Any]:
+    names = sorted({m.adapter.base.name if m.adapter.base else m.adapter.base_name or "unknown" for m in members})
+    if len(names) == 1:
+        return _check("base", True, "Same base", names[0])
+    return _check(
+        "base",
+        None,
+        "Same base",
+        ", ".join(names),
+        "The shapes decide whether a merge is possible, but adapters of different bases rarely work together.",
+    )
+
+
+def _shape_check(members: Sequence[Member]) -> dict[str, Any]:
+    conflicts = conflicting_shapes(members)
+    return _check("shapes", not conflicts, "Same shapes", "no" if conflicts else "yes", " ".join(conflicts[:5]))
+
+
+def _overlap_check(members: Sequence[Member]) -> dict[str, Any]:
+    sets = [set(shapes_of(member)) for member in members]
+    union = set.union(*sets)
+    shared = set.intersection(*sets)
+    detail = "" if shared == union else "A module that an adapter lacks counts as no change; nothing is renormalised."
+    return _check("overlap", True if shared else None, "Shared modules", f"{len(shared)} of {len(union)}", detail)
+
+
+def _feature_check(members: Sequence[Member]) -> dict[str, Any] | None:
+    holders = [
+        (m.adapter.full_name, special)
+        for m in members
+        if (special := sorted(SPECIAL_FEATURES & set(m.artifact.summary.get("features", []))))
+    ]
+    if not holders:
+        return None
+    words = "; ".join(f"{name}: {', '.join(features)}" for name, features in holders)
+    detail = "What low-rank factors cannot hold is carried over from one parent only, or refused by name."
+    return _check("features", None if len(holders) == 1 else False, "Beyond low rank", words, detail)
+
+
+def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
+    """The largest cosine between two members' signatures: how alike their changes are, whatever their gauge."""
+    vectors = [
+        (m.adapter.full_name, m.artifact.signature.to_numpy()) for m in members if m.artifact.signature is not None
+    ]
+    pairs = [
+        (float(np.dot(a, b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12)), left, right)
+        for i, (left, a) in enumerate(vectors)
+        for right, b in vectors[i + 1 :]
+    ]
+    if not pairs:
+        return None
+    cosine, left, right = max(pairs)
+    near = cosine >= NEAR_DUPLICATE
+    detail = f"{left} and {right} are near-duplicates." if near else f"Closest pair: {left} and {right}."
+    return _check("similarity", None if near else True, "Closest changes", f"{cosine:.2f}", detail)
+
+
+def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
+    """Checks, legal methods and the licence that a merge of ``members`` would carry."""
+    licence = merge_licence([member.adapter.license for member in members])
+    ranks = [member.artifact.rank for member in members]
+    rows = [_base_check(members), _shape_check(members), _overlap_check(members)]
+    rows.append(_check("ranks", True, "Ranks", ", ".join(str(rank) for rank in ranks)))
+    rows += [row for row in (_feature_check(members), _similarity_check(members)) if row is not None]
+    rows.append(_check("licence", True if licence.publishable else None, "Licence", licence.license, licence.reason))
+    mergeable = all(row["ok"] is not False for row in rows)
+    return {
+        "mergeable": mergeable,
+        "checks": rows,
+        "rank_sum": sum(ranks),
+        "ranks": ranks,
+        "licence": {
+            "license": licence.license,
+            "publishable": licence.publishable,
+            "reason": licence.reason,
+            "obligations": list(licence.obligations),
+        },
+        "methods": sorted(METHODS) if mergeable else [],
+    }
