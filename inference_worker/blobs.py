@@ -239,6 +239,27 @@ class BlobStore:
         except FileNotFoundError:
             return None
 
+    def delete_document(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._document(name))
+
+    def jobs_with_documents(self) -> set[str]:
+        """Ids of the jobs of which a plan or a result is kept."""
+        found: set[str] = set()
+        for folder in ("plans", "results"):
+            with contextlib.suppress(FileNotFoundError):
+                found.update(str(path).rstrip("/").rpartition("/")[2] for path in self._listing(folder))
+        return found
+
+    def delete_documents(self, job: str) -> None:
+        """Delete every plan and result of one job."""
+        for folder in ("plans", "results"):
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm(self._document(f"{folder}/{job}/0").rpartition("/")[0], recursive=True)
+
+    def _listing(self, folder: str) -> list[str]:
+        return cast(list[str], self._fs.ls(f"{self._root}/{folder}", detail=False))
+
     def _document(self, name: str) -> str:
         if not re.fullmatch(r"(plans|results)/[0-9a-f-]{36}/\d+", name):
             raise ValueError(f"{name!r} is not a document's name")

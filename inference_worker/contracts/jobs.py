@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from inference_worker.contracts.bases import BaseShapesRequest, BaseShapesResult
 from inference_worker.contracts.common import Contract
-
-JobKind = Literal["inspect", "merge", "embed", "base_shapes", "evaluate", "train"]
+from inference_worker.contracts.embed import EmbedRequest, EmbedResult
+from inference_worker.contracts.inspect import InspectRequest, InspectResult
+from inference_worker.contracts.merge import MergeRequest, MergeResult
 
 
 class Limits(Contract):
@@ -25,12 +27,12 @@ class Limits(Contract):
 class JobPlan(Contract):
     """A closed plan: everything a worker needs, authorised and resolved beforehand by the marketplace.
 
-    ``request`` is the dumped contract of that ``kind`` (see ``inference_worker.tasks.kinds``).
+    ``request`` is the dumped contract of that ``kind``, see ``KINDS``.
     """
 
     job: str
     attempt: int = Field(ge=1)
-    kind: JobKind
+    kind: str
     request: dict[str, Any]
     limits: Limits
     request_id: str = ""
@@ -64,3 +66,37 @@ class JobOutcome(Contract):
     started_at: float
     finished_at: float
     peak_memory_mb: int = 0
+
+
+class Kind(Contract):
+    """One kind of job: the Celery queue it waits in, its contracts, and what a child may use unless told otherwise."""
+
+    queue: str
+    request: type[Contract]
+    result: type[Contract]
+    limits: Limits
+
+
+#: Kind of job -> its contract. Workers pair these with handlers in ``inference_worker.tasks.kinds``.
+KINDS: dict[str, Kind] = {
+    "inspect": Kind(
+        queue="inspect", request=InspectRequest, result=InspectResult, limits=Limits(memory_mb=4096, seconds=900)
+    ),
+    "embed": Kind(
+        queue="inspect", request=EmbedRequest, result=EmbedResult, limits=Limits(memory_mb=2048, seconds=300)
+    ),
+    "base_shapes": Kind(
+        queue="inspect", request=BaseShapesRequest, result=BaseShapesResult, limits=Limits(memory_mb=4096, seconds=600)
+    ),
+    "merge": Kind(queue="merge", request=MergeRequest, result=MergeResult, limits=Limits(memory_mb=8192, seconds=3600)),
+}
+
+
+def plan_name(job: str, attempt: int) -> str:
+    """Name of the plan's document in the blob store."""
+    return f"plans/{job}/{attempt}"
+
+
+def result_name(job: str, attempt: int) -> str:
+    """Name of the outcome's document in the blob store."""
+    return f"results/{job}/{attempt}"

@@ -1,0 +1,53 @@
+"""Who writes a job's result into the marketplace: one function per kind, registered by the app it concerns.
+
+A recorder runs inside the transaction that ends the job, so that a result is either wholly recorded or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from marketplace.jobs.models import Job
+
+Recorder = Callable[[Job, dict[str, Any]], None]
+FailureRecorder = Callable[[Job], None]
+
+_on_success: dict[str, Recorder] = {}
+_on_failure: dict[str, FailureRecorder] = {}
+
+
+def register(kind: str) -> Callable[[Recorder], Recorder]:
+    """Decorator: call ``fn(job, result)`` when a job of ``kind`` succeeds. An AppError fails the job in its words."""
+
+    def decorate(recorder: Recorder) -> Recorder:
+        if kind in _on_success:
+            raise ValueError(f"Two recorders for the kind {kind!r}: {_on_success[kind]!r} and {recorder!r}")
+        _on_success[kind] = recorder
+        return recorder
+
+    return decorate
+
+
+def register_failure(kind: str) -> Callable[[FailureRecorder], FailureRecorder]:
+    """Decorator: call ``fn(job)`` when a job of ``kind`` failed or was cancelled; ``job.state`` says which."""
+
+    def decorate(recorder: FailureRecorder) -> FailureRecorder:
+        if kind in _on_failure:
+            raise ValueError(f"Two failure recorders for the kind {kind!r}: {_on_failure[kind]!r} and {recorder!r}")
+        _on_failure[kind] = recorder
+        return recorder
+
+    return decorate
+
+
+def record_success(job: Job, result: dict[str, Any]) -> None:
+    recorder = _on_success.get(job.kind)
+    if recorder is not None:
+        recorder(job, result)
+
+
+def record_failure(job: Job) -> None:
+    recorder = _on_failure.get(job.kind)
+    if recorder is not None:
+        recorder(job)

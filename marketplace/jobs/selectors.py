@@ -1,0 +1,104 @@
+"""Reading jobs: the row, and over it what Redis knows of a running attempt."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import redis
+import structlog
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+
+from inference_worker.contracts import keys
+from marketplace.accounts.models import User
+from marketplace.core.errors import NotFound
+from marketplace.core.redis import redis_client
+from marketplace.jobs.models import Job
+
+log = structlog.get_logger(__name__)
+
+
+def jobs_of(user: User | AnonymousUser, *, states: list[str] | None = None, kind: str = "") -> QuerySet[Job]:
+    """The user's jobs, newest first; nobody else's, whoever asks."""
+    jobs = Job.objects.filter(owner_id=user.pk) if user.is_authenticated else Job.objects.none()
+    if states:
+        jobs = jobs.filter(state__in=states)
+    if kind:
+        jobs = jobs.filter(kind=kind)
+    return jobs
+
+
+def get_job(*, user: User | AnonymousUser, job_id: uuid.UUID | str) -> Job:
+    """Raises ``NotFound`` for an unknown job and for somebody else's alike."""
+    try:
+        number = uuid.UUID(str(job_id))
+    except ValueError as error:
+        raise NotFound("There is no such job.") from error
+    job = jobs_of(user).filter(pk=number).first()
+    if job is None:
+        raise NotFound("There is no such job, or it is not yours.")
+    return job
+
+
+def live_states(jobs: list[Job]) -> list[dict[str, Any]]:
+    """``live_state`` of many jobs with one question to Redis."""
+    open_jobs = [job for job in jobs if not job.has_ended]
+    overlays = _overlays(open_jobs)
+    return [_merged(job, overlays.get(job.pk, {})) for job in jobs]
+
+
+def live_state(job: Job) -> dict[str, Any]:
+    """``{"progress": 0–1, "message": str, "log": [{"at": Unix time, "message": str}]}``, as new as is known."""
+    return live_states([job])[0]
+
+
+def _overlays(jobs: list[Job]) -> dict[uuid.UUID, dict[str, Any]]:
+    if not jobs:
+        return {}
+    names = [keys.job_live(str(job.pk), job.attempt) for job in jobs]
+    try:
+        texts = redis_client().mget(names)
+    except redis.RedisError as error:
+        log.warning("progress_unknown", fault=repr(error))
+        return {}
+    return {job.pk: json.loads(text) for job, text in zip(jobs, texts, strict=True) if text}
+
+
+def _merged(job: Job, overlay: dict[str, Any]) -> dict[str, Any]:
+    message = job.message if job.cancel_requested else (overlay.get("message") or job.message)
+    return {
+        "progress": overlay.get("progress", job.progress),
+        "message": message,
+        "log": [*job.log, *overlay.get("log", [])],
+    }
+
+
+def waiting_before(job: Job) -> int:
+    """How many queued jobs of the same queue are older; 0 for a job that does not wait."""
+    if job.state != Job.State.QUEUED:
+        return 0
+    return Job.objects.filter(
+        queue=job.queue, state=Job.State.QUEUED, dispatched_at__lt=job.dispatched_at or job.created_at
+    ).count()
+
+
+def full_state(job: Job) -> dict[str, Any]:
+    """Everything that a page or a program shows of a job; JSON-safe."""
+    return {
+        "id": str(job.pk),
+        "kind": job.kind,
+        "title": job.title,
+        "state": job.state,
+        "attempt": job.attempt,
+        "cancel_requested": job.cancel_requested,
+        **live_state(job),
+        "waiting_before": waiting_before(job),
+        "result": job.result,
+        "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
+        "peak_memory_mb": job.peak_memory_mb,
+        "created_at": job.created_at.isoformat(),
+        "started_at": job.started_at.isoformat() if job.started_at else None,
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+    }

@@ -1,0 +1,121 @@
+"""The rules of jobs: create, cancel, retry. What comes back from workers is in ``outcomes``.
+
+Every change is a compare-and-set on ``(state, attempt)`` under a row lock; messages go out after the commit.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from inference_worker.contracts.common import Contract
+from inference_worker.contracts.jobs import KINDS, Limits
+from marketplace.accounts.models import User
+from marketplace.core.errors import Conflict, Forbidden
+from marketplace.jobs import dispatch
+from marketplace.jobs.models import Job
+from marketplace.jobs.outcomes import cancel_now, record_outcome, record_started, requeue
+from marketplace.moderation import audit
+
+__all__ = ["cancel_job", "create_job", "record_outcome", "record_started", "retry_job"]
+
+#: A retry asked for by a person may lose its worker this often before it fails.
+ATTEMPTS = 3
+
+
+def limits_of(kind: str) -> Limits:
+    """The kind's limits, with the operator's own values (setting ``JOB_LIMITS``) in their place."""
+    own: dict[str, int] = settings.JOB_LIMITS.get(kind, {})
+    return Limits.model_validate(KINDS[kind].limits.model_dump() | own)
+
+
+def create_job(
+    *,
+    owner: User,
+    kind: str,
+    request: Contract,
+    subject: dict[str, Any],
+    title: str = "",
+    idempotency_key: str | None = None,
+    limits: Limits | None = None,
+) -> Job:
+    """Queue a job; it is dispatched when the surrounding transaction commits.
+
+    ``subject`` is for the kind's recorder. The same ``idempotency_key`` of the same owner returns the job made first.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"There is no kind of job {kind!r}; known are {', '.join(sorted(KINDS))}")
+    if not isinstance(request, KINDS[kind].request):
+        raise TypeError(f"A job {kind!r} needs a {KINDS[kind].request.__name__}, not a {type(request).__name__}")
+    job = Job(
+        owner=owner,
+        kind=kind,
+        queue=KINDS[kind].queue,
+        title=title[:200],
+        request=request.model_dump(mode="json"),
+        subject=subject,
+        limits=(limits or limits_of(kind)).model_dump(),
+        request_id=str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64],
+        idempotency_key=idempotency_key or None,
+        max_attempts=ATTEMPTS,
+        dispatched_at=timezone.now(),
+    )
+    try:
+        with transaction.atomic():
+            job.save(force_insert=True)
+            transaction.on_commit(partial(dispatch.dispatch, job))
+    except IntegrityError:
+        first = Job.objects.filter(owner=owner, idempotency_key=idempotency_key or None).first()
+        if idempotency_key is None or first is None:
+            raise
+        return first
+    return job
+
+
+def _own(user: User, job: Job) -> Job:
+    """The job's row, locked. Call inside a transaction."""
+    if user.pk is None or job.owner_id != user.pk:
+        raise Forbidden("This job belongs to somebody else.")
+    return Job.objects.select_for_update().get(pk=job.pk)
+
+
+def cancel_job(*, user: User, job: Job) -> Job:
+    """Stop a job. One that waits ends at once, one that runs as soon as its worker has ended the process.
+
+    Cancelling twice is no fault; ``Conflict`` when the job has ended otherwise.
+    """
+    with transaction.atomic():
+        row = _own(user, job)
+        if row.state == Job.State.CANCELLED or row.cancel_requested:
+            return row
+        if row.has_ended:
+            raise Conflict(f"The job has already {row.state}; there is nothing left to cancel.", code="job_ended")
+        audit.record(actor=user, action="job.cancel", target=str(row.pk), kind=row.kind, state=row.state)
+        # A worker may hold the attempt although the row does not say so yet.
+        transaction.on_commit(partial(dispatch.request_stop, str(row.pk), row.attempt))
+        if row.state == Job.State.QUEUED:
+            cancel_now(row)
+            return row
+        row.cancel_requested = True
+        row.message = "Cancelling"
+        row.save(update_fields=["cancel_requested", "message"])
+        return row
+
+
+def retry_job(*, user: User, job: Job) -> Job:
+    """Run a failed or cancelled job once more, as a new attempt of the same row."""
+    with transaction.atomic():
+        row = _own(user, job)
+        if row.state not in (Job.State.FAILED, Job.State.CANCELLED):
+            raise Conflict(
+                f"The job is {row.state}; only failed and cancelled jobs can be tried again.", code="job_not_ended"
+            )
+        audit.record(actor=user, action="job.retry", target=str(row.pk), kind=row.kind, attempt=row.attempt + 1)
+        row.max_attempts = row.attempt + ATTEMPTS
+        requeue(row, "Waiting to be tried again")
+        return row
