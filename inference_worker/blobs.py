@@ -61,6 +61,7 @@ class BlobWriter:
         self._declared = size
         self._sha256 = hashlib.sha256()
         self._git = None if size is None else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        self._info: BlobInfo | None = None
         self.size = 0
         with _room():
             store.scratch.mkdir(parents=True, exist_ok=True)
@@ -75,17 +76,30 @@ class BlobWriter:
             self._git.update(data)
         self.size += len(data)
 
-    def commit(self) -> BlobInfo:
-        """Make the bytes durable under their digest; identical bytes are stored once."""
+    def open(self) -> IO[bytes]:
+        """The bytes written so far, as a seekable file of its own."""
         with _room():
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self._file.close()
-        if self._git is None or self._declared != self.size:
-            git = git_sha1_of(self._path, self.size)
-        else:
-            git = self._git.hexdigest()
-        info = BlobInfo(self._sha256.hexdigest(), git, self.size)
+            if not self._file.closed:
+                self._file.flush()
+        return open(self._path, "rb")
+
+    def finish(self) -> BlobInfo:
+        """End the writing, make the bytes durable and say what they are. Nothing is visible before ``commit``."""
+        if self._info is None:
+            with _room():
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self._file.close()
+            if self._git is None or self._declared != self.size:
+                git = git_sha1_of(self._path, self.size)
+            else:
+                git = self._git.hexdigest()
+            self._info = BlobInfo(self._sha256.hexdigest(), git, self.size)
+        return self._info
+
+    def commit(self) -> BlobInfo:
+        """Make the bytes visible under their digest; identical bytes are stored once."""
+        info = self.finish()
         try:
             self._store._adopt(self._path, info.sha256)
         finally:

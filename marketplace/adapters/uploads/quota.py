@@ -1,0 +1,44 @@
+"""How many bytes an owner stores. Identical bytes count once per owner, whoever else stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.db.models import Sum
+
+from inference_worker.blobs import BlobInfo
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Blob, Upload, VersionFile
+from marketplace.core.errors import QuotaExceeded
+
+
+def quota_of(user: User) -> int:
+    """The user's limit in bytes."""
+    return settings.USER_QUOTA_BYTES if user.quota_bytes is None else user.quota_bytes
+
+
+def _digests_of(user: User) -> set[str]:
+    published = VersionFile.objects.filter(version__adapter__owner=user, version__adapter__deleted_at=None)
+    pending = Upload.objects.filter(owner=user, state=Upload.State.READY).values_list("files", flat=True)
+    return set(published.values_list("blob_id", flat=True)) | {file["sha256"] for files in pending for file in files}
+
+
+def stored_bytes(user: User) -> int:
+    """Bytes in all versions of the user's adapters and in uploads that are not published yet."""
+    return int(Blob.objects.filter(sha256__in=_digests_of(user)).aggregate(total=Sum("size"))["total"] or 0)
+
+
+def check_quota(user: User, added: Iterable[BlobInfo]) -> None:
+    """Raise ``QuotaExceeded`` when ``added`` does not fit. Call with the user's row locked."""
+    own = _digests_of(user)
+    new = {info.sha256: info.size for info in added if info.sha256 not in own}
+    if not new:
+        return
+    used, limit = stored_bytes(user), quota_of(user)
+    if used + sum(new.values()) > limit:
+        raise QuotaExceeded(
+            f"This upload needs {sum(new.values()):,} bytes, and you have {max(0, limit - used):,} of {limit:,} left. "
+            "Delete adapters or uploads that you no longer need.",
+            extra={"needed": sum(new.values()), "used": used, "quota": limit},
+        )
