@@ -1,0 +1,60 @@
+"""``testbed build``: train the small base and its adapters. ``testbed check``: compare a built testbed's digests."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inference_worker.testbed.build import Plan, build_testbed, with_seed
+from inference_worker.testbed.manifest import SHIPPED, check_manifest
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("testbed", help="build or check the small trained base and its adapters")
+    actions = parser.add_subparsers(dest="action", required=True)
+    build = actions.add_parser("build", help="train what is missing; finished parts are kept")
+    build.add_argument("--only", nargs="+", default=[], metavar="PART", help="base, adapters, or adapters' names")
+    build.add_argument("--out", type=Path, default=Path("build/testbed"), metavar="DIR", help="default: %(default)s")
+    build.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s, the shipped one")
+    build.add_argument("--threads", type=int, default=1, metavar="N", help="torch threads, default: %(default)s")
+    build.add_argument("--force", action="store_true", help="rebuild the named parts although they are finished")
+    check = actions.add_parser("check", help="compare every file with the manifest")
+    check.add_argument("--out", type=Path, default=SHIPPED, metavar="DIR", help="default: the shipped testbed")
+    for action in (build, check):
+        action.add_argument("--json", action="store_true", help="print the manifest as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.action == "check":
+        manifest = check_manifest(args.out)
+    else:
+        torch.set_num_threads(args.threads)
+        plan = with_seed(Plan(out=args.out, only=tuple(args.only), force=args.force), args.seed)
+        manifest = build_testbed(plan, log=_silent if args.json else _print_line)
+    print(json.dumps(manifest, indent=2) if args.json else _as_text(args.out, manifest))
+    return 0
+
+
+def _print_line(line: str) -> None:
+    print(line, flush=True)
+
+
+def _silent(_: str) -> None:
+    """With ``--json`` standard output holds the manifest alone."""
+
+
+def _as_text(directory: Path, manifest: dict[str, Any]) -> str:
+    lines = [f"{directory}: {len(manifest['files'])} files, {manifest['size'] / 1e6:.1f} MB"]
+    base = manifest["figures"].get("base")
+    if base:
+        english = base["english_readable_unseen"]
+        lines.append(f"  base: formal {base['formal']['mean']:.3f}, English on unseen wordings {english:.3f}")
+    lines += [
+        f"  {name:<16} base {entry['base_unseen']:.3f}  with adapter {entry['unseen']:.3f}"
+        for name, entry in manifest["figures"]["adapters"].items()
+    ]
+    return "\n".join(lines)

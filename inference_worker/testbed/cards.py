@@ -1,0 +1,92 @@
+"""What lies beside an adapter's weights: the card (README.md) and ``meta.json`` with examples and figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from inference_worker.contracts.common import PromptFormat
+from inference_worker.testbed.library import BASE_NAME, BASE_REPOSITORY, AdapterSpec
+from inference_worker.testbed.tasks import TASKS, Example
+
+EXAMPLES = 16
+
+#: A person types the instruction and the input; the template adds the line that the model continues.
+PROMPT_FORMAT = PromptFormat(kind="plain", template="{prompt}\nOutput:", system="", stop=("\n",))
+
+
+def card_examples(spec: AdapterSpec, lengths: tuple[int, ...], count: int = EXAMPLES) -> list[Example]:
+    """``count`` distinct prompts, alternately in wordings that training saw and did not see."""
+    task, rng = TASKS[spec.task], Random(f"card:{spec.name}")
+    examples: dict[str, Example] = {}
+    while len(examples) < count:
+        wordings = task.unseen if len(examples) % 2 else task.seen
+        example = task.natural_example(rng, rng.choice(lengths), wordings)
+        examples.setdefault(example.prompt, example)
+    return list(examples.values())
+
+
+def write_card(spec: AdapterSpec, directory: Path, figures: dict[str, Any], lengths: tuple[int, ...]) -> None:
+    """Write README.md and meta.json into the adapter's folder."""
+    examples = card_examples(spec, lengths)
+    meta = {
+        "name": spec.name,
+        "title": spec.title,
+        "description": spec.description,
+        "tags": list(spec.tags),
+        "license": spec.license,
+        "owner": spec.owner,
+        "base": BASE_NAME,
+        "task": spec.task,
+        "prompt_format": PROMPT_FORMAT.model_dump(mode="json"),
+        "examples": [{"prompt": example.prompt, "expected": example.answer} for example in examples],
+        "figures": figures,
+    }
+    text = json.dumps(meta, indent=2, ensure_ascii=False)
+    (directory / "meta.json").write_text(text + "\n", encoding="utf-8")
+    (directory / "README.md").write_text(_card(spec, examples, figures), encoding="utf-8")
+
+
+def _card(spec: AdapterSpec, examples: list[Example], figures: dict[str, Any]) -> str:
+    front = [
+        "---",
+        f"base_model: {BASE_REPOSITORY}",
+        "library_name: peft",
+        f"license: {spec.license}",
+        "language:",
+        "- en",
+        "pipeline_tag: text-generation",
+        "tags:",
+        "- lora",
+        *(f"- {tag}" for tag in spec.tags),
+        "---",
+    ]
+    shown = "\n\n".join(f"```text\n{e.text} {e.answer}\n```" for e in examples[:3])
+    return (
+        "\n".join(front)
+        + f"""
+
+# {spec.title}
+
+{spec.description}
+
+A LoRA adapter of rank {spec.rank} on {", ".join(spec.targets)} for `{BASE_REPOSITORY}`.
+
+## Prompt
+
+An instruction, an input, and a line `Output:` that the model continues until the end of the line:
+
+{shown}
+
+## Figures
+
+Exact match over generated examples; the unseen wordings occur in no training data.
+
+| | seen wordings | unseen wordings |
+| --- | --- | --- |
+| base alone | {figures["base_seen"]:.2f} | {figures["base_unseen"]:.2f} |
+| with this adapter | {figures["seen"]:.2f} | {figures["unseen"]:.2f} |
+"""
+    )
