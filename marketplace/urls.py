@@ -4,6 +4,11 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+handler400 = "marketplace.core.error_pages.bad_request"
+handler403 = "marketplace.core.error_pages.forbidden"
+handler404 = "marketplace.core.error_pages.not_found"
+handler500 = "marketplace.core.error_pages.server_error"
+
 API_APPS = ["accounts", "bases", "adapters", "catalog", "jobs", "compositions", "playground", "moderation"]
 
 urlpatterns = [

@@ -1,5 +1,11 @@
 """REST addresses of this app, below ``/api/v1/``."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.accounts.api import MeView, TokenListView, TokenView
+
+urlpatterns = [
+    path("me/", MeView.as_view(), name="api-me"),
+    path("tokens/", TokenListView.as_view(), name="api-tokens"),
+    path("tokens/<int:token_id>/", TokenView.as_view(), name="api-token"),
+]

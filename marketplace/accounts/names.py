@@ -14,22 +14,24 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RegexPattern, RoutePattern
 
 #: Segments of protocols and servers in front of the site that no URLconf of ours shows.
-RESERVED_WORDS = frozenset(
+_RESERVED = (
     "mix auto static media models datasets spaces api v1 cas resolve raw blob tree login logout signup settings "
     "new search catalogue map upload combine generate port playground jobs account accounts moderation admin "
     "healthz readyz metrics robots.txt favicon.ico well-known docs schema assets health about terms privacy help "
-    "organizations users me collections base bases adapter adapters index none null undefined".split()
+    "organizations users me collections base bases adapter adapters index none null undefined"
 )
+RESERVED_WORDS = frozenset(_RESERVED.split())
 
 #: Names that people would take for the site's own staff or for a known publisher of models.
-PROTECTED_NAMES = frozenset(
+_PROTECTED = (
     "administrator root superuser sysadmin moderator moderators staff official support security abuse postmaster "
     "webmaster hostmaster noreply brickyard system operator anonymous everyone "
     "meta meta-llama facebook google deepmind openai anthropic microsoft nvidia apple amazon ibm-granite "
     "huggingface hugging-face huggingfaceh4 huggingfacetb hf transformers mistral mistralai qwen alibaba deepseek "
     "deepseek-ai eleutherai allenai bigscience bigcode stabilityai stability-ai databricks cohere tiiuae "
-    "01-ai zai-org xai xai-org moonshotai unsloth nousresearch predibase lorax peft".split()
+    "01-ai zai-org xai xai-org moonshotai unsloth nousresearch predibase lorax peft"
 )
+PROTECTED_NAMES = frozenset(_PROTECTED.split())
 
 _LITERAL = re.compile(r"^\^?([A-Za-z0-9._-]+)")
 

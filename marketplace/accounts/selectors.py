@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db.models import QuerySet
 
 from marketplace.accounts.models import Token, User
@@ -20,8 +19,3 @@ def get_token(*, user: User, token_id: int) -> Token:
     if token is None:
         raise NotFound("There is no such token.")
     return token
-
-
-def quota_of(user: User) -> int:
-    """How many bytes the person may store."""
-    return settings.USER_QUOTA_BYTES if user.quota_bytes is None else user.quota_bytes

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis
+import structlog
 from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError as ModelFault
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from kombu.exceptions import OperationalError as BrokerError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from marketplace.core.errors import AppError, Forbidden, Invalid, NotAuthenticated, NotFound, TooManyRequests
+from inference_worker import errors as engine
+from marketplace.core.errors import (
+    AppError,
+    Forbidden,
+    Invalid,
+    NotAuthenticated,
+    NotFound,
+    StorageIsFull,
+    TooManyRequests,
+    Unavailable,
+)
+
+logger = structlog.get_logger(__name__)
+
+#: A server behind the site that went away; it comes back without anybody's doing here.
+_SERVER_GONE = (OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError, BrokerError)
 
 
 def _fields(detail: Any) -> dict[str, list[str]]:
@@ -35,6 +55,13 @@ def as_app_error(error: Exception) -> AppError | None:
         return NotFound("There is nothing at this address, or it is not yours to see.")
     if isinstance(error, PermissionDenied):
         return Forbidden(str(error) or "You may not do this.")
+    return _of_libraries(error) or _of_servers(error)
+
+
+def _of_libraries(error: Exception) -> AppError | None:
+    if isinstance(error, ModelFault):
+        fields = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
+        return Invalid(" ".join(sentence for found in fields.values() for sentence in found), extra={"fields": fields})
     if isinstance(error, exceptions.ValidationError):
         fields = _fields(error.detail)
         words = "; ".join(f"{name}: {' '.join(sentences)}" for name, sentences in fields.items())
@@ -51,12 +78,24 @@ def as_app_error(error: Exception) -> AppError | None:
     return None
 
 
+def _of_servers(error: Exception) -> AppError | None:
+    if isinstance(error, _SERVER_GONE):
+        return Unavailable("The site's database or message server does not answer. Try again in a minute.")
+    if isinstance(error, engine.StorageFull):
+        return StorageIsFull("The site's storage is full, so nothing was saved. Tell whoever runs it.")
+    if isinstance(error, engine.BadInput):
+        return Invalid(error.message, code=error.code, extra=error.extra)
+    return None
+
+
 def translate_for_rest(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler. A bug (None) goes on to become a 500 and is seen in the log."""
     translated = as_app_error(error)
     if translated is None:
         return None
     set_rollback()
+    if translated.status >= 500:
+        logger.warning("request_failed", code=translated.code, exc_info=error)
     headers = {}
     if translated.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

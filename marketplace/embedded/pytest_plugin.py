@@ -49,6 +49,12 @@ def _start_servers() -> None:
             "THROTTLE_UPLOAD": "100000/min",
             "THROTTLE_GENERATE": "100000/min",
             "THROTTLE_REPORT": "100000/min",
+            "THROTTLE_REPORT_ANON": "100000/min",
+            "THROTTLE_TOKEN": "100000/min",
+            "THROTTLE_LOGIN": "100000/m/ip",
+            "THROTTLE_LOGIN_FAILED": "100000/m/ip",
+            "THROTTLE_SIGNUP": "100000/m/ip",
+            "THROTTLE_RESET_PASSWORD": "100000/m/ip",
         }
     )
 

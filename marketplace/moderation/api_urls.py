@@ -1,5 +1,7 @@
 """REST addresses of this app, below ``/api/v1/``."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.moderation.api import ReportView
+
+urlpatterns = [path("adapters/<str:owner>/<str:name>/report/", ReportView.as_view(), name="api-report")]

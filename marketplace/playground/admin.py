@@ -7,7 +7,7 @@ from marketplace.playground.models import Usage
 
 
 @admin.register(Usage)
-class UsageAdmin(admin.ModelAdmin[Usage]):
+class UsageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("created_at", "user", "base", "prompt_tokens", "completion_tokens", "seconds", "finish_reason")
     list_filter = ("finish_reason", "base")
     date_hierarchy = "created_at"

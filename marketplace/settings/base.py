@@ -27,7 +27,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[SITE_URL])
 INSECURE_HTTP = env.bool("INSECURE_HTTP", default=False)
 SECURE_SSL_REDIRECT = not INSECURE_HTTP
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 SECURE_HSTS_SECONDS = 0 if INSECURE_HTTP else env.int("HSTS_SECONDS", default=31_536_000)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -35,6 +36,7 @@ SESSION_COOKIE_SECURE = not INSECURE_HTTP
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = not INSECURE_HTTP
+CSRF_FAILURE_VIEW = "marketplace.core.error_pages.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 
 # --- applications ----------------------------------------------------------------------------------------------------
@@ -74,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "marketplace.core.middleware.ErrorPages",
 ]
 ROOT_URLCONF = "marketplace.urls"
 ASGI_APPLICATION = "marketplace.asgi.application"
@@ -134,6 +137,22 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = env.str("EMAIL_VERIFICATION", default="optional")
 ACCOUNT_USERNAME_MIN_LENGTH = 2
 ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_ADAPTER = "marketplace.accounts.allauth_adapter.AccountAdapter"
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Brickyard: "
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+# How often an address (ip), an account or e-mail (key) or a signed-in person (user) may try.
+ACCOUNT_RATE_LIMITS = {
+    "login": env.str("THROTTLE_LOGIN", default="30/m/ip"),
+    "login_failed": env.str("THROTTLE_LOGIN_FAILED", default="10/m/ip,5/5m/key"),
+    "signup": env.str("THROTTLE_SIGNUP", default="20/m/ip"),
+    "reset_password": env.str("THROTTLE_RESET_PASSWORD", default="20/m/ip,5/m/key"),
+    "change_password": "5/m/user",
+    "manage_email": "10/m/user",
+}
+# Without a proxy in front, addresses in headers are whatever the sender likes.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="brickyard@localhost")
@@ -164,6 +183,15 @@ JOB_HEARTBEAT_SECONDS = env.float("JOB_HEARTBEAT_SECONDS", default=3.0)
 JOB_REAPER_SECONDS = env.float("JOB_REAPER_SECONDS", default=5.0)
 JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=15.0)
 JOB_DOCUMENTS_DAYS = env.float("JOB_DOCUMENTS_DAYS", default=7.0)
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    # A tick that comes late is dropped: the next one does its work.
+    "reap-jobs": {
+        "task": "marketplace.reap_jobs",
+        "schedule": JOB_REAPER_SECONDS,
+        "options": {"expires": max(JOB_REAPER_SECONDS, 1.0)},
+    },
+    "collect-job-documents": {"task": "marketplace.collect_job_documents", "schedule": 3600.0},
+}
 # Kind of job -> its own limits, for example {"merge": {"memory_mb": 16384, "seconds": 7200}}.
 JOB_LIMITS = env.json("JOB_LIMITS", default={})
 ENCODER = env.str("ENCODER", default="all-MiniLM-L6-v2")
@@ -195,7 +223,8 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["marketplace.accounts.authentication.ScopePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["marketplace.core.parsers.BoundedJSONParser"],
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "marketplace.core.translator.translate_for_rest",
     "DEFAULT_THROTTLE_CLASSES": [
@@ -208,6 +237,8 @@ REST_FRAMEWORK = {
         "upload": env.str("THROTTLE_UPLOAD", default="60/min"),
         "generate": env.str("THROTTLE_GENERATE", default="60/min"),
         "report": env.str("THROTTLE_REPORT", default="20/hour"),
+        "report_anon": env.str("THROTTLE_REPORT_ANON", default="5/hour"),
+        "token": env.str("THROTTLE_TOKEN", default="30/hour"),
     },
 }
 SPECTACULAR_SETTINGS = {

@@ -1,0 +1,140 @@
+"""Finding adapters by meaning, by words and by filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Q, QuerySet
+
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter
+from marketplace.adapters.selectors import visible_adapters
+from marketplace.catalog import cursors, meaning, words
+from marketplace.catalog.facets import count_facets
+from marketplace.catalog.types import CatalogFilters, FacetValue, Mode, SearchHit, SearchPage
+from marketplace.core.live import embed_query
+from marketplace.core.pagination import keyset_page
+
+__all__ = ["CatalogFilters", "FacetValue", "SearchHit", "SearchPage", "filtered", "search"]
+
+#: A ranked search never goes deeper; whoever looks further wants other words.
+MAX_HITS = 200
+MAX_QUERY = 400
+#: Cormack, Clarke and Büttcher 2009: ranks are damped by 60 before they are added.
+RRF_K = 60
+WORDS_ONLY = "Search by meaning is not answering; showing matches by words."
+_ORDERS = {
+    "newest": ("-created_at", "-id"),
+    "downloads": ("-downloads", "-id"),
+    "name": ("name", "id"),
+}
+
+
+def search(
+    *,
+    user: User | AnonymousUser,
+    query: str = "",
+    filters: CatalogFilters | None = None,
+    cursor: str = "",
+) -> SearchPage:
+    """One page of what ``user`` may see: best hits for ``query``, or everything by ``filters.sort`` without one.
+
+    Raises ``Invalid`` for a cursor of another search.
+    """
+    filters = filters or CatalogFilters()
+    query = " ".join(query.replace("\0", " ").split())[:MAX_QUERY]
+    candidates = filtered(visible_adapters(user), filters)
+    if query:
+        return _ranked(candidates, query, filters, cursor)
+    return _browse(candidates, filters, cursor)
+
+
+def filtered(adapters: QuerySet[Adapter], filters: CatalogFilters) -> QuerySet[Adapter]:
+    """``adapters`` narrowed by every filter that is set. Only adapters with a version are listed at all."""
+    conditions = Q(current__isnull=False)
+    if filters.base:
+        conditions &= Q(base__name__iexact=filters.base) | Q(base__isnull=True, base_name__iexact=filters.base)
+    if filters.tags:
+        conditions &= Q(tags__contains=list(filters.tags))
+    if filters.owner:
+        conditions &= Q(owner__username__iexact=filters.owner)
+    if filters.license:
+        conditions &= Q(license__iexact=filters.license)
+    if filters.origin:
+        conditions &= Q(origin=filters.origin)
+    if filters.rank_min is not None:
+        conditions &= Q(current__artifact__rank__gte=filters.rank_min)
+    if filters.rank_max is not None:
+        conditions &= Q(current__artifact__rank__lte=filters.rank_max)
+    return adapters.filter(conditions)
+
+
+def _browse(candidates: QuerySet[Adapter], filters: CatalogFilters, cursor: str) -> SearchPage:
+    page = keyset_page(candidates, order=_ORDERS[filters.sort], cursor=cursor or None, limit=filters.limit)
+    return SearchPage(
+        results=[SearchHit(adapter, score=0.0) for adapter in page.items],
+        mode="browse",
+        next_cursor=page.next_cursor or "",
+        facets=count_facets(candidates),
+        total=candidates.count(),
+    )
+
+
+def _ranked(candidates: QuerySet[Adapter], query: str, filters: CatalogFilters, cursor: str) -> SearchPage:
+    offset = cursors.decode_offset(cursor, query, filters) if cursor else 0
+    by_words = words.best_by_words(candidates, query, MAX_HITS)
+    answer = embed_query(query, timeout=settings.QUERY_TIMEOUT_SECONDS)
+    similarity: dict[int, float] = {}
+    mode: Mode = "words"
+    if answer is not None:
+        mode = "meaning_and_words"
+        similarity = meaning.closest(candidates, answer.vector, answer.encoder, MAX_HITS)
+    scores = fuse([by_words, list(similarity)])
+    best = list(scores)[:MAX_HITS]
+    page = best[offset : offset + filters.limit]
+    ends = offset + filters.limit
+    return SearchPage(
+        results=_hits(candidates, page, scores, similarity, query),
+        mode=mode,
+        note="" if answer is not None else WORDS_ONLY,
+        next_cursor=cursors.encode_offset(query, filters, ends) if ends < len(best) else "",
+        facets=count_facets(Adapter.objects.filter(pk__in=best)),
+        total=len(best),
+    )
+
+
+def fuse(rankings: Iterable[list[int]]) -> dict[int, float]:
+    """Reciprocal rank fusion: Σ 1 / (60 + rank), ranks from 1; best first, ties by the newer primary key."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, key in enumerate(ranking, start=1):
+            scores[key] = scores.get(key, 0.0) + 1.0 / (RRF_K + rank)
+    return dict(sorted(scores.items(), key=lambda item: (-item[1], -item[0])))
+
+
+def _hits(
+    candidates: QuerySet[Adapter],
+    ids: list[int],
+    scores: dict[int, float],
+    similarity: dict[int, float],
+    query: str,
+) -> list[SearchHit]:
+    adapters = {adapter.pk: adapter for adapter in candidates.filter(pk__in=ids)}
+    matched = words.matched_words(ids, query)
+    asked = set(words.words_of(query))
+    hits = []
+    # An adapter that went out of sight since it was ranked is left out.
+    for adapter in (adapters[key] for key in ids if key in adapters):
+        key = adapter.pk
+        why: list[str] = []
+        tags = [tag for tag in adapter.tags if asked >= set(words.words_of(tag)) and words.words_of(tag)]
+        if matched.get(key):
+            why.append("words: " + ", ".join(matched[key]))
+        if tags:
+            why.append("tag: " + ", ".join(tags))
+        if key in similarity:
+            why.append(f"close in meaning ({similarity[key]:.2f})")
+        hits.append(SearchHit(adapter, scores[key], tuple(why), similarity.get(key)))
+    return hits
