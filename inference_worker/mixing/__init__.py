@@ -1,0 +1,1 @@
+"""Compositions: what a set of adapters adds to a base's linear modules."""

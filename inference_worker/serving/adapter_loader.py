@@ -1,0 +1,126 @@
+"""From an adapter's files to factors on the engine's device, checked against the base that will run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers.pytorch_utils import Conv1D
+
+from inference_worker.adapter_format.layout import ModuleInfo
+from inference_worker.adapter_format.reader import AdapterReader, open_adapter
+from inference_worker.errors import BadInput, Refused
+from inference_worker.mixing.composition import ModuleFactors
+from inference_worker.serving.loaded_adapter import LoadedAdapter
+from inference_worker.serving.multi_adapter_linear import MultiAdapterLinear
+
+#: What an adapter may have beyond plain LoRA and still be served: these change how factors are read, not the base.
+SERVED_FEATURES = frozenset({"dora", "rslora", "rank_pattern", "alpha_pattern", "unknown_tensors"})
+
+#: Words for people about what is refused; other features are named as they are.
+REFUSED_BECAUSE = {
+    "modules_to_save": "it brings whole modules of its own (modules_to_save)",
+    "trainable_tokens": "it changes embeddings of single tokens (trainable_token_indices)",
+    "full_embedding": "it brings an embedding matrix of its own, as with added tokens",
+    "embedding": "it adapts an embedding layer",
+    "bias": "it changes the base's biases",
+    "lora_bias": "its factors have biases (lora_bias)",
+    "mutated_base": "its initialisation changes the base's own weights (PiSSA and kin)",
+    "conv": "it adapts convolution layers",
+}
+
+
+def load_adapter(
+    config_path: str | Path,
+    weights_path: str | Path,
+    label: str,
+    layers: Mapping[str, MultiAdapterLinear],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> LoadedAdapter:
+    """Read every module of an adapter.
+
+    Raises ``Refused`` naming the feature that the engine cannot represent, and ``BadInput`` when the files are not an
+    adapter or do not fit the base.
+    """
+    try:
+        reader = open_adapter(config_path, weights_path, label)
+    except FileNotFoundError as error:
+        raise BadInput(f"The adapter {label} has no file {error.filename}.", code="adapter_missing") from error
+    with reader:
+        refuse_features(reader)
+        check_fits(reader, layers)
+        modules = {name: _read_module(reader, name, layers[name], device, dtype) for name in reader.modules}
+    return LoadedAdapter(label, modules)
+
+
+def refuse_features(reader: AdapterReader) -> None:
+    """Raise ``Refused`` for whatever a row's low-rank update cannot represent."""
+    refused = [feature for feature in reader.features if feature not in SERVED_FEATURES]
+    if refused:
+        reasons = "; ".join(REFUSED_BECAUSE.get(feature, f"it uses {feature}") for feature in refused)
+        raise Refused(
+            f"The adapter {reader.label} is stored but cannot be served: {reasons}.",
+            code="not_served",
+            extra={"adapter": reader.label, "features": refused},
+        )
+
+
+def check_fits(reader: AdapterReader, layers: Mapping[str, MultiAdapterLinear]) -> None:
+    """Raise ``BadInput`` listing the modules that the base lacks or has in another shape."""
+    unknown = [name for name in reader.modules if name not in layers]
+    if unknown:
+        raise BadInput(
+            f"The adapter {reader.label} does not fit this base: {_few(unknown)} not among its linear modules.",
+            code="wrong_base",
+            extra={"adapter": reader.label, "modules": unknown[:50]},
+        )
+    differing = [name for name, info in reader.modules.items() if _shape(info) != _layer_shape(layers[name])]
+    if differing:
+        first = differing[0]
+        raise BadInput(
+            f"The adapter {reader.label} does not fit this base: {_few(differing)} of another shape, for example "
+            f"{first} with {_shape(reader.modules[first])} instead of {_layer_shape(layers[first])} (out, in).",
+            code="wrong_base",
+            extra={"adapter": reader.label, "modules": differing[:50]},
+        )
+
+
+def dora_gain(weight: Tensor, A: Tensor, B: Tensor, magnitude: Tensor) -> Tensor:
+    """``m / ‖W + BA‖_row`` (d_out,) without building BA: W (d_out, d_in), A (r, d_in), B (d_out, r), m (d_out,).
+
+    ``‖w + bA‖² = ‖w‖² + 2 b·(A w) + b (A Aᵀ) bᵀ`` row by row, so memory and time stay linear in the rank.
+    """
+    squared = weight.square().sum(dim=1)
+    squared += 2.0 * (B * (weight @ A.T)).sum(dim=1)
+    squared += (B * (B @ (A @ A.T))).sum(dim=1)
+    return magnitude / squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
+
+
+def _read_module(
+    reader: AdapterReader, name: str, layer: MultiAdapterLinear, device: torch.device, dtype: torch.dtype
+) -> ModuleFactors:
+    A, B = reader.read(name)
+    A, B = A.to(device), B.to(device)
+    magnitude = reader.modules[name].magnitude
+    if magnitude is None:
+        return ModuleFactors(A.to(dtype), B.to(dtype))
+    m = reader.file.read(magnitude).to(device, torch.float32).reshape(-1)
+    weight = layer.weight.T if isinstance(layer.base, Conv1D) else layer.weight
+    gain = dora_gain(weight.to(torch.float32), A, B, m)
+    return ModuleFactors(A.to(dtype), (B * gain[:, None]).to(dtype), gain)
+
+
+def _shape(info: ModuleInfo) -> tuple[int, int]:
+    return info.d_out, info.d_in
+
+
+def _layer_shape(layer: MultiAdapterLinear) -> tuple[int, int]:
+    return layer.d_out, layer.d_in
+
+
+def _few(names: list[str]) -> str:
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{shown} {'is' if len(names) == 1 else 'are'}"

@@ -1,0 +1,261 @@
+"""One base, one thread: requests come in from any thread, rows join and leave the running batch between two steps."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from inference_worker.contracts.common import AdapterFiles
+from inference_worker.contracts.generate import GenerateRequest
+from inference_worker.errors import BadInput, EngineError
+from inference_worker.mixing.composition import Composition, compose
+from inference_worker.serving.adapter_loader import load_adapter
+from inference_worker.serving.base_loader import LoadedBase
+from inference_worker.serving.detokenizer import TextStream
+from inference_worker.serving.loaded_adapter import AdapterKey, LoadedAdapter, adapter_key
+from inference_worker.serving.model_runner import ModelRunner, PrefillFailed
+from inference_worker.serving.prompt import encode_prompt, stop_strings, stop_token_ids
+from inference_worker.serving.resident_cache import ResidentCache
+from inference_worker.serving.sampling import RowSampler, choose_tokens
+from inference_worker.serving.scheduler import Limits, Scheduler
+from inference_worker.serving.sequence import GenerationHandle, Sequence
+from inference_worker.serving.settings import EngineSettings
+
+log = logging.getLogger(__name__)
+
+#: Where an adapter's config and weights lie on this machine; may fetch them, may raise an ``EngineError``.
+Resolve = Callable[[AdapterFiles], tuple[str | Path, str | Path]]
+
+
+class Engine:
+    """Thread-safe. ``submit`` reads adapters in the caller's thread and returns when the row is queued."""
+
+    def __init__(self, base: LoadedBase, settings: EngineSettings) -> None:
+        self.base = base
+        self.settings = settings
+        self.adapters: ResidentCache[AdapterKey, LoadedAdapter] = ResidentCache(
+            "adapter", settings.adapter_cache_bytes, lambda adapter: adapter.nbytes
+        )
+        limits = Limits(settings.max_rows, settings.max_waiting, settings.max_cache_tokens, settings.max_prefill_tokens)
+        self._scheduler: Scheduler[Sequence] = Scheduler(limits)
+        self._runner = ModelRunner(base)
+        self._joining: list[Sequence] = []  # admitted in this step
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"engine-{base.name}", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self,
+        request: GenerateRequest,
+        resolve: Resolve,
+        handle: GenerationHandle | None = None,
+        release: Callable[[], None] = lambda: None,
+    ) -> GenerationHandle:
+        """Queue a request; its events come through the handle.
+
+        Raises ``BadInput``, ``Refused``, ``CacheFull`` or ``QueueFull`` when the row cannot be queued; ``release`` is
+        called when a queued row has ended, and not when this raises.
+        """
+        handle = handle or GenerationHandle(request.request, request.deadline)
+        with ExitStack() as acquired:
+            composition = self._compose(request, resolve, acquired)
+            row = self._row(request, composition, handle)
+            # From here on the row gives its adapters back, when it ends; until then the stack does.
+            held = acquired.pop_all()
+            row.release = partial(_release_both, held, release)
+        with self._wake:
+            try:
+                if self._closing:
+                    raise EngineError("The engine is shutting down. Try again in a moment.", code="engine_closed")
+                self._scheduler.add(row)
+            except EngineError:
+                held.close()
+                raise
+            self._wake.notify()
+        return handle
+
+    def close(self) -> None:
+        """End the thread; rows still in flight end with the error ``engine_closed``."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def residency(self) -> dict[str, object]:
+        """What this engine holds and does, for the page of operators and for choosing a worker."""
+        parameter_bytes = self.base.nbytes
+        return {
+            "name": self.base.name,
+            "source": self.base.source,
+            "bytes": parameter_bytes,
+            "device": str(self.base.device),
+            "dtype": str(self.base.dtype).removeprefix("torch."),
+            "running": len(self._runner.rows),
+            "waiting": len(self._scheduler),
+            "adapter_bytes": self.adapters.nbytes,
+            "adapters": [
+                {
+                    "label": entry.value.label,
+                    "config": entry.key[0],
+                    "weights": entry.key[1],
+                    "bytes": entry.nbytes,
+                    "users": entry.users,
+                    "pinned": entry.pinned,
+                }
+                for entry in self.adapters.entries()
+            ],
+        }
+
+    def _compose(self, request: GenerateRequest, resolve: Resolve, acquired: ExitStack) -> Composition[LoadedAdapter]:
+        if len(request.adapters) > self.settings.max_adapters_per_request:
+            raise BadInput(
+                f"The request names {len(request.adapters)} adapters; at most "
+                f"{self.settings.max_adapters_per_request} can be mixed.",
+                code="too_many_adapters",
+            )
+        members = []
+        for weighted in request.adapters:
+            if weighted.weight == 0.0:
+                continue  # Absent, so not even read.
+            key = adapter_key(weighted.adapter)
+            adapter = self.adapters.acquire(key, partial(self._load, weighted.adapter, resolve))
+            acquired.callback(self.adapters.release, key)
+            members.append((adapter, weighted.weight))
+        return compose(members)
+
+    def _load(self, files: AdapterFiles, resolve: Resolve) -> LoadedAdapter:
+        config_path, weights_path = resolve(files)
+        return load_adapter(config_path, weights_path, files.label, self.base.layers, self.base.device, self.base.dtype)
+
+    def _row(
+        self, request: GenerateRequest, composition: Composition[LoadedAdapter], handle: GenerationHandle
+    ) -> Sequence:
+        tokenizer = self.base.tokenizer
+        prompt = encode_prompt(tokenizer, request.prompt_format, request.prompt)
+        room = self.base.context - len(prompt)
+        if room < 1:
+            raise BadInput(
+                f"The prompt has {len(prompt)} tokens, but the base {self.base.name} reads at most "
+                f"{self.base.context - 1}. Shorten it.",
+                code="prompt_too_long",
+            )
+        stops = stop_strings(request.prompt_format, request.sampling.stop)
+        return Sequence(
+            handle=handle,
+            prompt=prompt,
+            composition=composition,
+            sampler=RowSampler(request.sampling, prompt),
+            text=TextStream(tokenizer, stops),
+            max_tokens=min(request.sampling.max_tokens, room),
+            stop_tokens=self.base.stop_tokens | stop_token_ids(tokenizer, stops),
+        )
+
+    def _run(self) -> None:
+        with torch.inference_mode():
+            while self._wait_for_work():
+                try:
+                    self._step()
+                except Exception as error:
+                    # The state of the batch is unknown, so its rows fail and are told; the engine goes on.
+                    log.exception("A step failed for %d rows", len(self._runner.rows) + len(self._joining))
+                    self._fail_rows([*self._runner.rows, *self._joining], as_engine_error(error))
+            waiting = self._scheduler.remove_if(lambda row: True)
+            closed = EngineError("The engine was shut down before the answer was complete.", code="engine_closed")
+            self._fail_rows([*self._runner.rows, *waiting], closed)
+
+    def _wait_for_work(self) -> bool:
+        """Sleep while nothing runs or waits; False when the engine closes."""
+        with self._wake:
+            while not self._closing and not len(self._scheduler) and not self._runner.rows:
+                self._wake.wait()
+            return not self._closing
+
+    def _step(self) -> None:
+        """Admit what fits, then one token for every row."""
+        with self._wake:
+            ended = self._scheduler.remove_if(lambda row: row.interrupted() is not None)
+            self._joining = self._scheduler.admit(self._runner.rows)
+        for row in ended:
+            row.finish(row.interrupted() or "cancelled")
+        for row in self._joining:
+            row.start()
+        self._prefill(self._joining)
+        self._joining = []
+        self._drop_interrupted()
+        if self._runner.rows:
+            self._advance(list(self._runner.rows), self._runner.decode())
+
+    def _prefill(self, joining: list[Sequence]) -> None:
+        if not joining:
+            return
+        try:
+            logits = self._runner.prefill(joining)
+        except PrefillFailed as failure:
+            if len(joining) > 1:  # One by one, so that only the row at fault fails.
+                for row in joining:
+                    self._prefill([row])
+                return
+            log.error("Prefill failed for request %s", joining[0].handle.request, exc_info=failure.cause)
+            joining[0].fail(as_engine_error(failure.cause))
+            return
+        self._advance(joining, logits)
+
+    def _advance(self, rows: list[Sequence], logits: Tensor) -> None:
+        """Choose a token for each row (logits: (rows, vocabulary)) and end the rows that are over."""
+        finite = logits.isfinite().all(dim=-1).tolist()
+        for row, is_finite in zip(rows, finite, strict=True):
+            if not is_finite:
+                self._runner.remove(row)
+                row.fail(
+                    EngineError(
+                        "The model's output is not finite with these adapters and weights; try smaller weights.",
+                        code="output_not_finite",
+                    )
+                )
+        alive = [index for index, is_finite in enumerate(finite) if is_finite]
+        if not alive:
+            return
+        chosen = choose_tokens(logits[alive], [rows[index].sampler for index in alive])
+        for index, token in zip(alive, chosen, strict=True):
+            reason = rows[index].advance(token)
+            if reason is not None:
+                self._runner.remove(rows[index])
+                rows[index].finish(reason)
+
+    def _drop_interrupted(self) -> None:
+        for row in list(self._runner.rows):
+            reason = row.interrupted()
+            if reason is not None:
+                self._runner.remove(row)
+                row.finish(reason)
+
+    def _fail_rows(self, rows: list[Sequence], error: EngineError) -> None:
+        self._runner.clear()
+        self._joining = []
+        for row in dict.fromkeys(rows):
+            row.fail(error)
+
+
+def as_engine_error(error: Exception) -> EngineError:
+    """The error that a request's reader is told."""
+    if isinstance(error, EngineError):
+        return error
+    if isinstance(error, torch.OutOfMemoryError):
+        return EngineError(
+            "The device has too little memory for this request. Shorten it or try later.", code="out_of_memory"
+        )
+    return EngineError("The engine failed on this request; the operator finds the reason in the log.")
+
+
+def _release_both(held: ExitStack, release: Callable[[], None]) -> None:
+    held.close()
+    release()
