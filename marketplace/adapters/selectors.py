@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from pgvector.django import CosineDistance
 
 from marketplace.adapters import policy
@@ -130,13 +130,16 @@ def _by_weights(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict
 
 
 def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
-    """``parents`` of the current version and ``children`` of any version (lists of ``Lineage``), as far as ``user``
+    """``parents`` of the current version and ``children`` made from any version (lists of ``Lineage``), as far as ``user``
     may see them; ``hidden_parents`` counts those that they may not."""
     visible = visible_adapters(user).values("pk")
     edges = Lineage.objects.select_related("parent__adapter__owner", "child__adapter__owner")
     all_parents = edges.filter(child_id=adapter.current_id)
     parents = list(all_parents.filter(parent__adapter__in=visible))
-    children = edges.filter(parent__adapter=adapter, child__adapter__in=visible).order_by("-child__created_at", "pk")
+    # Every edit of a child's card repeats its parents; the current version speaks for all.
+    children = edges.filter(
+        parent__adapter=adapter, child__adapter__in=visible, child__adapter__current=F("child")
+    ).order_by("-child__created_at", "pk")
     return {
         "parents": parents,
         "hidden_parents": all_parents.count() - len(parents),

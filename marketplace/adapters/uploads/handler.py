@@ -47,7 +47,7 @@ class StoreUploadHandler(FileUploadHandler):
     def handle_raw_input(
         self,
         input_data: Any,
-        META: dict[str, Any],  # noqa: N803 (Django's name)
+        META: dict[str, Any],
         content_length: int,
         boundary: str,
         encoding: str | None = None,

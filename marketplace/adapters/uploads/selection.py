@@ -18,7 +18,7 @@ MAX_CONFIG = 1_000_000
 MAX_CARD = 1_000_000
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill")
-_SAVE = "Save the adapter with PEFT's save_pretrained and upload the files it writes."
+SAVE = "Save the adapter with PEFT's save_pretrained and upload the files it writes."
 
 
 @dataclass
@@ -57,11 +57,11 @@ def choose(candidates: Sequence[Candidate]) -> Selection:
     cards = [candidate for candidate in inside if candidate.name.lower() == CARD.lower()]
     chosen.card = cards[0] if cards else None
     if chosen.config is None:
-        chosen.problems.append(error("config_missing", CONFIG, f"There is no {CONFIG} among the files.", _SAVE))
+        chosen.problems.append(error("config_missing", CONFIG, f"There is no {CONFIG} among the files.", SAVE))
     _check_sizes(chosen)
     _report_others(usable, chosen)
     if chosen.weights is None and not any(problem.code == "pickle_refused" for problem in chosen.problems):
-        chosen.problems.append(error("weights_missing", WEIGHTS, f"There is no {WEIGHTS} among the files.", _SAVE))
+        chosen.problems.append(error("weights_missing", WEIGHTS, f"There is no {WEIGHTS} among the files.", SAVE))
     return chosen
 
 
@@ -116,7 +116,7 @@ def _weights(inside: list[Candidate], chosen: Selection) -> Candidate | None:
 def _check_sizes(chosen: Selection) -> None:
     if chosen.config is not None and chosen.config.size > MAX_CONFIG:
         message = f"The file is larger than {MAX_CONFIG} bytes, so it is no adapter's config."
-        chosen.problems.append(error("config_too_large", chosen.config.path, message, _SAVE))
+        chosen.problems.append(error("config_too_large", chosen.config.path, message, SAVE))
     if chosen.card is not None and chosen.card.size > MAX_CARD:
         message = f"The card is larger than {MAX_CARD} bytes and was left out."
         chosen.problems.append(warning("card_too_large", chosen.card.path, message, "Shorten it and edit it in later."))
@@ -128,12 +128,11 @@ def _check_sizes(chosen: Selection) -> None:
 def _report_others(usable: list[Candidate], chosen: Selection) -> None:
     """Say what becomes of every file that was not picked."""
     picked = [chosen.config, chosen.weights, chosen.card]
+    said = {problem.place for problem in chosen.problems if problem.code == "card_too_large"}
     for candidate in usable:
         if any(candidate is one for one in picked):
             continue
-        if candidate.name.lower() == CARD.lower() and any(
-            problem.code == "card_too_large" for problem in chosen.problems
-        ):
+        if candidate.path in said:
             continue
         if is_pickle(candidate):
             if chosen.weights is None:

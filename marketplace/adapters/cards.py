@@ -1,0 +1,179 @@
+"""Model cards: README.md with YAML front matter, as the model hubs write it.
+
+The card is the truth of a version's title, description, licence, tags and prompt format; ``Adapter``'s columns are a
+cache of it. Front matter is untrusted: it is parsed without tags and aliases, and with bounds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+
+from inference_worker.contracts.common import PromptFormat
+
+MAX_FRONT_MATTER = 64_000
+_FENCE = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?P<front>.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#[ \t]+(?P<title>.+?)[ \t#]*$", re.MULTILINE)
+
+
+class CardFault(ValueError):
+    """The front matter cannot be read; the message is the end of a sentence."""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise CardFault("uses YAML aliases")
+        return super().compose_node(parent, index)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class CardFields:
+    """What the marketplace knows of a card. ``base_model`` is as the config says it."""
+
+    title: str = ""
+    description: str = ""
+    license: str = ""
+    tags: tuple[str, ...] = ()
+    base_model: str = ""
+    prompt_format: PromptFormat = field(default_factory=PromptFormat)
+
+    def replaced(self, **changes: Any) -> CardFields:
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a version was made, for the card: the method's name and the parents with their weights."""
+
+    operation: str
+    parents: Sequence[tuple[str, float]]
+    recipe: Mapping[str, Any]
+
+
+def split(text: str) -> tuple[dict[str, Any], str]:
+    """(front matter, body) of a card. Raises ``CardFault`` for front matter that is no bounded plain YAML mapping."""
+    match = _FENCE.match(text)
+    if match is None:
+        return {}, text.removeprefix("\ufeff")
+    if len(match["front"]) > MAX_FRONT_MATTER:
+        raise CardFault(f"is longer than {MAX_FRONT_MATTER} characters")
+    try:
+        loaded = yaml.load(match["front"], Loader=_PlainLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as fault:
+        if isinstance(fault, CardFault):
+            raise
+        raise CardFault(f"is not valid YAML ({str(fault).splitlines()[0][:120]})") from fault
+    if loaded is None:
+        return {}, text[match.end() :]
+    if not isinstance(loaded, dict):
+        raise CardFault("is not a mapping")
+    return {str(key): value for key, value in loaded.items()}, text[match.end() :]
+
+
+def suggested(text: str) -> dict[str, Any]:
+    """What a form may be filled with from an uploaded card; only what is there and has the right type."""
+    front, body = split(text)
+    heading = _HEADING.search(body)
+    paragraphs = [
+        " ".join(part.split())
+        for part in re.split(r"\n\s*\n", body)
+        if part.strip() and not part.lstrip().startswith(("#", "<", "!", "|", "```", "---", "- ", "* ", "["))
+    ]
+    title = _text(front.get("title")) or (heading["title"].strip() if heading else "")
+    found: dict[str, Any] = {
+        "title": title[:120],
+        "description": (_text(front.get("description")) or (paragraphs[0] if paragraphs else ""))[:20_000],
+        "license": _text(front.get("license"))[:60].lower(),
+        "tags": [tag.strip().lower()[:40] for tag in _texts(front.get("tags")) if tag.strip()][:20],
+        "base_model": next(iter(_texts(front.get("base_model"))), "")[:300],
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def write(fields: CardFields, *, full_name: str, origin: Origin | None = None) -> str:
+    """A whole card, generated."""
+    return _join(_front_matter({}, fields), body_of(fields, full_name=full_name, origin=origin))
+
+
+def rewrite(text: str, fields: CardFields, *, full_name: str, before: CardFields | None = None) -> str:
+    """An existing card with new fields: its own front matter keys and body stay.
+
+    A body that was generated from ``before`` is generated anew; unreadable front matter is replaced.
+    """
+    try:
+        front, body = split(text)
+    except CardFault:
+        match = _FENCE.match(text)
+        front, body = {}, text[match.end() :] if match else text
+    if before is not None and body.strip().startswith(lead_of(before, full_name=full_name).strip()):
+        old, new = lead_of(before, full_name=full_name).strip(), lead_of(fields, full_name=full_name)
+        body = "\n" + new.rstrip("\n") + body.strip()[len(old) :] + "\n"
+    return _join(_front_matter(front, fields), body)
+
+
+def _front_matter(front: Mapping[str, Any], fields: CardFields) -> dict[str, Any]:
+    ours = {
+        "title": fields.title,
+        "description": fields.description,
+        "license": fields.license,
+        "base_model": fields.base_model,
+        "library_name": "peft",
+        "pipeline_tag": front.get("pipeline_tag") or "text-generation",
+        "tags": list(fields.tags),
+        "prompt_format": fields.prompt_format.model_dump(mode="json"),
+    }
+    return {key: value for key, value in ours.items() if value} | {
+        key: value for key, value in front.items() if key not in ours
+    }
+
+
+def _join(front: Mapping[str, Any], body: str) -> str:
+    text = yaml.dump(dict(front), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
+    return f"---\n{text}---\n{body if body.startswith(chr(10)) else chr(10) + body}"
+
+
+def lead_of(fields: CardFields, *, full_name: str) -> str:
+    """The generated card's heading and description."""
+    return f"# {fields.title or full_name.partition('/')[2]}\n\n{fields.description.strip() or 'No description yet.'}\n"
+
+
+def body_of(fields: CardFields, *, full_name: str, origin: Origin | None = None) -> str:
+    """The generated card's Markdown."""
+    parts = [lead_of(fields, full_name=full_name)]
+    if origin is not None:
+        rows = "\n".join(f"| {name} | {weight:g} |" for name, weight in origin.parents)
+        recipe = json.dumps(origin.recipe, indent=2, sort_keys=True, ensure_ascii=False)
+        parts.append(
+            f"## How it was made\n\nBy `{origin.operation}` from:\n\n| parent | weight |\n| --- | --- |\n{rows}\n"
+        )
+        parts.append(f"<details><summary>Recipe</summary>\n\n```json\n{recipe}\n```\n\n</details>\n")
+    if fields.base_model:
+        parts.append(
+            "## Use\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(fields.base_model)})\n"
+            'model = PeftModel.from_pretrained(base, "path/to/this/folder")\n```\n'
+        )
+    return "\n".join(parts)

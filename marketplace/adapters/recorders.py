@@ -1,0 +1,110 @@
+"""Writes what the job ``inspect`` found on the artefact, and on the adapters that use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from inference_worker.contracts.common import Problem
+from inference_worker.contracts.inspect import InspectResult
+from marketplace.adapters.models import Adapter, Artifact
+from marketplace.adapters.services.artifacts import KIND
+from marketplace.adapters.services.versions import embed_when_valid
+from marketplace.bases import selectors as bases
+from marketplace.bases.models import Base
+from marketplace.jobs.models import Job
+from marketplace.jobs.recorders import register, register_failure
+
+logger = structlog.get_logger(__name__)
+
+
+@register(KIND)
+def record_inspection(job: Job, result: dict[str, Any]) -> None:
+    """Valid or invalid, with problems, statistics, signature and the base that the config names."""
+    found = InspectResult.model_validate(result)
+    artifact = Artifact.objects.select_for_update().filter(pk=job.subject["artifact"]).first()
+    if artifact is None:
+        logger.info("inspection_dropped", job=str(job.pk), why="the artefact was deleted")
+        return
+    base = bases.resolve_base(found.summary.base_model_name)
+    problems = [problem.model_dump(mode="json") for problem in found.problems]
+    if found.valid:
+        problems += [problem.model_dump(mode="json") for problem in _base_problems(job, found, base)]
+    refused = any(problem["severity"] == "error" for problem in problems) or not found.valid
+    artifact.state = Artifact.State.INVALID if refused else Artifact.State.VALID
+    artifact.problems = problems
+    artifact.summary = found.summary.model_dump(mode="json")
+    artifact.modules = [module.model_dump(mode="json") for module in found.modules]
+    artifact.signature = list(found.signature) or None
+    artifact.rank = found.summary.rank
+    artifact.base = base
+    artifact.save()
+    for adapter in Adapter.objects.filter(current__artifact=artifact, deleted_at=None).select_related(
+        "owner", "base", "current__artifact"
+    ):
+        _follow(adapter, artifact, base)
+
+
+def _base_problems(job: Job, found: InspectResult, base: Base | None) -> list[Problem]:
+    """What is to be said of the base: unknown, or of other shapes where the worker had none to compare with."""
+    if base is None:
+        name = found.summary.base_model_name
+        message = f"The base “{name}” is not known here." if name else "The config names no base."
+        return [
+            Problem(
+                code="base_unknown",
+                severity="warning",
+                place="base_model_name_or_path",
+                message=f"{message} The adapter is stored, found and merged, but cannot be tried.",
+                remedy="Choose the base when you publish, or ask the operator to register it.",
+            )
+        ]
+    if job.subject.get("base") == base.pk:
+        return []
+    modules = [module.model_dump(mode="json") for module in found.modules]
+    return [
+        Problem(
+            code="shape_mismatch",
+            severity="error",
+            place="adapter_model.safetensors",
+            message=sentence,
+            remedy="Check base_model_name_or_path: the adapter was trained on another model.",
+        )
+        for sentence in bases.shape_conflicts(base, modules)[:20]
+    ]
+
+
+def _follow(adapter: Adapter, artifact: Artifact, base: Base | None) -> None:
+    """The columns of an adapter whose current version is this artefact; an owner's own answer on the base stays."""
+    changes: dict[str, Any] = {"base_name": artifact.summary.get("base_model_name", "")[:300] or adapter.base_name}
+    if base is not None:
+        changes["base"] = base
+    if adapter.base is not None and bases.shape_conflicts(adapter.base, artifact.modules):
+        changes["base"] = base
+    Adapter.objects.filter(pk=adapter.pk).update(**changes)
+    if artifact.state == Artifact.State.VALID:
+        embed_when_valid(adapter)
+
+
+@register_failure(KIND)
+def record_failed_inspection(job: Job) -> None:
+    """A check that crashed, was lost or taken back means "not accepted", and says how to try again."""
+    artifact = Artifact.objects.select_for_update().filter(pk=job.subject["artifact"]).first()
+    undecided = (Artifact.State.PENDING, Artifact.State.VALIDATING)
+    if artifact is None or artifact.state not in undecided:
+        return
+    others = Job.objects.filter(kind=KIND, subject__artifact=artifact.pk).exclude(pk=job.pk)
+    if others.exclude(state__in=Job.ENDED).exists():
+        return
+    why = "was cancelled" if job.state == Job.State.CANCELLED else f"could not be finished: {job.error_message}"
+    problem = Problem(
+        code="check_failed",
+        severity="error",
+        message=f"The check {why}".rstrip(". ") + ". An adapter that was not checked is not accepted.",
+        remedy="Choose “Check again” on the upload's page. If it fails again, tell the operator the job's number "
+        f"{job.pk}.",
+    )
+    Artifact.objects.filter(pk=artifact.pk).update(
+        state=Artifact.State.INVALID, problems=[problem.model_dump(mode="json")]
+    )

@@ -1,0 +1,64 @@
+"""Blobs and artefacts as rows, and the job that checks an artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.utils import timezone
+
+from inference_worker.blobs import BlobInfo
+from inference_worker.contracts.common import AdapterFiles
+from inference_worker.contracts.inspect import InspectRequest
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Artifact, Blob
+from marketplace.bases.models import Base
+from marketplace.jobs import services as jobs
+from marketplace.jobs.models import Job
+
+KIND = "inspect"
+
+
+def keep_blobs(infos: Iterable[BlobInfo]) -> dict[str, Blob]:
+    """Rows for ``infos`` by sha256; known ones are marked as needed now, which locks them against collection.
+
+    Inserted in the order of their digests, so that two uploads of the same bytes wait for each other instead of
+    locking each other out. Call inside a transaction, before the bytes are moved into place.
+    """
+    now = timezone.now()
+    rows = {
+        info.sha256: Blob(sha256=info.sha256, git_sha1=info.git_sha1, size=info.size, created_at=now) for info in infos
+    }
+    ordered = [rows[sha256] for sha256 in sorted(rows)]
+    Blob.objects.bulk_create(ordered, update_conflicts=True, unique_fields=["sha256"], update_fields=["created_at"])
+    return rows
+
+
+def get_artifact(*, config: Blob, weights: Blob) -> tuple[Artifact, bool]:
+    """The artefact of these bytes, and whether it is new."""
+    return Artifact.objects.get_or_create(
+        config_blob=config, weights_blob=weights, defaults={"size": config.size + weights.size}
+    )
+
+
+def request_inspection(*, owner: User, artifact: Artifact, label: str, base: Base | None) -> Job:
+    """Ask the inspect worker for a check; ``base`` is compared by names and shapes where it is known and read."""
+    shapes = base.shapes if base is not None and base.state == Base.State.READY else None
+    return jobs.create_job(
+        owner=owner,
+        kind=KIND,
+        request=InspectRequest(
+            adapter=AdapterFiles(label=label, config=artifact.config_blob_id, weights=artifact.weights_blob_id),
+            base_shapes=None if shapes is None else {name: (shape[0], shape[1]) for name, shape in shapes.items()},
+        ),
+        subject={"artifact": artifact.pk, "base": base.pk if shapes is not None and base is not None else None},
+        title=f"Check of {label}",
+    )
+
+
+def inspections_of(artifact: Artifact) -> Iterable[Job]:
+    """The checks of an artefact, newest first."""
+    return Job.objects.filter(kind=KIND, subject__artifact=artifact.pk).order_by("-created_at")
+
+
+def is_being_checked(artifact: Artifact) -> bool:
+    return Job.objects.filter(kind=KIND, subject__artifact=artifact.pk).exclude(state__in=Job.ENDED).exists()

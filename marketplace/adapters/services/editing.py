@@ -1,0 +1,166 @@
+"""Changes of a published adapter: its card, its visibility, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from inference_worker.contracts.common import PromptFormat
+from marketplace.accounts.models import User
+from marketplace.adapters import cards, policy
+from marketplace.adapters.fields import Checker
+from marketplace.adapters.models import Adapter, Artifact, Embedding
+from marketplace.adapters.services.publishing import card_fields, check_fields, current_card, set_examples, store_card
+from marketplace.adapters.services.versions import create_version, embed_when_valid, refresh_search
+from marketplace.adapters.uploads.selection import CARD
+from marketplace.bases import selectors as bases
+from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
+from marketplace.moderation import audit
+
+
+def _editable(user: User, adapter: Adapter) -> Adapter:
+    """The row, locked, when ``user`` may change it. Call inside a transaction."""
+    row = Adapter.objects.select_for_update(of=("self",)).select_related("owner", "base").filter(pk=adapter.pk).first()
+    if row is None or not policy.may_view(user, row):
+        raise NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to see.")
+    if not policy.may_edit(user, row):
+        if row.owner_id == user.pk:
+            raise Forbidden(
+                f"{row.full_name} is {row.get_moderation_display().lower()} by a moderator and cannot be changed.",
+                code="moderated",
+            )
+        raise Forbidden(f"Only {row.owner.username} may change {row.full_name}.")
+    return row
+
+
+def edit_adapter(
+    *,
+    user: User,
+    adapter: Adapter,
+    title: str | None = None,
+    description: str | None = None,
+    license: str | None = None,
+    tags: Iterable[str] | None = None,
+    prompt_format: PromptFormat | Mapping[str, Any] | None = None,
+    examples: Sequence[Any] | None = None,
+    base: str | None = None,
+    visibility: str | None = None,
+    message: str = "",
+) -> Adapter:
+    """Change what is said about an adapter; None leaves a field as it is.
+
+    A changed card is a new commit on the same artefact: nothing is checked again, only the texts are embedded again.
+    Without a change there is no commit. ``base`` answers which base it is where the config names none that is known.
+    """
+    with transaction.atomic():
+        row = _editable(user, adapter)
+        current = row.current
+        if current is None:
+            raise Conflict(f"{row.full_name} has no version yet.")
+        before_format = PromptFormat.model_validate(current.prompt_format)
+        before = card_fields(row, before_format)
+        checker = Checker()
+        fields = check_fields(
+            checker,
+            title=row.title if title is None else title,
+            description=row.description if description is None else description,
+            license=row.license if license is None else license,
+            tags=row.tags if tags is None else tags,
+            prompt_format=before_format if prompt_format is None else prompt_format,
+            examples=[] if examples is None else examples,
+        )
+        checker.finish()
+        row.title, row.description, row.license = fields.title, fields.description, fields.license
+        row.tags = fields.tags
+        if base is not None:
+            _answer_base(row, base)
+        row.updated_at = timezone.now()
+        row.save(update_fields=["title", "description", "license", "tags", "base", "updated_at"])
+        if examples is not None:
+            set_examples(row, fields.examples)
+        after = card_fields(row, fields.prompt_format)
+        if after != before:
+            files = {file.path: file.blob for file in current.files.select_related("blob")}
+            text = cards.rewrite(current_card(row), after, full_name=row.full_name, before=before)
+            create_version(
+                author=user,
+                adapter=row,
+                artifact=current.artifact,
+                files={
+                    **{file.path: file.blob for file in current.files.select_related("blob")},
+                    CARD: store_card(text),
+                },
+                message=message or "Edit the card",
+                prompt_format=fields.prompt_format,
+                recipe=current.recipe,
+                # A card changes nothing about how the weights were made.
+                parents=[(edge.parent, edge.weight) for edge in current.parents.select_related("parent")],
+                operation=next((edge.operation for edge in current.parents.all()), ""),
+            )
+            refresh_search(row)
+        if visibility is not None and visibility != row.visibility:
+            _set_visibility(row, visibility)
+        embed_when_valid(row)
+        audit.record(
+            actor=user,
+            action="adapter.edit",
+            target=row.full_name,
+            commit=row.current.commit if row.current else "",
+            visibility=row.visibility,
+        )
+    return row
+
+
+def _answer_base(row: Adapter, name: str) -> None:
+    """Set the base by the owner's answer, or back to what the check found when it is empty."""
+    artifact = row.current.artifact if row.current else None
+    if not name:
+        row.base = artifact.base if artifact else None
+        return
+    base = bases.resolve_base(name)
+    sentence = f"There is no base “{name[:100]}”. Choose one of the list."
+    if base is not None and artifact is not None and (conflicts := bases.shape_conflicts(base, artifact.modules)):
+        sentence = f"The adapter does not fit {base.name}. {conflicts[0]}"
+        base = None
+    if base is None:
+        raise Invalid(sentence, extra={"fields": {"base": [sentence]}})
+    row.base = base
+
+
+def set_visibility(*, user: User, adapter: Adapter, visibility: str) -> Adapter:
+    """Make an adapter public or private. ``Conflict`` where a licence keeps it private or it was not accepted."""
+    with transaction.atomic():
+        row = _editable(user, adapter)
+        if visibility != row.visibility:
+            _set_visibility(row, visibility)
+            audit.record(actor=user, action="adapter.visibility", target=row.full_name, visibility=visibility)
+    return row
+
+
+def _set_visibility(row: Adapter, visibility: str) -> None:
+    if visibility not in Adapter.Visibility.values:
+        sentence = f"Choose one of: {', '.join(Adapter.Visibility.values)}."
+        raise Invalid(sentence, extra={"fields": {"visibility": [sentence]}})
+    if visibility == Adapter.Visibility.PUBLIC:
+        if row.private_reason:
+            raise Conflict(row.private_reason, code="must_stay_private")
+        if row.current is not None and row.current.artifact.state == Artifact.State.INVALID:
+            raise Conflict(f"{row.full_name} was not accepted, so it cannot be public.", code="artifact_invalid")
+    row.visibility = visibility
+    row.updated_at = timezone.now()
+    row.save(update_fields=["visibility", "updated_at"])
+
+
+def delete_adapter(*, user: User, adapter: Adapter) -> None:
+    """Delete an adapter. Its name stays taken, and what was made from it keeps its lineage."""
+    with transaction.atomic():
+        row = _editable(user, adapter)
+        row.deleted_at = row.updated_at = timezone.now()
+        row.search = None
+        row.save(update_fields=["deleted_at", "updated_at", "search"])
+        row.examples.all().delete()
+        Embedding.objects.filter(adapter=row).delete()
+        audit.record(actor=user, action="adapter.delete", target=row.full_name)

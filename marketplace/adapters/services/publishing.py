@@ -1,0 +1,315 @@
+"""Publishing: an upload becomes a named adapter, or the next version of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from inference_worker.contracts.common import PromptFormat
+from marketplace.accounts.models import User
+from marketplace.adapters import cards, policy
+from marketplace.adapters.cards import CardFields
+from marketplace.adapters.fields import MAX_DESCRIPTION, Checker, Example
+from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Upload
+from marketplace.adapters.services.artifacts import keep_blobs
+from marketplace.adapters.services.versions import MAX_MESSAGE, create_version, embed_when_valid, refresh_search
+from marketplace.adapters.uploads.quota import check_quota
+from marketplace.adapters.uploads.selection import CARD, MAX_CARD
+from marketplace.bases import selectors as bases
+from marketplace.bases.models import Base
+from marketplace.core.errors import Conflict, Forbidden, Invalid, NotAuthenticated
+from marketplace.core.store import blob_store
+from marketplace.moderation import audit
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What a person says about an adapter, checked."""
+
+    title: str
+    description: str
+    license: str
+    tags: list[str]
+    prompt_format: PromptFormat
+    examples: list[Example]
+
+
+def publish_upload(
+    *,
+    user: User,
+    upload: Upload,
+    name: str = "",
+    visibility: str = Adapter.Visibility.PRIVATE,
+    title: str = "",
+    description: str = "",
+    license: str = "",
+    tags: Iterable[str] = (),
+    prompt_format: PromptFormat | Mapping[str, Any] | None = None,
+    examples: Sequence[Any] = (),
+    base: str = "",
+    adapter: Adapter | None = None,
+    message: str = "",
+) -> Adapter:
+    """Publish an upload as ``user/name``, or with ``adapter`` as the next version of it.
+
+    Possible while the check runs; others see the adapter once it was accepted. ``base`` is the uploader's answer where
+    the config names no known base. With ``adapter`` its card is kept (a README.md in the upload replaces it) and only
+    ``message`` counts. Raises ``Invalid`` with every field at fault, ``Conflict`` for a taken name, an upload that was
+    refused or is published already.
+    """
+    if not user.is_authenticated:
+        raise NotAuthenticated("Sign in to publish an adapter.")
+    if adapter is not None:
+        return _publish_next(user, upload, adapter, message)
+    checker = Checker()
+    name = checker.name(name)
+    if visibility not in Adapter.Visibility.values:
+        checker.fault("visibility", f"Choose one of: {', '.join(Adapter.Visibility.values)}.")
+    fields = check_fields(
+        checker,
+        title=title,
+        description=description,
+        license=license,
+        tags=tags,
+        prompt_format=prompt_format,
+        examples=examples,
+    )
+    checker.finish()
+    with transaction.atomic():
+        artifact = _claim(user, upload)
+        chosen = _base_for(artifact, upload, base)
+        created = insert_adapter(
+            Adapter(
+                owner=user,
+                name=name,
+                visibility=visibility,
+                title=fields.title,
+                description=fields.description,
+                license=fields.license,
+                tags=fields.tags,
+                base=chosen,
+                base_name=str(upload.suggested.get("base_model", ""))[:300],
+            )
+        )
+        set_examples(created, fields.examples)
+        card = write_card(created, fields.prompt_format, uploaded=_uploaded_card(upload))
+        _commit(user, created, upload, artifact, card, fields.prompt_format, message or "First version")
+        audit.record(
+            actor=user,
+            action="adapter.publish",
+            target=created.full_name,
+            upload=str(upload.pk),
+            visibility=visibility,
+            commit=created.current.commit if created.current else "",
+        )
+    return created
+
+
+def check_fields(
+    checker: Checker,
+    *,
+    title: str,
+    description: str,
+    license: str,
+    tags: Iterable[str],
+    prompt_format: PromptFormat | Mapping[str, Any] | None,
+    examples: Sequence[Any],
+) -> Fields:
+    return Fields(
+        title=checker.title(title),
+        description=checker.text("description", description, MAX_DESCRIPTION),
+        license=checker.license(license),
+        tags=checker.tags(tags),
+        prompt_format=checker.prompt_format(prompt_format),
+        examples=checker.examples(examples),
+    )
+
+
+def insert_adapter(adapter: Adapter) -> Adapter:
+    """Insert the row, or raise ``Conflict`` in words when the name is, or was, the owner's."""
+    try:
+        with transaction.atomic():
+            adapter.save(force_insert=True)
+    except IntegrityError as error:
+        taken = Adapter.objects.filter(owner=adapter.owner, name__iexact=adapter.name).first()
+        if taken is None:
+            raise
+        if taken.deleted_at is not None:
+            words = f"You deleted an adapter named {taken.name}, and names are not used twice. Choose another name."
+        else:
+            words = f"You already have an adapter named {taken.name}. Choose another name, or add a version to it."
+        raise Conflict(words, code="name_taken", extra={"fields": {"name": [words]}}) from error
+    return adapter
+
+
+def set_examples(adapter: Adapter, examples: Sequence[Example]) -> None:
+    adapter.examples.all().delete()
+    ExamplePrompt.objects.bulk_create(
+        [
+            ExamplePrompt(
+                adapter=adapter,
+                position=position,
+                prompt=example.prompt,
+                expected=example.expected,
+                public=example.public,
+            )
+            for position, example in enumerate(examples)
+        ]
+    )
+
+
+def card_fields(adapter: Adapter, prompt_format: PromptFormat) -> CardFields:
+    return CardFields(
+        title=adapter.title,
+        description=adapter.description,
+        license=adapter.license,
+        tags=tuple(adapter.tags),
+        base_model=adapter.base_name or (adapter.base.name if adapter.base else ""),
+        prompt_format=prompt_format,
+    )
+
+
+def write_card(
+    adapter: Adapter, prompt_format: PromptFormat, *, uploaded: str | None = None, origin: cards.Origin | None = None
+) -> Blob:
+    """Store the adapter's card: the uploaded one with our front matter, or a generated one."""
+    fields = card_fields(adapter, prompt_format)
+    if uploaded is None:
+        text = cards.write(fields, full_name=adapter.full_name, origin=origin)
+    else:
+        text = cards.rewrite(uploaded, fields, full_name=adapter.full_name)
+    return store_card(text)
+
+
+def store_card(text: str) -> Blob:
+    data = text.encode()
+    if len(data) > 2 * MAX_CARD:
+        raise Invalid(f"The card has {len(data):,} bytes; {2 * MAX_CARD:,} are allowed.")
+    with blob_store().writer(len(data)) as writer:
+        writer.write(data)
+        info = writer.finish()
+        row = keep_blobs([info])[info.sha256]
+        writer.commit()
+    return row
+
+
+def _claim(user: User, upload: Upload) -> Artifact:
+    """Lock the upload for publishing and return its artefact; ``Conflict`` when it cannot be published."""
+    row = Upload.objects.select_for_update(of=("self",)).filter(pk=upload.pk, owner_id=user.pk).first()
+    if row is None:
+        raise Forbidden("This upload belongs to somebody else.")
+    if row.state == Upload.State.PUBLISHED:
+        where = f" as {row.adapter.full_name}" if row.adapter else ""
+        raise Conflict(f"This upload is already published{where}.", code="already_published")
+    if row.state == Upload.State.REFUSED or row.artifact_id is None:
+        raise Conflict(
+            "The upload was refused. Mend its files and upload them again.",
+            code="upload_refused",
+            extra={"problems": row.problems},
+        )
+    # Locked against the recorder of the check: either it sees the new adapter, or we see its verdict.
+    artifact = Artifact.objects.select_for_update(of=("self",)).select_related("base").get(pk=row.artifact_id)
+    if artifact.state == Artifact.State.INVALID:
+        raise Conflict(
+            "The adapter was not accepted, so it cannot be published. Its problems say what to mend.",
+            code="artifact_invalid",
+            extra={"problems": artifact.problems},
+        )
+    return artifact
+
+
+def _base_for(artifact: Artifact, upload: Upload, answer: str) -> Base | None:
+    """The artefact's base, what the config names, or the uploader's answer."""
+    found = artifact.base or bases.resolve_base(str(upload.suggested.get("base_model", "")))
+    if found is not None or not answer:
+        return found
+    base = bases.resolve_base(answer)
+    if base is None:
+        sentence = f"There is no base “{answer[:100]}”. Choose one of the list, or leave it open."
+        raise Invalid(sentence, extra={"fields": {"base": [sentence]}})
+    conflicts = bases.shape_conflicts(base, artifact.modules)
+    if conflicts:
+        sentence = f"The adapter does not fit {base.name}. {conflicts[0]}"
+        raise Invalid(sentence, extra={"fields": {"base": [sentence]}})
+    return base
+
+
+def _uploaded_card(upload: Upload) -> str | None:
+    digest = next((file["sha256"] for file in upload.files if file["path"] == CARD), None)
+    if digest is None:
+        return None
+    with blob_store().open(digest) as file:
+        return file.read(MAX_CARD).decode("utf-8", "replace")
+
+
+def _commit(
+    user: User,
+    adapter: Adapter,
+    upload: Upload,
+    artifact: Artifact,
+    card: Blob,
+    prompt_format: PromptFormat | Mapping[str, Any],
+    message: str,
+) -> None:
+    blobs = {blob.sha256: blob for blob in Blob.objects.filter(sha256__in=[file["sha256"] for file in upload.files])}
+    files = {file["path"]: blobs[file["sha256"]] for file in upload.files}
+    create_version(
+        author=user,
+        adapter=adapter,
+        artifact=artifact,
+        files={**files, CARD: card},
+        message=message[:MAX_MESSAGE],
+        prompt_format=prompt_format,
+    )
+    Upload.objects.filter(pk=upload.pk).update(state=Upload.State.PUBLISHED, adapter=adapter)
+    upload.state, upload.adapter = Upload.State.PUBLISHED, adapter
+    refresh_search(adapter)
+    embed_when_valid(adapter)
+
+
+def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) -> Adapter:
+    if not policy.may_edit(user, adapter):
+        raise Forbidden(f"You may not change {adapter.full_name}.")
+    with transaction.atomic():
+        artifact = _claim(user, upload)
+        locked = Adapter.objects.select_for_update(of=("self",)).select_related("owner", "base").get(pk=adapter.pk)
+        if not policy.may_edit(user, locked) or locked.current_id is None:
+            raise Forbidden(f"You may not change {locked.full_name} now.")
+        previous = locked.versions.select_related("artifact").get(pk=locked.current_id)
+        if previous.artifact_id == artifact.pk and _uploaded_card(upload) is None:
+            raise Conflict("The upload has the same bytes as the current version.", code="nothing_changed")
+        locked.base = _base_for(artifact, upload, "")
+        locked.base_name = str(upload.suggested.get("base_model", ""))[:300]
+        locked.save(update_fields=["base", "base_name"])
+        uploaded = _uploaded_card(upload)
+        if uploaded is None:
+            uploaded = current_card(locked)
+        prompt_format = PromptFormat.model_validate(previous.prompt_format)
+        card = write_card(locked, prompt_format, uploaded=uploaded)
+        _commit(user, locked, upload, artifact, card, prompt_format, message or "New version")
+        audit.record(
+            actor=user,
+            action="adapter.version",
+            target=locked.full_name,
+            upload=str(upload.pk),
+            commit=locked.current.commit if locked.current else "",
+        )
+    return locked
+
+
+def current_card(adapter: Adapter) -> str:
+    """The text of the current version's card; empty when it has none."""
+    file = adapter.current.files.filter(path=CARD).first() if adapter.current else None
+    if file is None:
+        return ""
+    with blob_store().open(file.blob_id) as stream:
+        return stream.read(2 * MAX_CARD).decode("utf-8", "replace")
+
+
+def check_owner_quota(owner: User, digests: Iterable[Any]) -> None:
+    """Lock the owner's row and check that more bytes fit. Call inside a transaction."""
+    locked = User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    check_quota(locked, digests)

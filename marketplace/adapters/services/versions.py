@@ -1,0 +1,91 @@
+"""Commits: a tree of files on an artefact, and the adapter's columns that follow from the newest one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from django.contrib.postgres.search import SearchVector
+from django.db import transaction
+from django.db.models import Value
+from django.utils import timezone
+
+from inference_worker.contracts.common import PromptFormat
+from marketplace.accounts.models import User
+from marketplace.adapters import commits
+from marketplace.adapters.models import Adapter, Artifact, Blob, Lineage, Version, VersionFile
+from marketplace.catalog.services import request_embeddings
+
+MAX_MESSAGE = 300
+
+
+def create_version(
+    *,
+    author: User,
+    adapter: Adapter,
+    artifact: Artifact,
+    files: Mapping[str, Blob],
+    message: str,
+    prompt_format: PromptFormat | Mapping[str, Any],
+    recipe: Mapping[str, Any] | None = None,
+    parents: Sequence[tuple[Version, float]] = (),
+    operation: str = "",
+) -> Version:
+    """Commit ``files`` (path → blob) as the adapter's newest version. Call inside a transaction, permission checked.
+
+    ``parents`` are the versions that it was made from by ``operation``, with their weights; the commit's own parent is
+    the version that was current until now.
+    """
+    locked = Adapter.objects.select_for_update(of=("self",)).get(pk=adapter.pk)
+    previous = Version.objects.filter(pk=locked.current_id).first()
+    now = timezone.now()
+    message = " ".join(message.split())[:MAX_MESSAGE] or "Update"
+    version = Version.objects.create(
+        adapter=adapter,
+        artifact=artifact,
+        commit=commits.commit_id(
+            files={path: blob.git_sha1 for path, blob in files.items()},
+            parents=[previous.commit] if previous else [],
+            author=author.username,
+            at=now,
+            message=message,
+        ),
+        parent=previous,
+        author=author,
+        message=message,
+        prompt_format=PromptFormat.model_validate(prompt_format).model_dump(mode="json"),
+        recipe=recipe,
+        created_at=now,
+    )
+    VersionFile.objects.bulk_create(
+        [VersionFile(version=version, path=path, blob=blob) for path, blob in sorted(files.items())]
+    )
+    Lineage.objects.bulk_create(
+        [
+            Lineage(child=version, parent=parent, weight=weight, operation=operation[:40], position=position)
+            for position, (parent, weight) in enumerate(parents)
+        ]
+    )
+    adapter.current = version
+    adapter.updated_at = now
+    adapter.save(update_fields=["current", "updated_at"])
+    return version
+
+
+def refresh_search(adapter: Adapter) -> None:
+    """Words for full text: name (A), title and tags (B), description (C). The name also unstemmed, for prefixes."""
+    name = adapter.name.replace("-", " ").replace("_", " ").replace(".", " ")
+    vector = (
+        SearchVector(Value(adapter.name), weight="A", config="simple")
+        + SearchVector(Value(name), weight="A", config="english")
+        + SearchVector(Value(f"{adapter.title} {' '.join(adapter.tags)}"), weight="B", config="english")
+        + SearchVector(Value(adapter.description), weight="C", config="english")
+    )
+    Adapter.objects.filter(pk=adapter.pk).update(search=vector)
+
+
+def embed_when_valid(adapter: Adapter) -> None:
+    """Ask for the vectors of an accepted adapter once the transaction is committed; the check asks for the others."""
+    if adapter.current is not None and adapter.current.artifact.state == Artifact.State.VALID:
+        transaction.on_commit(partial(request_embeddings, adapter), robust=True)

@@ -1,0 +1,131 @@
+"""Registering bases. Workers read a base's shapes; the marketplace never loads one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.db import transaction
+
+from inference_worker.contracts.bases import BaseShapesRequest
+from inference_worker.contracts.common import BaseFiles
+from marketplace.accounts.models import User
+from marketplace.bases.models import Base, BaseAlias
+from marketplace.core.errors import Conflict, Forbidden, Invalid
+from marketplace.jobs import services as jobs
+from marketplace.jobs.models import Job
+from marketplace.moderation import audit
+
+KIND = "base_shapes"
+#: Bases that come with this repository: name → directory.
+SHIPPED = {
+    "wordsmith-v1": Path(__file__).resolve().parents[2] / "inference_worker" / "testbed" / "shipped" / "base",
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+_MAX_NAME, _MAX_ALIAS = 160, 200
+
+
+def source_of(name: str) -> str:
+    """Where the base of this name is found: the shipped directory, or the name itself (a hub's id or a directory)."""
+    return str(SHIPPED[name]) if name in SHIPPED else name
+
+
+def name_of(source: str) -> str:
+    """A base's name from a setting: directories count by their last part."""
+    return Path(source).name if source.startswith(("/", "./", "../", "~")) else source
+
+
+def register_base(
+    *,
+    actor: User,
+    name: str,
+    source: str = "",
+    revision: str = "",
+    license: str = "",
+    aliases: Iterable[str] = (),
+    parent: Base | None = None,
+    served: bool = True,
+) -> Base:
+    """Make a base known, or bring a known one up to date; a job reads its shapes.
+
+    ``source`` is a hub repository's id or a directory that every worker sees; empty means ``source_of(name)``. A
+    second call with the same arguments changes nothing. Raises ``Invalid``, ``Conflict`` for an alias of another base.
+    """
+    if not actor.is_staff:
+        raise Forbidden("Only staff may register bases.")
+    source = source.strip() or source_of(name)
+    _check(name, source)
+    with transaction.atomic():
+        base, created = Base.objects.select_for_update().get_or_create(
+            name=name,
+            defaults={
+                "source": source,
+                "revision": revision,
+                "license": license,
+                "parent": parent,
+                "served": served,
+            },
+        )
+        moved = (base.source, base.revision) != (source, revision)
+        base.source, base.revision, base.served = source, revision, served
+        base.license = license or base.license
+        base.parent = parent or base.parent
+        if moved or base.state == Base.State.FAILED:
+            base.state, base.fault = Base.State.PENDING, ""
+        base.save()
+        added = _add_aliases(base, aliases)
+        if base.state == Base.State.PENDING and not _is_being_read(base):
+            request_shapes(actor=actor, base=base)
+        if created or moved or added:
+            audit.record(
+                actor=actor, action="base.register", target=name, source=source, revision=revision, aliases=added
+            )
+    return base
+
+
+def _check(name: str, source: str) -> None:
+    faults: dict[str, list[str]] = {}
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
+        faults["name"] = ["Use letters, digits, dots, hyphens and underscores, with at most one slash."]
+    if "\0" in source or len(source) > 500:
+        faults["source"] = ["Give a hub repository's id or a directory."]
+    elif source.startswith("/") and not (Path(source) / "config.json").is_file():
+        faults["source"] = [f"There is no config.json in {source}."]
+    if faults:
+        words = " ".join(f"{field}: {' '.join(sentences)}" for field, sentences in faults.items())
+        raise Invalid(words, extra={"fields": faults})
+
+
+def _add_aliases(base: Base, aliases: Iterable[str]) -> list[str]:
+    """The aliases that are new."""
+    added = []
+    for alias in dict.fromkeys(alias.strip().lower() for alias in aliases if alias.strip()):
+        if len(alias) > _MAX_ALIAS:
+            raise Invalid(f"The alias “{alias[:60]}…” is longer than {_MAX_ALIAS} characters.")
+        known = BaseAlias.objects.select_related("base").filter(alias=alias).first()
+        if known is None:
+            BaseAlias.objects.create(alias=alias, base=base)
+            added.append(alias)
+        elif known.base_id != base.pk:
+            raise Conflict(f"“{alias}” is already another name of {known.base.name}.")
+    return added
+
+
+def _is_being_read(base: Base) -> bool:
+    return (
+        Job.objects.filter(kind=KIND, subject__base=base.pk, subject__source=base.source)
+        .exclude(state__in=Job.ENDED)
+        .exists()
+    )
+
+
+def request_shapes(*, actor: User, base: Base) -> Job:
+    """Ask a worker to read the base's config, shapes and tokenizer."""
+    return jobs.create_job(
+        owner=actor,
+        kind=KIND,
+        request=BaseShapesRequest(base=BaseFiles(name=base.name, source=base.source, revision=base.revision or None)),
+        subject={"base": base.pk, "source": base.source},
+        title=f"Shapes of {base.name}",
+    )
