@@ -34,6 +34,8 @@ _HOME = Path(tempfile.mkdtemp(prefix="brickyard-tests-"))
 def _start_servers() -> None:
     postgres, redis = EmbeddedPostgres(_HOME), EmbeddedRedis(_HOME / "redis")
     _SERVERS.extend([postgres, redis])
+    # WhiteNoise warns of a missing folder, and warnings are errors.
+    (_HOME / "static").mkdir(exist_ok=True)
     os.environ.update(
         {
             "DATABASE_URL": postgres.start(),
