@@ -93,7 +93,7 @@ def _guarded(job: Job, recorder: Callable[[], None]) -> JobFault | None:
         return JobFault(code=error.code, message=error.message, extra=error.extra)
     except (OperationalError, InterfaceError):
         raise  # The database is gone, not the recorder wrong.
-    except Exception:  # noqa: BLE001 (a bug in a recorder must end its job, not leave it open; it is logged)
+    except Exception:  # A recorder that is wrong must end its job, not leave it open.
         log.exception("recorder_failed", job=str(job.pk), kind=job.kind, attempt=job.attempt)
         return JobFault(
             code="recorder_failed",

@@ -1,0 +1,13 @@
+"""Base shapes: what adapters of a base have to fit."""
+
+from __future__ import annotations
+
+from inference_worker.contracts.bases import BaseShapesRequest, BaseShapesResult
+from inference_worker.serving.base_shapes import read_base_shapes
+from inference_worker.tasks.context import JobContext
+
+
+def handle(request: BaseShapesRequest, context: JobContext) -> BaseShapesResult:
+    """Raises ``BadInput`` when the base cannot be read."""
+    context.progress(0.1, f"Reading the configuration of {request.base.name}")
+    return read_base_shapes(request.base)

@@ -1,0 +1,34 @@
+"""Merge: adapters to one adapter, stored file by file."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+from inference_worker.adapter_format.reader import open_adapter
+from inference_worker.contracts.merge import MergeRequest, MergeResult
+from inference_worker.merging import merge_adapters
+from inference_worker.tasks.context import JobContext
+
+
+def handle(request: MergeRequest, context: JobContext) -> MergeResult:
+    """Raises ``Refused`` and ``BadInput`` with the adapter or option named."""
+    started = time.monotonic()
+    folder = context.workdir / "merged"
+    folder.mkdir()
+    with ExitStack() as stack:
+        readers = []
+        for files in request.adapters:
+            config, weights = context.blobs.path(files.config), context.blobs.path(files.weights)
+            readers.append(stack.enter_context(open_adapter(config, weights, files.label)))
+            context.log(f"Opened {files.label}.")
+        report = merge_adapters(readers, request, folder, context.progress)
+    context.log("Storing the merged adapter.")
+    files_written = context.store(folder)
+    return MergeResult(
+        files=files_written,
+        recipe=report.recipe,
+        modules=len(report.modules),
+        rank=report.rank,
+        seconds=round(time.monotonic() - started, 3),
+    )

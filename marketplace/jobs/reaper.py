@@ -1,0 +1,119 @@
+"""The only retrier: finds what was lost between the row and the workers, and brings it forward.
+
+An attempt counts as lost when its claim has been missing for two heartbeats, seen by two ticks. After Redis was emptied
+or restarted every claim is missing at first, but a living worker renews its own within one heartbeat, so nothing
+that runs is taken away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from datetime import timedelta
+from functools import partial
+
+import redis
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from inference_worker.contracts import keys
+from inference_worker.contracts.jobs import JobFault, JobOutcome, result_name
+from marketplace.celery import app
+from marketplace.core.redis import redis_client
+from marketplace.core.store import blob_store
+from marketplace.jobs import dispatch
+from marketplace.jobs.models import Job
+from marketplace.jobs.outcomes import cancel_now, fail_or_retry, record_outcome, record_started
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+LOST_WORKER = JobFault(
+    code="lost_worker",
+    message="The worker that ran this job went away.",
+    retryable=True,
+)
+
+
+def reap() -> dict[str, int]:
+    """One tick. Returns what was done, by name, for the log."""
+    done: dict[str, int] = defaultdict(int)
+    client = redis_client()
+    for job in Job.objects.filter(state=Job.State.RUNNING).order_by("started_at")[:BATCH]:
+        _look_after_running(client, job, done)
+    stale = timezone.now() - timedelta(seconds=settings.JOB_RESEND_SECONDS)
+    waiting: dict[str, list[Job]] = defaultdict(list)
+    for job in Job.objects.filter(state=Job.State.QUEUED).order_by("created_at", "id"):
+        waiting[job.queue].append(job)
+    for queue, jobs in waiting.items():
+        # Every waiting job needs one hint. Hints beyond those in the broker were lost, or are held by a busy worker.
+        lost = len(jobs) - _hints_in(queue)
+        due = [job for job in jobs if job.dispatched_at is None or job.dispatched_at < stale]
+        for job in due[: max(lost, 0)]:
+            _look_after_queued(client, job, done)
+    if done:
+        log.info("jobs_reaped", **done)
+    return dict(done)
+
+
+def _hints_in(queue: str) -> int:
+    with app.connection_or_acquire() as connection:
+        return int(connection.default_channel.client.llen(queue))
+
+
+def recover_outcome(job: Job) -> bool:
+    """Record the outcome that a worker left in the blob store when its message was lost."""
+    data = blob_store().get_document(result_name(str(job.pk), job.attempt))
+    return data is not None and record_outcome(JobOutcome.model_validate_json(data))
+
+
+def _look_after_running(client: redis.Redis, job: Job, done: dict[str, int]) -> None:
+    name, attempt = str(job.pk), job.attempt
+    missing = keys.job_missing(name, attempt)
+    if client.exists(keys.job_claim(name, attempt)):
+        client.delete(missing)
+        if job.cancel_requested:  # Redis may have lost the wish.
+            dispatch.request_stop(name, attempt)
+        return
+    if recover_outcome(job):
+        done["recovered"] += 1
+        return
+    beat = settings.JOB_HEARTBEAT_SECONDS
+    lifetime = int(10 * (beat + settings.JOB_REAPER_SECONDS)) + 1
+    client.set(missing, time.time(), ex=lifetime, nx=True)
+    first_seen = float(client.get(missing) or time.time())
+    if time.time() - first_seen >= 2 * beat:
+        _give_up(job)
+        client.delete(missing)
+        done["lost"] += 1
+
+
+def _give_up(job: Job) -> None:
+    with transaction.atomic():
+        row = Job.objects.select_for_update().filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING).first()
+        if row is None:
+            return
+        log.warning("worker_lost", job=str(row.pk), attempt=row.attempt, max_attempts=row.max_attempts)
+        if row.cancel_requested:
+            cancel_now(row)
+        else:
+            fail_or_retry(row, LOST_WORKER)
+
+
+def _look_after_queued(client: redis.Redis, job: Job, done: dict[str, int]) -> None:
+    name, attempt = str(job.pk), job.attempt
+    if client.exists(keys.job_claim(name, attempt)):
+        done["started"] += record_started(job_id=name, attempt=attempt)
+        return
+    if recover_outcome(job):
+        done["recovered"] += 1
+        return
+    with transaction.atomic():
+        resent = Job.objects.filter(pk=job.pk, attempt=attempt, state=Job.State.QUEUED).update(
+            dispatched_at=timezone.now()
+        )
+        if resent:
+            transaction.on_commit(partial(dispatch.dispatch, job))
+            done["resent"] += 1

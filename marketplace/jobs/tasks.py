@@ -1,0 +1,42 @@
+"""The marketplace worker's share of the job machine; messages carry ``(job, attempt)`` only."""
+
+from __future__ import annotations
+
+import structlog
+from celery import shared_task
+
+from inference_worker.contracts.jobs import JobOutcome, result_name
+from marketplace.core.store import blob_store
+from marketplace.jobs import garbage, reaper
+from marketplace.jobs.outcomes import record_outcome
+from marketplace.jobs.outcomes import record_started as mark_started
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="marketplace.record_started")
+def record_started(job: str, attempt: int) -> bool:
+    """A worker has begun the attempt."""
+    return mark_started(job_id=job, attempt=attempt)
+
+
+@shared_task(name="marketplace.record_result")
+def record_result(job: str, attempt: int) -> bool:
+    """A worker has left the attempt's outcome in the blob store."""
+    data = blob_store().get_document(result_name(job, attempt))
+    if data is None:
+        log.warning("result_missing", job=job, attempt=attempt)
+        return False
+    return record_outcome(JobOutcome.model_validate_json(data))
+
+
+@shared_task(name="marketplace.reap_jobs")
+def reap_jobs() -> dict[str, int]:
+    """Bring forward what was lost."""
+    return reaper.reap()
+
+
+@shared_task(name="marketplace.collect_job_documents")
+def collect_job_documents() -> int:
+    """Delete old plans and results."""
+    return garbage.collect_documents()
