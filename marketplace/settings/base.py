@@ -4,15 +4,22 @@ Secure by default: without ``DEBUG=1`` a ``SECRET_KEY`` and ``ALLOWED_HOSTS`` ar
 is redirected to HTTPS unless ``INSECURE_HTTP=1`` says that this instance is served without TLS (the demo).
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from marketplace.settings.logging import configure_structlog, logging_settings
+
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
+# A running demo leaves its addresses there, so that manage.py reaches it without any setting.
+_DEMO = Path(os.environ.get("DATA") or BASE_DIR / ".brickyard") / "env"
+if "DATABASE_URL" not in os.environ and _DEMO.exists():
+    env.read_env(_DEMO)
 VERSION = "0.1.0"
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -66,6 +73,7 @@ INSTALLED_APPS = [
     "marketplace.playground",
 ]
 MIDDLEWARE = [
+    "marketplace.core.health.middleware.RequestMetrics",
     "django.middleware.security.SecurityMiddleware",
     "marketplace.core.csp.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -201,6 +209,12 @@ GENERATION_SECONDS = env.float("GENERATION_SECONDS", default=120)
 GENERATION_START_SECONDS = env.float("GENERATION_START_SECONDS", default=60)
 PLAYGROUND_ANONYMOUS = env.bool("PLAYGROUND_ANONYMOUS", default=True)
 QUERY_TIMEOUT_SECONDS = env.float("QUERY_TIMEOUT_SECONDS", default=0.3)
+
+# --- logs and metrics ------------------------------------------------------------------------------------------------
+configure_structlog()
+LOGGING = logging_settings(env.str("LOG_FORMAT", default="json"), env.str("LOG_LEVEL", default="INFO").upper())
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # --- static files, language, time ------------------------------------------------------------------------------------
 STATIC_URL = "/static/"

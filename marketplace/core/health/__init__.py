@@ -1,0 +1,1 @@
+"""What an operator asks: is the process alive, is the system whole, how much does it do."""
