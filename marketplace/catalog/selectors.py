@@ -85,12 +85,12 @@ def _browse(candidates: QuerySet[Adapter], filters: CatalogFilters, cursor: str)
 def _ranked(candidates: QuerySet[Adapter], query: str, filters: CatalogFilters, cursor: str) -> SearchPage:
     offset = cursors.decode_offset(cursor, query, filters) if cursor else 0
     by_words = words.best_by_words(candidates, query, MAX_HITS)
-    answer = embed_query(query, timeout=settings.QUERY_TIMEOUT_SECONDS)
+    vector = embed_query(query)
     similarity: dict[int, float] = {}
     mode: Mode = "words"
-    if answer is not None:
+    if vector is not None:
         mode = "meaning_and_words"
-        similarity = meaning.closest(candidates, answer.vector, answer.encoder, MAX_HITS)
+        similarity = meaning.closest(candidates, vector, settings.ENCODER, MAX_HITS)
     scores = fuse([by_words, list(similarity)])
     best = list(scores)[:MAX_HITS]
     page = best[offset : offset + filters.limit]
@@ -98,7 +98,7 @@ def _ranked(candidates: QuerySet[Adapter], query: str, filters: CatalogFilters, 
     return SearchPage(
         results=_hits(candidates, page, scores, similarity, query),
         mode=mode,
-        note="" if answer is not None else WORDS_ONLY,
+        note="" if vector is not None else WORDS_ONLY,
         next_cursor=cursors.encode_offset(query, filters, ends) if ends < len(best) else "",
         facets=count_facets(Adapter.objects.filter(pk__in=best)),
         total=len(best),

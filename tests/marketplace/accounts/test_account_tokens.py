@@ -68,11 +68,7 @@ def test_read_token_reads_and_cannot_write(client: Client, ada: User) -> None:
     assert me.json()["storage"] == {"used_bytes": 0, "quota_bytes": 10 * 1024**3}
     answer = client.patch("/api/v1/me/", {"display_name": "A"}, content_type="application/json", **bearer(secret))
     assert answer.status_code == 403
-    assert answer.json() == {
-        "code": "forbidden",
-        "message": "This needs a token with the scope “write”.",
-        "extra": {},
-    } or answer.json()["message"].startswith("This needs a token")
+    assert answer.json()["message"] == "This needs a token with the scope “write”."
 
 
 def test_write_token_writes_and_the_audit_log_names_it(client: Client, ada: User) -> None:

@@ -1,0 +1,67 @@
+"""What the home page shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Count
+
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter, Artifact
+from marketplace.adapters.selectors import visible_adapters
+
+NEWEST = 6
+MOST_USED = 6
+FAMILIES = 6
+#: Bricks per family in its row.
+BRICKS = 14
+WALL = 26
+
+
+@dataclass(frozen=True)
+class Family:
+    """A base with the adapters made for it."""
+
+    name: str
+    count: int
+    adapters: list[Adapter]
+
+
+@dataclass(frozen=True)
+class Home:
+    """``wall`` is newest first; ``count`` is of everything that the reader may see."""
+
+    newest: list[Adapter]
+    most_used: list[Adapter]
+    wall: list[Adapter]
+    families: list[Family]
+    count: int
+
+
+def home(user: User | AnonymousUser) -> Home:
+    """The shop window, through what ``user`` may see."""
+    listed = visible_adapters(user).filter(current__artifact__state=Artifact.State.VALID)
+    newest = list(listed.order_by("-created_at", "-id")[:WALL])
+    counted = (
+        listed.filter(base__isnull=False)
+        .order_by()
+        .values("base_id", "base__name")
+        .annotate(adapters=Count("pk"))
+        .order_by("-adapters", "base__name")[:FAMILIES]
+    )
+    families = [
+        Family(
+            name=row["base__name"],
+            count=row["adapters"],
+            adapters=list(listed.filter(base_id=row["base_id"]).order_by("-downloads", "-id")[:BRICKS]),
+        )
+        for row in counted
+    ]
+    return Home(
+        newest=newest[:NEWEST],
+        most_used=list(listed.order_by("-downloads", "-id")[:MOST_USED]),
+        wall=newest,
+        families=families,
+        count=listed.count(),
+    )

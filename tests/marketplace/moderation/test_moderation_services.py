@@ -1,0 +1,170 @@
+"""Reports and decisions: who may, in which state, with what trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter
+from marketplace.adapters.policy import may_download, may_edit
+from marketplace.adapters.selectors import get_adapter
+from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
+from marketplace.moderation import selectors, services, tasks
+from marketplace.moderation.models import AuditEntry, Decision, Report
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def adapter(make_adapter: Any, ada: User) -> Adapter:
+    return make_adapter(ada, "poems")
+
+
+def decide(moderator: User, adapter: Adapter, action: str) -> Decision:
+    return services.decide(moderator=moderator, adapter=adapter, action=action, reason="Copied without permission.")
+
+
+def test_report_is_stored_and_audited(adapter: Adapter, bob: User) -> None:
+    report = services.report_adapter(user=bob, adapter=adapter, reason="licence", text=" Mine. ")
+    assert (report.reporter, report.text, report.state) == (bob, "Mine.", "open")
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target, entry.actor) == ("adapter.report", "ada/poems", bob)
+
+
+def test_second_report_of_the_same_person_replaces_the_first(adapter: Adapter, bob: User) -> None:
+    first = services.report_adapter(user=bob, adapter=adapter, reason="spam", text="a")
+    again = services.report_adapter(user=bob, adapter=adapter, reason="spam", text="b")
+    assert again.pk == first.pk
+    assert Report.objects.get().text == "b"
+    services.report_adapter(user=bob, adapter=adapter, reason="privacy")
+    services.report_adapter(user=None, adapter=adapter, reason="spam")
+    services.report_adapter(user=None, adapter=adapter, reason="spam")
+    assert Report.objects.count() == 4
+
+
+@pytest.mark.parametrize(
+    ("reason", "text", "field"), [("ugly", "", "reason"), ("other", " ", "text"), ("spam", "x" * 4001, "text")]
+)
+def test_faults_of_reports(adapter: Adapter, reason: str, text: str, field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        services.report_adapter(user=None, adapter=adapter, reason=reason, text=text)
+    assert list(caught.value.extra["fields"]) == [field]
+
+
+def test_quarantine_hides_from_others_and_freezes_for_the_owner(
+    adapter: Adapter, ada: User, bob: User, moderator: User
+) -> None:
+    decide(moderator, adapter, "quarantine")
+    assert adapter.moderation == "quarantined"
+    with pytest.raises(NotFound):
+        get_adapter(user=bob, owner="ada", name="poems")
+    assert get_adapter(user=ada, owner="ada", name="poems") == adapter
+    assert get_adapter(user=moderator, owner="ada", name="poems") == adapter
+    assert not may_download(bob, adapter)
+    assert may_download(ada, adapter)
+    assert not may_edit(ada, adapter)
+    decide(moderator, adapter, "restore")
+    assert get_adapter(user=bob, owner="ada", name="poems").moderation == "visible"
+    assert may_edit(ada, adapter)
+
+
+def test_removed_is_kept_for_moderators_alone(adapter: Adapter, ada: User, moderator: User) -> None:
+    decide(moderator, adapter, "remove")
+    assert not may_download(ada, adapter)
+    assert may_download(moderator, adapter)
+
+
+def test_decision_closes_reports_and_is_audited(adapter: Adapter, bob: User, moderator: User) -> None:
+    services.report_adapter(user=bob, adapter=adapter, reason="licence")
+    services.report_adapter(user=None, adapter=adapter, reason="spam")
+    [waiting] = selectors.adapters_to_decide()
+    assert waiting.open_reports == 2
+    decision = decide(moderator, adapter, "quarantine")
+    assert not selectors.adapters_to_decide().exists()
+    entry = AuditEntry.objects.get(action="adapter.quarantine")
+    assert entry.actor == moderator
+    assert entry.detail == {
+        "decision": decision.pk,
+        "reason": "Copied without permission.",
+        "before": "visible",
+        "after": "quarantined",
+        "reports_closed": 2,
+    }
+    assert selectors.latest_decision(adapter) == decision
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "allowed"),
+    [
+        ("visible", "quarantine", True),
+        ("visible", "restore", False),
+        ("visible", "remove", True),
+        ("quarantined", "quarantine", False),
+        ("quarantined", "restore", True),
+        ("quarantined", "remove", True),
+        ("removed", "quarantine", False),
+        ("removed", "restore", True),
+        ("removed", "remove", False),
+        ("visible", "dismiss", False),
+    ],
+)
+def test_every_transition(adapter: Adapter, moderator: User, state: str, action: str, allowed: bool) -> None:
+    Adapter.objects.filter(pk=adapter.pk).update(moderation=state)
+    if allowed:
+        decide(moderator, adapter, action)
+        return
+    with pytest.raises(Conflict):
+        decide(moderator, adapter, action)
+    adapter.refresh_from_db()
+    assert adapter.moderation == state
+    assert not Decision.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_dismissing_closes_reports_and_leaves_the_adapter(adapter: Adapter, moderator: User) -> None:
+    services.report_adapter(user=None, adapter=adapter, reason="spam")
+    decide(moderator, adapter, "dismiss")
+    adapter.refresh_from_db()
+    assert adapter.moderation == "visible"
+    assert Report.objects.get().state == "closed"
+
+
+def test_reason_is_mandatory_and_only_moderators_decide(adapter: Adapter, ada: User, moderator: User) -> None:
+    with pytest.raises(Invalid, match="reason"):
+        services.decide(moderator=moderator, adapter=adapter, action="quarantine", reason="  ")
+    with pytest.raises(Forbidden):
+        decide(ada, adapter, "quarantine")
+    with pytest.raises(Invalid):
+        decide(moderator, adapter, "burn")
+
+
+def test_owner_is_told_by_mail(adapter: Adapter, moderator: User, django_capture_on_commit_callbacks: Any) -> None:
+    with django_capture_on_commit_callbacks() as callbacks:
+        decision = decide(moderator, adapter, "quarantine")
+    assert len(callbacks) == 1
+    assert tasks.mail_decision(decision.pk) is True
+    [message] = mail.outbox
+    assert message.to == ["ada@example.org"]
+    assert "ada/poems is in quarantine" in message.subject
+    assert "Copied without permission." in message.body
+    assert "/ada/poems" in message.body
+
+
+def test_owner_without_address_gets_no_mail(adapter: Adapter, moderator: User) -> None:
+    User.objects.filter(username="ada").update(email="")
+    decision = decide(moderator, adapter, "quarantine")
+    assert tasks.mail_decision(decision.pk) is False
+    assert mail.outbox == []
+
+
+def test_decision_sticks_to_the_weights(make_adapter: Any, ada: User, bob: User, moderator: User) -> None:
+    bad = make_adapter(ada, "bad", weights="bad bytes")
+    make_adapter(bob, "good", weights="good bytes")
+    digest = bad.current.artifact.weights_blob_id
+    digests = [digest, Adapter.objects.get(name="good").current.artifact.weights_blob_id]
+    assert selectors.refused_weights(digests) == {}
+    decision = decide(moderator, bad, "remove")
+    assert selectors.refused_weights(digests) == {digest: decision}
