@@ -1,5 +1,19 @@
 """REST addresses of this app, below ``/api/v1/``."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.adapters import api, file_api, upload_api
+
+_ADAPTER = "adapters/<str:owner>/<str:name>/"
+
+urlpatterns = [
+    path("uploads/", upload_api.UploadsView.as_view(), name="api-uploads"),
+    path("uploads/<str:upload_id>/", upload_api.UploadView.as_view(), name="api-upload"),
+    path("uploads/<str:upload_id>/check/", upload_api.UploadCheckView.as_view(), name="api-upload-check"),
+    path("adapters/", api.AdaptersView.as_view(), name="api-adapters"),
+    path(_ADAPTER, api.AdapterView.as_view(), name="api-adapter"),
+    path(f"{_ADAPTER}versions/", api.VersionsView.as_view(), name="api-adapter-versions"),
+    path(f"{_ADAPTER}similar/", api.SimilarView.as_view(), name="api-adapter-similar"),
+    path(f"{_ADAPTER}files/<str:revision>/<path:path>", file_api.FileView.as_view(), name="api-adapter-file"),
+    path(f"{_ADAPTER}archive/<str:revision>.zip", file_api.ArchiveView.as_view(), name="api-adapter-archive"),
+]

@@ -10,8 +10,8 @@ from django.db.models import F, QuerySet
 from pgvector.django import CosineDistance
 
 from marketplace.adapters import policy
-from marketplace.adapters.models import Adapter, Embedding, Lineage, Upload, Version, VersionFile
-from marketplace.core.errors import NotFound
+from marketplace.adapters.models import Adapter, Artifact, Embedding, Lineage, Upload, Version, VersionFile
+from marketplace.core.errors import NotAuthenticated, NotFound
 
 #: A commit is found by this many leading digits or more.
 MIN_PREFIX = 7
@@ -130,8 +130,8 @@ def _by_weights(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict
 
 
 def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
-    """``parents`` of the current version and ``children`` made from any version (lists of ``Lineage``), as far as ``user``
-    may see them; ``hidden_parents`` counts those that they may not."""
+    """``parents`` of the current version and ``children`` made from any version (lists of ``Lineage``), as far as
+    ``user`` may see them; ``hidden_parents`` counts those that they may not."""
     visible = visible_adapters(user).values("pk")
     edges = Lineage.objects.select_related("parent__adapter__owner", "child__adapter__owner")
     all_parents = edges.filter(child_id=adapter.current_id)
@@ -145,3 +145,16 @@ def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
         "hidden_parents": all_parents.count() - len(parents),
         "children": list(children[:50]),
     }
+
+
+def versions_of(*, user: policy.Person, adapter: Adapter) -> QuerySet[Version]:
+    """The commits that ``user`` may see: owners all of them, others the accepted ones."""
+    versions = adapter.versions.select_related("artifact", "author", "parent").prefetch_related("files__blob")
+    return versions if adapter.owner_id == user.pk else versions.filter(artifact__state=Artifact.State.VALID)
+
+
+def uploads_of(user: policy.Person) -> QuerySet[Upload]:
+    """The user's own uploads. Raises ``NotAuthenticated`` for strangers."""
+    if not user.is_authenticated:
+        raise NotAuthenticated("Sign in to see your uploads.")
+    return Upload.objects.filter(owner=user).select_related("artifact__base", "adapter__owner")

@@ -1,5 +1,11 @@
 """REST addresses of this app, below ``/api/v1/``."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.bases import api
+
+urlpatterns = [
+    path("bases/", api.BasesView.as_view(), name="api-bases"),
+    # A base's name may have a slash, as a hub's ids do.
+    path("bases/<path:name>/", api.BaseView.as_view(), name="api-base"),
+]

@@ -89,10 +89,7 @@ def edit_adapter(
                 author=user,
                 adapter=row,
                 artifact=current.artifact,
-                files={
-                    **{file.path: file.blob for file in current.files.select_related("blob")},
-                    CARD: store_card(text),
-                },
+                files={**files, CARD: store_card(text)},
                 message=message or "Edit the card",
                 prompt_format=fields.prompt_format,
                 recipe=current.recipe,

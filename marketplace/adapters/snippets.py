@@ -1,0 +1,44 @@
+"""Code that people copy from an adapter's page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import dedent
+
+from django.conf import settings
+
+from marketplace.adapters.models import Adapter
+
+
+@dataclass(frozen=True)
+class Snippet:
+    title: str
+    code: str
+
+
+def snippets_for(adapter: Adapter) -> list[Snippet]:
+    """Fetch it, load it in PEFT, ask it here. A private adapter's need a token."""
+    site = settings.SITE_URL
+    full_name, name = adapter.full_name, adapter.name
+    private = adapter.visibility == Adapter.Visibility.PRIVATE
+    header = ' -H "Authorization: Bearer $BRICKYARD_TOKEN"' if private else ""
+    base = (adapter.base.source if adapter.base else "") or adapter.base_name or "the-base-it-was-trained-on"
+    fetch = f"""\
+        curl -fL{header} -o {name}.zip \\
+          {site}/api/v1/adapters/{full_name}/archive/main.zip
+        unzip {name}.zip -d {name}"""
+    load = f"""\
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        base = AutoModelForCausalLM.from_pretrained("{base}")
+        model = PeftModel.from_pretrained(base, "{name}")"""
+    ask = f"""\
+        curl -f{header} {site}/api/v1/generations/ \\
+          -H "Content-Type: application/json" \\
+          -d '{{"prompt": "…", "stream": false, "members": [{{"adapter": "{full_name}"}}]}}'"""
+    return [
+        Snippet("Download", dedent(fetch)),
+        Snippet("Load with PEFT", dedent(load)),
+        Snippet("Ask over REST", dedent(ask)),
+    ]

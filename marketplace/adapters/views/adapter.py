@@ -1,0 +1,84 @@
+"""The adapter's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from marketplace.adapters import policy, selectors
+from marketplace.adapters.forms import ReportForm
+from marketplace.adapters.heat_map import heat_map
+from marketplace.adapters.models import Adapter, Artifact
+from marketplace.adapters.services.publishing import current_card
+from marketplace.adapters.snippets import snippets_for
+from marketplace.compositions.clusters import clusters_of
+from marketplace.jobs.models import Job
+
+_SHOWN_EXAMPLES = 20
+
+
+@require_safe
+def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
+    artifact = adapter.current.artifact if adapter.current else None
+    context: dict[str, Any] = {
+        "adapter": adapter,
+        "version": adapter.current,
+        "artifact": artifact,
+        "card": current_card(adapter),
+        "may_edit": policy.may_edit(request.user, adapter),
+        "may_download": policy.may_download(request.user, adapter),
+        "owns": adapter.owner_id == request.user.pk,
+        "examples": _examples(request, adapter),
+        "versions": list(adapter.versions.select_related("author")[:10]),
+        "files": list(selectors.files_of(adapter.current)) if adapter.current else [],
+        "lineage": selectors.lineage_of(user=request.user, adapter=adapter),
+        "similar": selectors.similar_adapters(user=request.user, adapter=adapter),
+        "snippets": snippets_for(adapter),
+        "report_form": ReportForm(auto_id="report_%s"),
+        "heat_map": heat_map(artifact.modules) if artifact else None,
+        "clusters": clusters_of(adapter.current, request.GET.get("module", "")) if adapter.current else None,
+        "checking": _checking(artifact),
+        "usable": bool(artifact and artifact.state == Artifact.State.VALID),
+        "servable": bool(artifact and artifact.state == Artifact.State.VALID and adapter.base_id),
+        "decision": adapter.decisions.first() if adapter.moderation != Adapter.Moderation.VISIBLE else None,
+    }
+    return render(request, "adapters/adapter.html", context)
+
+
+def _examples(request: HttpRequest, adapter: Adapter) -> list[Any]:
+    """Everybody reads the public ones, the owner all."""
+    examples = adapter.examples.all()
+    if adapter.owner_id != request.user.pk:
+        examples = examples.filter(public=True)
+    return list(examples[:_SHOWN_EXAMPLES])
+
+
+def _checking(artifact: Artifact | None) -> Job | None:
+    """The job that checks the artefact now, for its progress."""
+    if artifact is None or artifact.state in (Artifact.State.VALID, Artifact.State.INVALID):
+        return None
+    return (
+        Job.objects.filter(kind="inspect", subject__artifact=artifact.pk, state__in=["queued", "running"])
+        .order_by("-created_at")
+        .first()
+    )
+
+
+@require_safe
+def versions_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Every version with its files."""
+    adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
+    versions = list(adapter.versions.select_related("author", "artifact").prefetch_related("files__blob"))
+    return render(
+        request,
+        "adapters/versions.html",
+        {
+            "adapter": adapter,
+            "versions": versions,
+            "may_download": policy.may_download(request.user, adapter),
+        },
+    )
