@@ -64,7 +64,7 @@ def _feature_check(members: Sequence[Member]) -> dict[str, Any] | None:
 def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
     """The largest cosine between two members' signatures: how alike their changes are, whatever their gauge."""
     vectors = [
-        (m.adapter.full_name, m.artifact.signature.to_numpy()) for m in members if m.artifact.signature is not None
+        (m.adapter.full_name, np.asarray(m.artifact.signature, dtype=np.float32)) for m in members if m.artifact.signature is not None
     ]
     pairs = [
         (float(np.dot(a, b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12)), left, right)
