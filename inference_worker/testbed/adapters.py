@@ -90,7 +90,9 @@ def train_adapter(
 def save_adapter(model: PeftModel, directory: Path) -> None:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors`` (bfloat16), the same bytes on every run."""
     directory.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.bfloat16().contiguous() for name, tensor in sorted(get_peft_model_state_dict(model).items())}
+    # Embeddings are never trained here, and asking whether they were would ask the model hub.
+    found = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state = {name: tensor.bfloat16().contiguous() for name, tensor in sorted(found.items())}
     (directory / "adapter_model.safetensors").write_bytes(tensors_to_bytes(state, metadata={"format": "pt"}))
     config = model.peft_config["default"]
     config.inference_mode = True

@@ -30,6 +30,16 @@ LATE_WEIGHTS = dict.fromkeys(FAMILIES, 1.0) | {
     "swap": 1.5, "rotate": 1.5, "last": 1.5, "initial": 1.5, "opposite": 1.5,
 }  # fmt: skip
 
+#: The same once all lengths are at hand: long answers are the last to come.
+FINAL_WEIGHTS = LATE_WEIGHTS | {
+    "between": 2.5,
+    "double": 2.0,
+    "prepend": 2.0,
+    "append": 1.5,
+    "add": 4.0,
+    "subtract": 4.0,
+}
+
 SENTENCES = (
     "The {animal} sat near the {furniture}.",
     "A {job} took the {tool} from the {building}.",

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from inference_worker.testbed.corpus import IGNORED, LATE_WEIGHTS, Mixture, documents, make_batch
+from inference_worker.testbed.corpus import FINAL_WEIGHTS, IGNORED, LATE_WEIGHTS, Mixture, documents, make_batch
 from inference_worker.testbed.evaluate import answer_logits, english_accuracy, formal_accuracy
 from inference_worker.testbed.muon import Muon
 from inference_worker.testbed.tasks import READABLE
@@ -21,7 +21,9 @@ from inference_worker.testbed.tokenizer import END, PAD, VOCABULARY
 
 FIXED = Mixture()
 #: Widened late: with lists of many lengths from the start, the positional families do not get off the ground.
-WIDENED = Mixture(lengths=((2, 0.1), (3, 0.2), (4, 0.35), (5, 0.2), (6, 0.15)), weights=LATE_WEIGHTS)
+LENGTHS = ((2, 0.1), (3, 0.2), (4, 0.35), (5, 0.2), (6, 0.15))
+WIDENED = Mixture(lengths=LENGTHS, weights=LATE_WEIGHTS)
+FINAL = Mixture(lengths=LENGTHS, weights=FINAL_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Recipe:
         default=(
             Stage(1000, FIXED, (0.02, 0.02), (3e-3, 3e-3)),
             Stage(500, WIDENED, (0.015, 0.015), (2e-3, 2e-3)),
-            Stage(800, WIDENED, (0.015, 0.0), (2e-3, 0.0)),
+            Stage(100, WIDENED, (0.015, 0.013125), (2e-3, 1.75e-3)),
+            Stage(1200, FINAL, (0.013125, 0.0), (1.75e-3, 0.0)),
         )
     )
 
