@@ -12,7 +12,8 @@ from inference_worker.config import WorkerConfig
 
 config = WorkerConfig.from_environment()
 
-app = Celery("inference_worker", broker=config.broker_url)
+# Without fixups: a DJANGO_SETTINGS_MODULE in the environment must not pull Django into a worker.
+app = Celery("inference_worker", broker=config.broker_url, fixups=[])
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",

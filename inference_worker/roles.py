@@ -37,11 +37,13 @@ class Role:
         """What follows ``python -m``. ``<ROLE>_CONCURRENCY`` in the environment changes the number of pool members."""
         return self.command()
 
-    def command(self, *, app: str = "", concurrency: int | None = None, node: str = "") -> tuple[str, ...]:
-        """The same with another app object, pool size or node name (``%h`` is the host's name)."""
+    def command(
+        self, *, app: str = "", queues: tuple[str, ...] = (), concurrency: int | None = None, node: str = ""
+    ) -> tuple[str, ...]:
+        """The same with another app object, other queues, pool size or node name (``%h`` is the host's name)."""
         members = concurrency or int(os.environ.get(f"{self.name.upper()}_CONCURRENCY", "") or self.concurrency)
         parts = ["celery", "-A", app or self.app, "worker", "-n", node or f"{self.name}@%h"]
-        parts += ["-Q", ",".join(self.queues), "--pool", self.pool, "--concurrency", str(members)]
+        parts += ["-Q", ",".join(queues or self.queues), "--pool", self.pool, "--concurrency", str(members)]
         if self.include:
             parts += ["--include", self.include]
         return (*parts, *self.extra, *_QUIET)
@@ -62,6 +64,8 @@ ROLES: dict[str, Role] = {
             concurrency=4,
             # Beat keeps no schedule file: all its tasks are intervals that do no harm when they run early.
             extra=("--beat", "--scheduler", "celery.beat:Scheduler"),
+            # The checks load every page and address, which ``manage.py check`` has done before.
+            environment={"CELERY_SKIP_CHECKS": "1"},
         ),
         Role(
             name="live",

@@ -26,6 +26,8 @@ __all__ = ["cancel_job", "create_job", "record_outcome", "record_started", "retr
 
 #: A retry asked for by a person may lose its worker this often before it fails.
 ATTEMPTS = 3
+#: Who holds this permission may cancel and retry everybody's jobs.
+OPERATE = "jobs.change_job"
 
 
 def limits_of(kind: str) -> Limits:
@@ -77,9 +79,9 @@ def create_job(
     return job
 
 
-def _own(user: User, job: Job) -> Job:
-    """The job's row, locked. Call inside a transaction."""
-    if user.pk is None or job.owner_id != user.pk:
+def _locked(user: User, job: Job) -> Job:
+    """The job's row, locked, for its owner or an operator. Call inside a transaction."""
+    if job.owner_id != user.pk and not user.has_perm(OPERATE):
         raise Forbidden("This job belongs to somebody else.")
     return Job.objects.select_for_update().get(pk=job.pk)
 
@@ -90,7 +92,7 @@ def cancel_job(*, user: User, job: Job) -> Job:
     Cancelling twice is no fault; ``Conflict`` when the job has ended otherwise.
     """
     with transaction.atomic():
-        row = _own(user, job)
+        row = _locked(user, job)
         if row.state == Job.State.CANCELLED or row.cancel_requested:
             return row
         if row.has_ended:
@@ -110,7 +112,7 @@ def cancel_job(*, user: User, job: Job) -> Job:
 def retry_job(*, user: User, job: Job) -> Job:
     """Run a failed or cancelled job once more, as a new attempt of the same row."""
     with transaction.atomic():
-        row = _own(user, job)
+        row = _locked(user, job)
         if row.state not in (Job.State.FAILED, Job.State.CANCELLED):
             raise Conflict(
                 f"The job is {row.state}; only failed and cancelled jobs can be tried again.", code="job_not_ended"
