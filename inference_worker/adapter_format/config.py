@@ -83,6 +83,7 @@ VARIANT_KEYS = {
     "target_parameters": "target_parameters",
     "trainable_token_indices": "trainable_tokens",
     "lora_bias": "lora_bias",
+    "ensure_weight_tying": "tied",
     "megatron_config": "megatron",
 }
 

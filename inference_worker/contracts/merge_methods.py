@@ -17,6 +17,13 @@ class NoOptions(Contract):
     """For methods that have nothing to choose."""
 
 
+class CatOptions(Contract):
+    rotate: bool = Field(
+        default=False,
+        description="Turn the rank space at random, so that the parents cannot be read off the result. Same effect.",
+    )
+
+
 class LegoOptions(Contract):
     """LoRA-LEGO (arXiv 2409.16167); see ``docs/merging.md`` for what each step does."""
 
@@ -84,7 +91,7 @@ METHODS: dict[str, MergeMethodInfo] = {
             paper="PEFT, add_weighted_adapter",
             exact=True,
             rank="sum",
-            options=NoOptions,
+            options=CatOptions,
         ),
         MergeMethodInfo(
             name="linear",

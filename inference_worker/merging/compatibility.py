@@ -1,0 +1,139 @@
+"""What can be merged with what. Everything here is decided from headers and configs, before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from inference_worker.adapter_format.layout import natural_order
+from inference_worker.adapter_format.reader import AdapterReader
+from inference_worker.adapter_format.stream import TORCH_DTYPES
+from inference_worker.adapter_format.writer import DTYPES
+from inference_worker.contracts.merge_methods import MergeMethodInfo
+from inference_worker.errors import BadInput, Refused
+
+#: Features that no merge can represent, even of one adapter, with the reason.
+NEVER = {
+    "conv": "it changes convolution layers",
+    "mutated_base": "loading it changes the base's own weights (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA); convert it first "
+    "with PEFT's path_initial_model_for_weight_conversion",
+    "qalora": "its A works on pooled inputs (QA-LoRA)",
+    "bdlora": "its factors are block-diagonal (BD-LoRA)",
+    "kasa": "it truncates the base's weights (KaSA)",
+    "monteclora": "it samples its weights (MonteCLoRA)",
+    "arrow": "it is a router of other adapters (Arrow)",
+    "megatron": "it belongs to Megatron's parallel layers",
+    "target_parameters": "it changes bare parameters of mixture-of-experts layers (target_parameters)",
+}
+#: Features that pass through only when this adapter is alone, at weight 1, with the reason.
+ALONE = {
+    "dora": "its magnitudes multiply the whole weight (DoRA), so a sum with other adapters has no such form",
+    "activated_lora": "it acts only after its invocation tokens (activated LoRA)",
+    "layer_replication": "it replicates layers of the base",
+    "tied": "it ties adapters of several layers together (ensure_weight_tying)",
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """An adapter that takes part, with its weight and its position in the request."""
+
+    reader: AdapterReader
+    weight: float
+    index: int
+
+    @property
+    def label(self) -> str:
+        return self.reader.label
+
+
+def choose_members(readers: Sequence[AdapterReader], weights: Sequence[float]) -> list[Member]:
+    """The adapters whose weight is not zero; a weight of zero means absent. Raises ``BadInput`` if none is left."""
+    if len(readers) != len(weights):
+        raise BadInput(f"{len(weights)} weights for {len(readers)} adapters: give one weight each", code="bad_weights")
+    if not all(abs(weight) < 1e6 for weight in weights):  # also catches NaN
+        raise BadInput("A weight is not a number between −1,000,000 and 1,000,000", code="bad_weights")
+    pairs = zip(readers, weights, strict=True)
+    members = [Member(reader, weight, index) for index, (reader, weight) in enumerate(pairs) if weight]
+    if not members:
+        raise BadInput("All weights are zero, so there is nothing to merge", code="bad_weights")
+    return members
+
+
+def check_members(members: Sequence[Member], method: MergeMethodInfo, rank: int | None) -> None:
+    """Raise ``Refused`` or ``BadInput``, naming the adapters, if ``method`` cannot merge ``members``."""
+    if rank is not None and method.rank != "choose":
+        raise BadInput(f"The rank of {method.name} follows from its adapters; leave rank out", code="bad_rank")
+    _check_features(members)
+    _check_shapes(members)
+    if method.rank == "same":
+        _check_equal_ranks(members, method)
+    biased = [member.label for member in members if member.reader.config.lora_bias]
+    if biased and method.name == "lego" and len(members) > 1:
+        raise _refused(biased[0], "lora_bias", "lego clusters rank-one units, which a bias of the update is not")
+
+
+def _refused(label: str, feature: str, reason: str) -> Refused:
+    return Refused(f"{label} cannot be merged: {reason}", code=f"refused_{feature}", extra={"adapter": label})
+
+
+def _check_features(members: Sequence[Member]) -> None:
+    for member in members:
+        for feature in member.reader.features:
+            if feature in NEVER:
+                raise _refused(member.label, feature, NEVER[feature])
+            if feature in ALONE and (len(members) > 1 or member.weight != 1.0):
+                reason = ALONE[feature] + "; it can only be carried through alone and at weight 1"
+                raise _refused(member.label, feature, reason)
+    tokens = [m for m in members if m.reader.raw_config.get("trainable_token_indices")]
+    if len(tokens) > 1 and any(
+        m.reader.raw_config["trainable_token_indices"] != tokens[0].reader.raw_config["trainable_token_indices"]
+        for m in tokens
+    ):
+        reason = f"it trains other tokens (trainable_token_indices) than {tokens[0].label}"
+        raise _refused(tokens[1].label, "trainable_tokens", reason)
+
+
+def _check_shapes(members: Sequence[Member]) -> None:
+    seen: dict[str, tuple[Member, tuple[int, int, str]]] = {}
+    for member in members:
+        for name, info in member.reader.modules.items():
+            shape = (info.d_out, info.d_in, info.kind)
+            first, expected = seen.setdefault(name, (member, shape))
+            if shape != expected:
+                message = (
+                    f"{member.label} and {first.label} do not fit one base: {name} has {shape[1]} inputs "
+                    f"and {shape[0]} outputs in one and {expected[1]} and {expected[0]} in the other"
+                )
+                raise Refused(message, code="shape_mismatch", extra={"module": name})
+
+
+def _check_equal_ranks(members: Sequence[Member], method: MergeMethodInfo) -> None:
+    ranks: dict[str, tuple[Member, int]] = {}
+    for member in members:
+        for name, info in member.reader.modules.items():
+            first, expected = ranks.setdefault(name, (member, info.rank))
+            if info.rank != expected:
+                message = (
+                    f"{method.name} adds factors of equal rank, but {name} has rank {expected} in {first.label} and "
+                    f"{info.rank} in {member.label}; svd, cat and lego take any ranks"
+                )
+                raise Refused(message, code="rank_mismatch", extra={"module": name})
+
+
+def module_names(members: Sequence[Member]) -> list[str]:
+    """Every module that any member adapts, layers in their order."""
+    return sorted({name for member in members for name in member.reader.modules}, key=natural_order)
+
+
+def output_dtype(members: Sequence[Member], wanted: str) -> torch.dtype:
+    """The type to write: as wanted, or with ``same`` the members' common type (float32 where they differ)."""
+    if wanted != "same":
+        if wanted not in DTYPES:
+            raise BadInput(f"There is no output type {wanted!r}: use same, {', '.join(DTYPES)}", code="bad_dtype")
+        return DTYPES[wanted]
+    found = {info.dtype for member in members for info in member.reader.modules.values()}
+    common = TORCH_DTYPES[found.pop()] if len(found) == 1 else torch.float32
+    return torch.float32 if common == torch.float64 else common

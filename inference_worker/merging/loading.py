@@ -1,0 +1,113 @@
+"""Read groups of modules into buffers that are used again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from inference_worker.adapter_format.header import TensorEntry
+from inference_worker.adapter_format.layout import ModuleInfo
+from inference_worker.adapter_format.stream import TORCH_DTYPES, TensorFile
+from inference_worker.errors import BadInput
+from inference_worker.merging.compatibility import Member
+from inference_worker.merging.stack import ModuleStack
+
+#: Bytes of float32 factors that one group may hold; a single module may be larger. A group of one transformer layer
+#: stays in the processor's cache and still gives k-means several modules to work on at once.
+GROUP_BYTES = 48 << 20
+
+
+class Arena:
+    """One buffer of float32 that grows to the largest group and is handed out again for every group.
+
+    Fresh memory for every module would cost a page fault per 4 KiB, which for large adapters is as slow as reading.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = torch.empty(0)
+        self._staging = torch.empty(0, dtype=torch.uint8)
+        self._used = 0
+
+    def reset(self, elements: int) -> None:
+        """Hand everything back and make room for ``elements`` numbers."""
+        self._used = 0
+        if self._buffer.numel() < elements:
+            self._buffer = torch.empty(0)  # The old one goes before the new one comes.
+            self._buffer = torch.empty(elements)
+
+    def take(self, rows: int, columns: int) -> Tensor:
+        start, self._used = self._used, self._used + rows * columns
+        return self._buffer[start : self._used].view(rows, columns)
+
+    def read(self, file: TensorFile, entry: TensorEntry, target: Tensor) -> None:
+        """Read a tensor and convert it into ``target`` (float32, any strides, the entry's shape)."""
+        if self._staging.numel() < entry.nbytes:
+            self._staging = torch.empty(entry.nbytes, dtype=torch.uint8)
+        staging = self._staging[: entry.nbytes]
+        file.read_bytes(entry.start, staging, entry.name)
+        target.copy_(staging.view(TORCH_DTYPES[entry.dtype]).view(entry.shape))
+
+
+def plan_groups(members: Sequence[Member], names: Sequence[str]) -> list[list[str]]:
+    """Cut ``names`` into consecutive groups of at most ``GROUP_BYTES``, the same on every machine."""
+    groups: list[list[str]] = [[]]
+    used = 0
+    for name in names:
+        size = 4 * sum(info.parameters for _, info in present(members, name))
+        if groups[-1] and used + size > GROUP_BYTES:
+            groups.append([])
+            used = 0
+        groups[-1].append(name)
+        used += size
+    return groups
+
+
+def present(members: Sequence[Member], name: str) -> Iterator[tuple[Member, ModuleInfo]]:
+    for member in members:
+        info = member.reader.modules.get(name)
+        if info is not None:
+            yield member, info
+
+
+def load_group(members: Sequence[Member], names: Sequence[str], arena: Arena) -> list[ModuleStack]:
+    """The stacks of ``names``; their tensors are valid until the arena's next ``reset``.
+
+    Raises ``BadInput`` naming the adapter for values that are not finite.
+    """
+    arena.reset(sum(info.parameters for name in names for _, info in present(members, name)))
+    return [_load_module(members, name, arena) for name in names]
+
+
+def _load_module(members: Sequence[Member], name: str, arena: Arena) -> ModuleStack:
+    parts = list(present(members, name))
+    info = parts[0][1]
+    total = sum(part.rank for _, part in parts)
+    a, b = arena.take(total, info.d_in), arena.take(info.d_out, total)
+    row = 0
+    for member, part in parts:
+        arena.read(member.reader.file, part.a, a[row : row + part.rank])
+        arena.read(member.reader.file, part.b, b[:, row : row + part.rank])
+        row += part.rank
+    if not bool(torch.isfinite(a.sum() + b.sum())):
+        _report_nonfinite(parts, name)
+    ranks = torch.tensor([part.rank for _, part in parts])
+    scales = torch.tensor([member.weight * part.scale for member, part in parts], dtype=torch.float64)
+    owners = torch.tensor([member.index for member, _ in parts])
+    return ModuleStack(
+        name=name,
+        A=a,
+        B=b,
+        scale=scales.repeat_interleave(ranks),
+        owner=owners.repeat_interleave(ranks),
+        ranks=tuple(ranks.tolist()),
+    )
+
+
+def _report_nonfinite(parts: Sequence[tuple[Member, ModuleInfo]], name: str) -> None:
+    for member, part in parts:
+        for entry in (part.a, part.b):
+            if not bool(torch.isfinite(member.reader.file.read(entry)).all()):
+                message = f"{member.label}: {name} holds values that are not finite (NaN or infinity)"
+                raise BadInput(message, code="nonfinite_values", extra={"adapter": member.label, "module": name})

@@ -1,0 +1,57 @@
+"""The input of every merge method: one module of all adapters, stacked along the rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class ModuleStack:
+    """All adapters' factors of one module. The weighted sum is ΔΣ = B · diag(scale) · A.
+
+    Adapters without this module, and those of weight 0, are simply not in it. The factors are as stored; scales and
+    weights stay apart in ``scale`` because methods fold them in differently. The tensors may lie in buffers that are
+    used again for the next group, so a method returns new tensors.
+    """
+
+    name: str
+    A: Tensor  # (n, d_in) float32, n = Σ r_i
+    B: Tensor  # (d_out, n) float32
+    scale: Tensor  # (n,) float64, w_i · s_i of the unit's adapter
+    owner: Tensor  # (n,) int64, index of the unit's adapter
+    ranks: tuple[int, ...]  # of the adapters present, in their order
+
+    @property
+    def size(self) -> int:
+        return self.A.shape[0]
+
+
+@dataclass
+class Merged:
+    """One module of the result: canonical factors (Δ = B·A), error as in ``MergedModule`` and the method's detail."""
+
+    A: Tensor  # (k, d_in)
+    B: Tensor  # (d_out, k)
+    error: float | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def gram(stack: ModuleStack) -> tuple[Tensor, Tensor]:
+    """A·Aᵀ and Bᵀ·B of the stored factors, both (n, n) float64 (accumulated in float32)."""
+    return torch.mm(stack.A, stack.A.T).double(), torch.mm(stack.B.T, stack.B).double()
+
+
+def relative_error(stack: ModuleStack, left: Tensor, right: Tensor) -> float:
+    """‖B·(left·right − diag(scale))·A‖_F / ‖B·diag(scale)·A‖_F, for results of the form (B·left)·(right·A).
+
+    left: (n, k), right: (k, n). Only Gram matrices are needed: ‖B·M·A‖² = ⟨M, (BᵀB)·M·(AAᵀ)⟩.
+    """
+    gram_a, gram_b = gram(stack)
+    wanted = torch.diag(stack.scale)
+    difference = left.double() @ right.double() - wanted
+    squared = [float((matrix * (gram_b @ matrix @ gram_a)).sum().clamp_min(0.0)) for matrix in (difference, wanted)]
+    return (squared[0] / squared[1]) ** 0.5 if squared[1] > 0.0 else 0.0
