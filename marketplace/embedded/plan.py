@@ -91,7 +91,7 @@ def web_command(folder: DataFolder, address: Address, environment: dict[str, str
     argv = [sys.executable, "-m", "uvicorn", "marketplace.asgi:application"]
     argv += ["--host", address.host, "--port", str(address.port)]
     # Readers of streams would keep a stopping server waiting for as long as they read.
-    argv += ["--no-access-log", "--timeout-graceful-shutdown", "3", "--timeout-keep-alive", "75"]
+    argv += ["--lifespan", "off", "--no-access-log", "--timeout-graceful-shutdown", "3", "--timeout-keep-alive", "75"]
     return Command(argv, environment, ROOT, folder.logs / "web.log", grace=6.0)
 
 

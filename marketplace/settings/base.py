@@ -4,22 +4,19 @@ Secure by default: without ``DEBUG=1`` a ``SECRET_KEY`` and ``ALLOWED_HOSTS`` ar
 is redirected to HTTPS unless ``INSECURE_HTTP=1`` says that this instance is served without TLS (the demo).
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from marketplace.settings.environment import complete_environment
 from marketplace.settings.logging import configure_structlog, logging_settings
 
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
-# A running demo leaves its addresses there, so that manage.py reaches it without any setting.
-_DEMO = Path(os.environ.get("DATA") or BASE_DIR / ".brickyard") / "env"
-if "DATABASE_URL" not in os.environ and _DEMO.exists():
-    env.read_env(_DEMO)
+complete_environment(BASE_DIR)
 VERSION = "0.1.0"
 
 DEBUG = env.bool("DEBUG", default=False)

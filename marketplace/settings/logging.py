@@ -29,6 +29,12 @@ def configure_structlog() -> None:
     )
 
 
+def _drop_colours(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """uvicorn sends each message twice, the second time with a terminal's colours."""
+    event.pop("color_message", None)
+    return event
+
+
 def _renderers(log_format: str) -> list[structlog.types.Processor]:
     if log_format == "console":
         return [structlog.dev.ConsoleRenderer(colors=False)]
@@ -44,7 +50,11 @@ def logging_settings(log_format: str, level: str) -> dict[str, Any]:
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": [*_SHARED, structlog.stdlib.ExtraAdder()],
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(log_format)],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    _drop_colours,
+                    *_renderers(log_format),
+                ],
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
