@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from inference_worker.contracts.merge_methods import METHODS
 
-from marketplace.adapters.licences import merge_licence
+from marketplace.adapters.licences import merge_licence, obligations_of
 from marketplace.compositions.members import Member, conflicting_shapes, shapes_of
 
 #: Features that a low-rank factor pair cannot express; at most one parent may have them, and some methods carry none.
@@ -82,6 +82,8 @@ def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
 def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
     """Checks, legal methods and the licence that a merge of ``members`` would carry."""
     licence = merge_licence([member.adapter.license for member in members])
+    bases = {member.adapter.base.license: None for member in members if member.adapter.base}
+    of_bases = [sentence for license in bases if license for sentence in obligations_of(license)]
     ranks = [member.artifact.rank for member in members]
     rows = [_base_check(members), _shape_check(members), _overlap_check(members)]
     rows.append(_check("ranks", True, "Ranks", ", ".join(str(rank) for rank in ranks)))
@@ -97,7 +99,7 @@ def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
             "license": licence.license,
             "publishable": licence.publishable,
             "reason": licence.reason,
-            "obligations": list(licence.obligations),
+            "obligations": list(dict.fromkeys([*licence.obligations, *of_bases])),
         },
         "methods": sorted(METHODS) if mergeable else [],
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import close_old_connections
 
 from inference_worker.contracts import keys
 from inference_worker.contracts.generate import GenerateEvent
@@ -55,6 +56,14 @@ def _cancel(generation: Generation) -> None:
     redis_client().set(keys.generation_cancel(generation.id), "1", ex=_CANCEL_LIFETIME)
 
 
+def _account(generation: Generation, last: GenerateEvent) -> None:
+    """Record the usage and give the connection back: a reader that left has no request whose end would do it."""
+    try:
+        record_usage(generation, last)
+    finally:
+        close_old_connections()
+
+
 async def events(generation: Generation) -> AsyncIterator[GenerateEvent | None]:
     """The generation's events as they come, None when nothing came for a while; ends after ``done`` or ``error``."""
     client = async_redis_client()
@@ -89,7 +98,7 @@ async def stream(generation: Generation) -> AsyncIterator[bytes]:
     finally:
         if final in (_LEFT, _LOST, _LATE):
             await sync_to_async(_cancel)(generation)
-        await sync_to_async(record_usage)(generation, final)
+        await sync_to_async(_account)(generation, final)
 
 
 def collect(generation: Generation) -> tuple[str, GenerateEvent]:
