@@ -45,10 +45,16 @@ def search(
     """
     filters = filters or CatalogFilters()
     query = " ".join(query.replace("\0", " ").split())[:MAX_QUERY]
-    candidates = filtered(visible_adapters(user), filters)
+    candidates = filtered(listed(user), filters)
     if query:
         return _ranked(candidates, query, filters, cursor)
     return _browse(candidates, filters, cursor)
+
+
+def listed(user: User | AnonymousUser) -> QuerySet[Adapter]:
+    """What belongs into a catalogue for ``user``: what they may see, without what moderators see only as such."""
+    shown = Q(moderation=Adapter.Moderation.VISIBLE, visibility=Adapter.Visibility.PUBLIC)
+    return visible_adapters(user).filter(shown | Q(owner_id=user.pk))
 
 
 def filtered(adapters: QuerySet[Adapter], filters: CatalogFilters) -> QuerySet[Adapter]:

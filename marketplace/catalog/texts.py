@@ -19,7 +19,7 @@ def texts_of(adapter: Adapter) -> dict[str, tuple[str, ...]]:
     asked, as the mean of its prompts (LoraRetriever, section 3.1).
     """
     words = adapter.title or adapter.name.replace("-", " ").replace("_", " ")
-    parts = [words, adapter.description.strip(), ", ".join(adapter.tags)]
+    parts = [part.strip().rstrip(".") for part in (words, adapter.description, ", ".join(adapter.tags))]
     texts: dict[str, tuple[str, ...]] = {
         Embedding.Kind.DESCRIPTION: (". ".join(part for part in parts if part)[:MAX_CHARACTERS],)
     }

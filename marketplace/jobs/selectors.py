@@ -19,15 +19,21 @@ from marketplace.jobs.models import Job
 
 log = structlog.get_logger(__name__)
 
+#: Vectors are made anew after every edit; their jobs would bury what the person started.
+UNLISTED_KINDS = ("embed",)
+
 
 def jobs_of(user: User | AnonymousUser, *, states: list[str] | None = None, kind: str = "") -> QuerySet[Job]:
-    """The user's jobs, newest first; nobody else's, whoever asks."""
-    jobs = Job.objects.filter(owner_id=user.pk) if user.is_authenticated else Job.objects.none()
+    """The user's jobs, newest first; nobody else's, whoever asks. Those that the site starts by itself after every
+    edit (``UNLISTED_KINDS``) are left out unless their kind is asked for."""
+    jobs = _owned(user)
     if states:
         jobs = jobs.filter(state__in=states)
-    if kind:
-        jobs = jobs.filter(kind=kind)
-    return jobs
+    return jobs.filter(kind=kind) if kind else jobs.exclude(kind__in=UNLISTED_KINDS)
+
+
+def _owned(user: User | AnonymousUser) -> QuerySet[Job]:
+    return Job.objects.filter(owner_id=user.pk) if user.is_authenticated else Job.objects.none()
 
 
 def get_job(*, user: User | AnonymousUser, job_id: uuid.UUID | str) -> Job:
@@ -36,7 +42,7 @@ def get_job(*, user: User | AnonymousUser, job_id: uuid.UUID | str) -> Job:
         number = uuid.UUID(str(job_id))
     except ValueError as error:
         raise NotFound("There is no such job.") from error
-    job = jobs_of(user).filter(pk=number).first()
+    job = _owned(user).filter(pk=number).first()
     if job is None:
         raise NotFound("There is no such job, or it is not yours.")
     return job

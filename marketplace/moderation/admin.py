@@ -20,6 +20,8 @@ from marketplace.moderation import services
 from marketplace.moderation.admin_base import ReadOnlyAdmin
 from marketplace.moderation.models import AuditEntry, Decision, Report
 
+admin.site.site_header = admin.site.site_title = "Brickyard"
+
 _WORDS = {
     Decision.Action.QUARANTINE: (
         "Quarantine",
@@ -166,7 +168,7 @@ class AdapterAdmin(DecidingAdmin):
                     reason=reason,
                 )
             except AppError as error:
-                self.message_user(request, error.message, messages.ERROR)
+                self.message_user(request, f"Not possible: {error.message}", messages.ERROR)
             else:
                 done += 1
         if done:

@@ -32,7 +32,8 @@ def _empty_cache() -> None:
 def make_person(db: None) -> MakePerson:
     def make(name: str, *, moderator: bool = False, **fields: Any) -> User:
         fields.setdefault("email", f"{name}@example.org")
-        person = User.objects.create_user(name, password=PASSWORD, is_staff=moderator, **fields)
+        fields.setdefault("is_staff", moderator)
+        person = User.objects.create_user(name, password=PASSWORD, **fields)
         if moderator:
             person.groups.add(Group.objects.get(name=MODERATORS))
         return person
