@@ -1,5 +1,23 @@
-"""Pages of this app."""
+"""Pages of adapters. Last in the site's table: two free segments match nearly everything."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.adapters.views import adapter, files, owner, upload
+from marketplace.catalog.views import owner as owner_page
+
+urlpatterns = [
+    path("upload/", upload.upload, name="upload"),
+    path("upload/<uuid:upload_id>", upload.upload_read, name="upload-read"),
+    path("upload/<uuid:upload_id>/reading", upload.upload_reading, name="upload-reading"),
+    path("upload/<uuid:upload_id>/recheck", upload.recheck, name="upload-recheck"),
+    path("upload/<uuid:upload_id>/discard", upload.discard, name="upload-discard"),
+    path("<str:owner>", owner_page, name="owner"),
+    path("<str:owner>/<str:name>", adapter.adapter_page, name="adapter"),
+    path("<str:owner>/<str:name>/versions", adapter.versions_page, name="adapter-versions"),
+    path("<str:owner>/<str:name>/edit", owner.edit, name="adapter-edit"),
+    path("<str:owner>/<str:name>/visibility", owner.visibility, name="adapter-visibility"),
+    path("<str:owner>/<str:name>/delete", owner.delete, name="adapter-delete"),
+    path("<str:owner>/<str:name>/report", owner.report, name="adapter-report"),
+    path("<str:owner>/<str:name>/archive/<str:revision>.zip", files.archive, name="adapter-archive"),
+    path("<str:owner>/<str:name>/files/<str:revision>/<path:path>", files.file, name="adapter-file"),
+]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from marketplace.bases.models import Base, BaseAlias
@@ -81,3 +82,8 @@ def shape_conflicts(base: Base, modules: Iterable[Mapping[str, Any]]) -> list[st
                 f"{base.name}."
             )
     return conflicts
+
+
+def default_base() -> Base | None:
+    """The base that settings name as the default one; None before it is registered."""
+    return resolve_base(settings.DEFAULT_BASE)

@@ -27,13 +27,19 @@ _MAX_NAME, _MAX_ALIAS = 160, 200
 
 
 def source_of(name: str) -> str:
-    """Where the base of this name is found: the shipped directory, or the name itself (a hub's id or a directory)."""
-    return str(SHIPPED[name]) if name in SHIPPED else name
+    """Where a base is found: the shipped directory, the directory that ``name`` is, or ``name`` as a hub's id."""
+    if name in SHIPPED:
+        return str(SHIPPED[name])
+    return str(Path(name).expanduser().resolve()) if is_directory(name) else name
 
 
-def name_of(source: str) -> str:
+def name_of(setting: str) -> str:
     """A base's name from a setting: directories count by their last part."""
-    return Path(source).name if source.startswith(("/", "./", "../", "~")) else source
+    return Path(setting).expanduser().resolve().name if is_directory(setting) else setting
+
+
+def is_directory(name: str) -> bool:
+    return name.startswith(("/", "./", "../", "~"))
 
 
 def register_base(

@@ -117,5 +117,3 @@ def base(db: None) -> Base:
     return Base.objects.create(
         name="wordsmith-v1", source="/models/wordsmith-v1", state=Base.State.READY, shapes=shapes, license="apache-2.0"
     )
-
-

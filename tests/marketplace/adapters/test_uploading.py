@@ -76,7 +76,8 @@ def test_unknown_base_is_valid_with_a_warning(ada: User, make_upload: MakeUpload
 
 
 @pytest.mark.parametrize(
-    "name", ["wordsmith-v1", "Brickyard/Wordsmith-V1", "/home/me/models/wordsmith-v1/", "x/wordsmith-v1-unsloth-bnb-4bit"]
+    "name",
+    ["wordsmith-v1", "Brickyard/Wordsmith-V1", "/home/me/models/wordsmith-v1/", "x/wordsmith-v1-unsloth-bnb-4bit"],
 )
 def test_base_is_recognised(ada: User, base: Base, make_upload: MakeUpload, name: str) -> None:
     artifact = make_upload(ada, base_model_name_or_path=name).artifact

@@ -1,0 +1,116 @@
+"""``manage.py seed_demo --passwords FILE``: people, the default base, the shipped adapters. Repeating it is quick."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from marketplace.accounts.models import User
+from marketplace.adapters.imports import META, import_adapter, read_meta
+from marketplace.adapters.models import Adapter
+from marketplace.bases import services as bases
+from marketplace.core.errors import AppError
+
+SHIPPED = bases.SHIPPED["wordsmith-v1"].parent
+#: Who can sign in, and whether they are staff.
+LOGINS = {"demo": False, "admin": True}
+#: Owners of the shipped adapters; nobody signs in as them.
+PUBLISHERS = {"wordsmith": "Wordsmith", "lists": "Lists", "studio": "Studio"}
+
+
+class Command(BaseCommand):
+    help = "Fill an empty site: the users demo and admin, the default base and the shipped adapters."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--passwords", type=Path, required=True, metavar="FILE", help="JSON; written on the first run, mode 600"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            people = self._people(options["passwords"])
+            self._bases(people["admin"])
+            made = self._adapters(people)
+        except AppError as error:
+            raise CommandError(error.message) from error
+        except OSError as error:
+            raise CommandError(f"{error.filename}: {error.strerror}") from error
+        self.stdout.write(f"The demo's data is complete; {made} adapters were added.")
+
+    def _people(self, path: Path) -> dict[str, User]:
+        passwords, fresh = read_passwords(path)
+        people = {}
+        for name, staff in LOGINS.items():
+            user, created = User.objects.get_or_create(
+                username=name, defaults={"email": f"{name}@localhost", "is_staff": staff, "is_superuser": staff}
+            )
+            if created or fresh:
+                user.set_password(passwords[name])
+                user.save(update_fields=["password"])
+            people[name] = user
+        for name, title in PUBLISHERS.items():
+            user, created = User.objects.get_or_create(username=name, defaults={"display_name": title})
+            if created:
+                user.set_unusable_password()
+                user.save(update_fields=["password"])
+            people[name] = user
+        return people
+
+    def _bases(self, admin: User) -> None:
+        if (SHIPPED / "base" / "config.json").is_file():
+            bases.register_base(
+                actor=admin, name="wordsmith-v1", license="apache-2.0", aliases=["brickyard/wordsmith-v1"]
+            )
+        if settings.DEFAULT_BASE not in ("wordsmith-v1", ""):
+            bases.register_base(
+                actor=admin,
+                name=bases.name_of(settings.DEFAULT_BASE),
+                source=bases.source_of(settings.DEFAULT_BASE),
+            )
+
+    def _adapters(self, people: dict[str, User]) -> int:
+        """Import what is not there; deleted ones stay deleted."""
+        there = set(Adapter.objects.filter(owner__in=people.values()).values_list("owner__username", "name"))
+        made = 0
+        for folder in sorted(path.parent for path in (SHIPPED / "adapters").glob(f"*/{META}")):
+            meta = read_meta(folder / META)
+            if (meta["owner"], meta["name"]) in there:
+                continue
+            adapter = import_adapter(
+                owner=people[meta["owner"]],
+                source=folder,
+                name=meta["name"],
+                fields={**meta, "visibility": Adapter.Visibility.PUBLIC, "examples": _shown(meta.get("examples", []))},
+            )
+            self.stdout.write(f"  {adapter.full_name}")
+            made += 1
+        return made
+
+
+def _shown(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first three examples are open to everybody, so that a visitor has something to try."""
+    return [{**example, "public": position < 3} for position, example in enumerate(examples)]
+
+
+def read_passwords(path: Path) -> tuple[dict[str, str], bool]:
+    """User name → password, and whether the file was written just now."""
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict) and set(LOGINS) <= set(found):
+            return {str(name): str(password) for name, password in found.items()}, False
+    passwords = {name: "-".join(secrets.token_hex(2) for _ in range(4)) for name in LOGINS}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(passwords, file, indent=2)
+    temporary.replace(path)
+    return passwords, True

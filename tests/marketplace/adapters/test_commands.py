@@ -1,0 +1,125 @@
+"""``import_adapter`` and ``seed_demo``."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from marketplace.accounts.models import User
+from marketplace.adapters.management.commands import seed_demo
+from marketplace.adapters.models import Adapter, Artifact
+from marketplace.bases.models import Base
+from marketplace.jobs.models import Job
+from tests.marketplace.adapters.conftest import adapter_files, left_behind, run_inspection
+
+pytestmark = pytest.mark.django_db
+
+
+def _folder(path: Path, **arguments: Any) -> Path:
+    path.mkdir(parents=True)
+    for name, data in adapter_files(**arguments).items():
+        (path / name).write_bytes(data)
+    return path
+
+
+def test_import_takes_fields_from_options_and_card(ada: User, tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "plural")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Plural nouns\n\nMakes plurals.\n")
+    (folder / "optimizer.pt").write_bytes(b"never read")
+    out = io.StringIO()
+    call_command("import_adapter", str(folder), "--owner", "ada", "--tag", "grammar", "--title", "Plurals", stdout=out)
+    adapter = Adapter.objects.get()
+    assert adapter.full_name == "ada/plural"
+    assert (adapter.title, adapter.description, adapter.license) == ("Plurals", "Makes plurals.", "mit")
+    assert (adapter.tags, adapter.visibility) == (["grammar"], "private")
+    assert "ada/plural is published" in out.getvalue()
+    assert left_behind() == []
+
+
+def test_import_says_what_is_wrong(ada: User, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no user “nobody”"):
+        call_command("import_adapter", str(tmp_path), "--owner", "nobody")
+    with pytest.raises(CommandError, match="No file arrived"):
+        call_command("import_adapter", str(tmp_path), "--owner", "ada")
+    with pytest.raises(CommandError, match="no directory or zip"):
+        call_command("import_adapter", str(tmp_path / "missing"), "--owner", "ada")
+    folder = _folder(tmp_path / "pickled")
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    (folder / "adapter_model.bin").write_bytes(b"\x80\x02}q.")
+    with pytest.raises(CommandError, match="Python pickle"):
+        call_command("import_adapter", str(folder), "--owner", "ada")
+    assert Adapter.objects.count() == 0
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two small adapters in the layout of the shipped ones."""
+    root = tmp_path / "shipped"
+    for seed, (owner, name) in enumerate([("lists", "reverse-words"), ("wordsmith", "plural-nouns")]):
+        folder = _folder(root / "adapters" / name, seed=seed)
+        meta = {
+            "name": name,
+            "owner": owner,
+            "title": name.replace("-", " ").capitalize(),
+            "description": f"Does {name}.",
+            "tags": ["words"],
+            "license": "mit",
+            "base": "wordsmith-v1",
+            "prompt_format": {"kind": "plain", "template": "{prompt}\nOutput:", "system": "", "stop": ["\n"]},
+            "examples": [{"prompt": f"Input {number}", "expected": "x"} for number in range(10)],
+        }
+        (folder / "meta.json").write_text(json.dumps(meta))
+    monkeypatch.setattr(seed_demo, "SHIPPED", root)
+    return root
+
+
+def test_seed_fills_the_site_once(shipped: Path, tmp_path: Path) -> None:
+    file = tmp_path / "data" / "passwords.json"
+    call_command("seed_demo", "--passwords", str(file), stdout=io.StringIO())
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    passwords = json.loads(file.read_text())
+    assert set(passwords) == {"demo", "admin"}
+    assert User.objects.get(username="demo").check_password(passwords["demo"])
+    admin = User.objects.get(username="admin")
+    assert admin.check_password(passwords["admin"])
+    assert admin.is_moderator
+    assert not User.objects.get(username="demo").is_staff
+
+    adapter = Adapter.objects.get(name="reverse-words")
+    assert adapter.owner.username == "lists"
+    assert (adapter.title, adapter.license, adapter.tags) == ("Reverse words", "mit", ["words"])
+    assert adapter.visibility == "public"
+    assert adapter.current is not None
+    assert adapter.current.prompt_format["template"] == "{prompt}\nOutput:"
+    assert adapter.examples.count() == 10
+    assert adapter.examples.filter(public=True).count() == 3
+    for job in Job.objects.filter(kind="inspect"):
+        run_inspection(job)
+    assert set(Artifact.objects.values_list("state", flat=True)) == {"valid"}
+
+    Adapter.objects.filter(name="plural-nouns").update(name="renamed")
+    before = file.read_text(), Job.objects.count()
+    out = io.StringIO()
+    call_command("seed_demo", "--passwords", str(file), stdout=out)
+    assert "1 adapters were added" in out.getvalue()
+    call_command("seed_demo", "--passwords", str(file), stdout=out)
+    assert file.read_text() == before[0]
+    assert Adapter.objects.count() == 3
+
+
+def test_default_base_may_be_a_directory(shipped: Path, tmp_path: Path, settings: Any) -> None:
+    folder = tmp_path / "my-base"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    settings.DEFAULT_BASE = str(folder)
+    call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
+    base = Base.objects.get(name="my-base")
+    assert base.source == str(folder)
+    assert Job.objects.get(kind="base_shapes").request["base"]["source"] == str(folder)
