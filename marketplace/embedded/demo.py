@@ -143,6 +143,8 @@ class Demo:
             with urllib.request.urlopen(f"{self.address.local_url}/readyz", timeout=5) as answer:  # noqa: S310
                 state = json.load(answer)
         except urllib.error.HTTPError as error:
+            if error.headers.get_content_type() != "application/json":
+                return ["web"]
             state = json.load(error)
         except OSError:
             return ["web"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 
@@ -48,6 +49,8 @@ def _become_child(work: Callable[[], int]) -> None:
     status = 1
     try:
         status = work()
+    except BaseException:  # noqa: BLE001 - the process ends below; a bug must be seen first
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -37,7 +37,7 @@ def _drop_colours(_logger: Any, _method: str, event: structlog.types.EventDict) 
 
 def _renderers(log_format: str) -> list[structlog.types.Processor]:
     if log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=False)]
+        return [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
@@ -64,6 +64,8 @@ def logging_settings(log_format: str, level: str) -> dict[str, Any]:
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
             "uvicorn": {"handlers": [], "level": "INFO", "propagate": True},
+            # django-structlog writes one line per request, with its id.
+            "uvicorn.access": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "urllib3": {"level": "WARNING"},
         },
