@@ -42,7 +42,8 @@ def test_every_way_a_job_can_end(fleet: Fleet, make_drill, notes: Path, owner) -
     assert (done.state, done.result["answer"], done.progress) == ("succeeded", 42, 1.0), done.error_message
     assert done.result["files"][0]["path"] == "answer.txt"
     assert [line["message"] for line in done.log] == ["Begun with work."]
-    assert done.started_at and done.finished_at and done.peak_memory_mb > 0
+    assert done.started_at < done.finished_at
+    assert done.peak_memory_mb > 0
     assert [job.error_code for job in jobs] == [
         "", "out_of_memory", "time_limit", "bases_differ", "internal_error", "crashed", "crashed",
     ]  # fmt: skip
@@ -50,7 +51,6 @@ def test_every_way_a_job_can_end(fleet: Fleet, make_drill, notes: Path, owner) -
     assert "limit of 1 seconds" in too_long.error_message
     assert wrong.error_message == "The adapters have different bases."
     assert all(job.attempt == 1 for job in jobs)
-    assert not list(Path("/tmp").glob(f"brickyard-job-*-{worker.process.pid}"))
     wrong_again = retry_job(user=owner, job=wrong)
     wait_for(lambda: ended(wrong_again), 20)
     assert (wrong_again.attempt, wrong_again.error_code) == (2, "bases_differ")

@@ -22,7 +22,18 @@ def handle(request: MergeRequest, context: JobContext) -> MergeResult:
             config, weights = context.blobs.path(files.config), context.blobs.path(files.weights)
             readers.append(stack.enter_context(open_adapter(config, weights, files.label)))
             context.log(f"Opened {files.label}.")
-        report = merge_adapters(readers, request, folder, context.progress)
+        report = merge_adapters(
+            readers,
+            request.weights,
+            request.method,
+            folder,
+            rank=request.rank,
+            dtype=request.dtype,
+            seed=request.seed,
+            options=request.options,
+            digests=[{"config": files.config, "weights": files.weights} for files in request.adapters],
+            progress=context.progress,
+        )
     context.log("Storing the merged adapter.")
     files_written = context.store(folder)
     return MergeResult(
