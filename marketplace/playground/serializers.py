@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from marketplace.adapters.serializers import PromptFormatSerializer
 from marketplace.compositions.serializers import MemberSerializer
 
 
@@ -16,14 +17,12 @@ class SamplingSerializer(serializers.Serializer[Any]):
     top_k = serializers.IntegerField(min_value=0, default=0, help_text="0 switches the filter off")
     repetition_penalty = serializers.FloatField(min_value=0.01, max_value=5, default=1.0)
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False, allow_null=True, default=None)
-    stop = serializers.ListField(child=serializers.CharField(max_length=200), max_length=16, default=list)
-
-
-class PromptFormatSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=["chat", "plain"], default="plain")
-    template = serializers.CharField(max_length=4000, default="{prompt}", trim_whitespace=False)
-    system = serializers.CharField(max_length=4000, default="", allow_blank=True)
-    stop = serializers.ListField(child=serializers.CharField(max_length=200), max_length=16, default=list)
+    stop = serializers.ListField(
+        # A line's end is the most common stop string.
+        child=serializers.CharField(max_length=200, trim_whitespace=False),
+        max_length=16,
+        default=list,
+    )
 
 
 class GenerationCreateSerializer(serializers.Serializer[Any]):

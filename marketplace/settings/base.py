@@ -262,4 +262,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "BaseStateEnum": "marketplace.bases.models.Base.State",
+        "TokenScopeEnum": "marketplace.accounts.models.Token.Scope",
+    },
 }
