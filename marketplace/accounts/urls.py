@@ -1,5 +1,13 @@
-"""Pages of this app."""
+"""The account's pages, and django-allauth's beside them."""
 
-from django.urls import URLPattern
+from django.urls import include, path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.accounts import views
+
+urlpatterns = [
+    path("account/", views.account, name="account"),
+    path("account/profile", views.edit_profile, name="account-profile"),
+    path("account/tokens", views.create_token, name="account-tokens"),
+    path("account/tokens/<int:token_id>/revoke", views.revoke_token, name="account-token-revoke"),
+    path("account/", include("allauth.account.urls")),
+]

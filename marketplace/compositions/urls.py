@@ -1,5 +1,10 @@
-"""Pages of this app."""
+"""Pages of combining."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.compositions import views
+
+urlpatterns = [
+    path("combine/", views.combine, name="combine"),
+    path("combine/pick", views.pick, name="pick"),
+]

@@ -1,5 +1,7 @@
-"""Pages of this app."""
+"""The playground's page."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketplace.playground import views
+
+urlpatterns = [path("playground/", views.playground, name="playground")]

@@ -1,0 +1,87 @@
+"""The account page: profile, adapters, tokens, quota."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from marketplace.accounts import selectors, services
+from marketplace.accounts.forms import ProfileForm, TokenForm
+from marketplace.adapters.selectors import visible_adapters
+from marketplace.adapters.uploads.quota import quota_of, stored_bytes
+from marketplace.core.errors import AppError
+from marketplace.core.forms import show_fault
+
+_SHOWN_ADAPTERS = 100
+
+
+def _page(request: HttpRequest, status: int = 200, **changed: Any) -> HttpResponse:
+    user = request.user
+    used, quota = stored_bytes(user), quota_of(user)
+    own = visible_adapters(user).filter(owner=user)
+    context = {
+        "profile_form": ProfileForm(initial={"display_name": user.display_name}, auto_id="profile_%s"),
+        "token_form": TokenForm(auto_id="token_%s"),
+        "tokens": list(selectors.tokens_of(user)),
+        "adapters": list(own.order_by("-updated_at", "-id")[:_SHOWN_ADAPTERS]),
+        "adapter_count": own.count(),
+        "used": used,
+        "quota": quota,
+        "share": min(1.0, used / quota) if quota else 1.0,
+    }
+    return render(request, "accounts/account.html", context | changed, status=status)
+
+
+@login_required
+@require_safe
+def account(request: HttpRequest) -> HttpResponse:
+    return _page(request)
+
+
+@login_required
+@require_POST
+def edit_profile(request: HttpRequest) -> HttpResponse:
+    form = ProfileForm(request.POST, auto_id="profile_%s")
+    if form.is_valid():
+        try:
+            services.edit_profile(user=request.user, display_name=form.cleaned_data["display_name"])
+        except AppError as error:
+            show_fault(form, error)
+        else:
+            messages.success(request, "Saved.")
+            return redirect("account")
+    return _page(request, status=422, profile_form=form)
+
+
+@login_required
+@never_cache
+@require_POST
+def create_token(request: HttpRequest) -> HttpResponse:
+    """The answer shows the secret, and nothing else ever does: no redirect, no storage, no cache."""
+    form = TokenForm(request.POST, auto_id="token_%s")
+    if form.is_valid():
+        data = form.cleaned_data
+        try:
+            token, secret = services.create_token(
+                user=request.user, name=data["name"], scope=data["scope"], expires_at=form.expires_at()
+            )
+        except AppError as error:
+            show_fault(form, error, expires_at="lifetime")
+        else:
+            return _page(request, status=201, new_token=token, secret=secret)
+    return _page(request, status=422, token_form=form)
+
+
+@login_required
+@require_POST
+def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
+    token = selectors.get_token(user=request.user, token_id=token_id)
+    services.revoke_token(user=request.user, token=token)
+    messages.success(request, f"The token {token.name} is revoked.")
+    return redirect("account")

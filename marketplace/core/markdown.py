@@ -1,0 +1,36 @@
+"""A card's Markdown as safe HTML. Cards are written by strangers."""
+
+from __future__ import annotations
+
+import re
+
+import nh3
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+
+_PARSER = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+_TAGS = set("h1 h2 h3 h4 h5 h6 p a ul ol li strong em s code pre blockquote".split()) | set(  # noqa: SIM905
+    "hr br table thead tbody tr th td".split()  # noqa: SIM905
+)
+_ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+#: Longer cards are cut; the file itself stays complete.
+MAX_LENGTH = 200_000
+
+
+def without_front_matter(text: str) -> str:
+    """The card without the YAML block at its head."""
+    return _FRONT_MATTER.sub("", text, count=1)
+
+
+def render_markdown(text: str) -> SafeString:
+    """CommonMark with tables. Raw HTML is shown as text; images of other hosts are left out, links are nofollow."""
+    html = _PARSER.render(without_front_matter(text.replace("\r\n", "\n"))[:MAX_LENGTH])
+    cleaned = nh3.clean(
+        html,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="nofollow noopener ugc",
+    )
+    return mark_safe(cleaned)  # noqa: S308

@@ -1,0 +1,34 @@
+"""Small things that several pages' views need."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+
+_TOKEN = "csrfmiddlewaretoken"  # noqa: S105
+
+
+def without_token(request: HttpRequest) -> str | None:
+    """The address to go to when a form that also posts was sent by GET: the same without the form's token.
+
+    The state of such pages lives in the address, which people share; the token must not. None when there is none.
+    """
+    if request.method != "GET" or _TOKEN not in request.GET:
+        return None
+    query = request.GET.copy()
+    del query[_TOKEN]
+    for name in ("add", "drop"):
+        # These change the state once; the page that follows shows what they led to.
+        if name in query and not query[name]:
+            del query[name]
+    if query.get("add"):
+        names = query.getlist("with")
+        added = query.pop("add")[-1]
+        if added not in names:
+            query.appendlist("with", added)
+    if query.get("drop"):
+        dropped = query.pop("drop")[-1]
+        names, weights = query.getlist("with"), query.getlist("weight")
+        kept = [i for i, name in enumerate(names) if name != dropped]
+        query.setlist("weight", [weights[i] for i in kept if i < len(weights)])
+        query.setlist("with", [names[i] for i in kept])
+    return f"{request.path}?{query.urlencode()}"

@@ -1,0 +1,116 @@
+"""Pages of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from marketplace.adapters.models import Adapter, Upload
+from marketplace.core.errors import AppError
+from marketplace.core.pagination import keyset_page
+from marketplace.jobs import selectors, services
+from marketplace.jobs.models import Job
+
+PAGE = 30
+#: Columns of the playground besides the base.
+MAX_COLUMNS = 3
+KINDS = {
+    "inspect": "Check",
+    "merge": "Merge",
+    "embed": "Embedding",
+    "base_shapes": "Base",
+}
+
+
+@login_required
+@require_safe
+def job_list(request: HttpRequest) -> HttpResponse:
+    page = keyset_page(
+        selectors.jobs_of(request.user),
+        order=("-created_at", "-id"),
+        cursor=request.GET.get("cursor") or None,
+        limit=PAGE,
+    )
+    rows = [
+        {"job": job, "kind": KINDS.get(job.kind, job.kind), "live": live}
+        for job, live in zip(page.items, selectors.live_states(page.items), strict=True)
+    ]
+    context = {
+        "rows": rows,
+        "next_cursor": page.next_cursor,
+        "running": any(not job.has_ended for job in page.items),
+    }
+    return render(request, "jobs/jobs.html", context)
+
+
+@login_required
+@require_safe
+def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
+    job = selectors.get_job(user=request.user, job_id=job_id)
+    outcome = outcome_of(job)
+    took = (job.finished_at - job.started_at).total_seconds() if job.started_at and job.finished_at else None
+    context = {
+        "job": job,
+        "kind": KINDS.get(job.kind, job.kind),
+        "state": selectors.full_state(job),
+        "outcome": outcome,
+        "compare": _comparison(job, outcome.get("adapter")),
+        "took": took,
+    }
+    return render(request, "jobs/job.html", context)
+
+
+def outcome_of(job: Job) -> dict[str, Any]:
+    """Where a finished job leads: ``adapter`` for a merge, ``upload`` or ``adapter`` for a check."""
+    if job.kind == "merge" and job.result:
+        owner, _, name = str(job.result.get("adapter", "")).partition("/")
+        adapter = Adapter.objects.select_related("owner", "base", "current__artifact").filter(
+            owner__username=owner, name=name, deleted_at=None
+        )
+        return {"adapter": adapter.first()}
+    artifact = job.subject.get("artifact")
+    if artifact is None:
+        return {}
+    made = Adapter.objects.select_related("owner").filter(
+        owner=job.owner, current__artifact_id=artifact, deleted_at=None
+    )
+    upload = Upload.objects.filter(owner=job.owner, artifact_id=artifact, state=Upload.State.READY)
+    return {"adapter": made.first(), "upload": upload.first()}
+
+
+def _comparison(job: Job, adapter: Adapter | None) -> str:
+    """The playground with a merge beside its sources, as many as there are columns for."""
+    if adapter is None:
+        return ""
+    sources = [str(member.get("label", "")) for member in job.request.get("adapters", [])]
+    names = [adapter.full_name, *sources][:MAX_COLUMNS]
+    return f"{reverse('playground')}?{urlencode([('with', name) for name in names if name])}"
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
+    return _act(request, job_id, services.cancel_job)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, job_id: str) -> HttpResponse:
+    return _act(request, job_id, services.retry_job)
+
+
+def _act(request: HttpRequest, job_id: str, service: Any) -> HttpResponse:
+    """Ask the service; when the job has moved on meanwhile, the page says so and shows where it is now."""
+    job = selectors.get_job(user=request.user, job_id=job_id)
+    try:
+        service(user=request.user, job=job)
+    except AppError as error:
+        messages.error(request, error.message)
+    return redirect(reverse("job", args=[job.pk]))

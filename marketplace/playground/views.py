@@ -1,0 +1,139 @@
+"""The playground: one prompt, the base and up to three adapters side by side.
+
+With scripts the columns stream from ``POST /api/v1/generations/``; without, the same form posts here and the page comes
+back with complete answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from inference_worker.contracts.common import PromptFormat
+from inference_worker.contracts.generate import GenerateEvent
+from marketplace.adapters.models import Adapter, ExamplePrompt
+from marketplace.bases.models import Base
+from marketplace.compositions.views import candidates
+from marketplace.core.errors import AppError
+from marketplace.core.pages import without_token
+from marketplace.playground import relay, services
+from marketplace.playground.forms import MAX_ADAPTERS, SETTINGS, PlaygroundForm, read_form
+
+_EXAMPLES = 12
+
+
+@dataclass
+class Column:
+    """One answer. ``prompt_format`` is the format to ask in; for the base it is the first adapter's."""
+
+    title: str
+    adapter: Adapter | None
+    prompt_format: dict[str, Any] | None = None
+    text: str = ""
+    last: GenerateEvent | None = None
+    fault: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def member(self) -> str:
+        return self.adapter.full_name if self.adapter else ""
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def playground(request: HttpRequest) -> HttpResponse:
+    clean = without_token(request)
+    if clean is not None:
+        return redirect(clean)
+    form = read_form(request.user, request.POST if request.method == "POST" else request.GET)
+    base = _base_of(form)
+    columns = _columns(form, base)
+    if request.method == "POST":
+        _answer(request, form, base, columns)
+    data = request.POST if request.method == "POST" else request.GET
+    query = data.get("q", "").strip()
+    context = {
+        "form": form,
+        "base": base,
+        "bases": list(Base.objects.filter(state=Base.State.READY, served=True)),
+        "columns": columns,
+        "settings": [(setting, form.values[setting.name], form.faults.get(setting.name)) for setting in SETTINGS],
+        "changed": any(form.values[setting.name] != setting.default for setting in SETTINGS[1:]),
+        "examples": _examples(request, form.adapters),
+        "room": len(form.adapters) < MAX_ADAPTERS,
+        "query": query,
+        "candidates": candidates(request.user, query, form.adapters) if len(form.adapters) < MAX_ADAPTERS else [],
+        "may_ask": request.user.is_authenticated or settings.PLAYGROUND_ANONYMOUS,
+        "errors": form.faults,
+    }
+    status = 422 if request.method == "POST" and form.faults else 200
+    return render(request, "playground/playground.html", context, status=status)
+
+
+def _base_of(form: PlaygroundForm) -> Base | None:
+    """The adapters' base; without adapters the chosen one, else the site's default."""
+    for adapter in form.adapters:
+        if adapter.base is not None:
+            return adapter.base
+    served = Base.objects.filter(state=Base.State.READY, served=True)
+    return (
+        served.filter(name=form.base).first()
+        or served.filter(name=settings.DEFAULT_BASE).first()
+        or served.first()
+    )
+
+
+def _columns(form: PlaygroundForm, base: Base | None) -> list[Column]:
+    formats = [_format_of(adapter) for adapter in form.adapters]
+    title = base.name if base is not None else "base"
+    first = Column(title, None, next((found for found in formats if found), None))
+    pairs = zip(form.adapters, formats, strict=True)
+    return [first, *(Column(adapter.name, adapter, found) for adapter, found in pairs)]
+
+
+def _format_of(adapter: Adapter) -> dict[str, Any] | None:
+    return adapter.current.prompt_format or None if adapter.current else None
+
+
+def _answer(request: HttpRequest, form: PlaygroundForm, base: Base | None, columns: list[Column]) -> None:
+    """Start every column, then wait for all: the engine answers them in one batch."""
+    sampling = form.sampling()
+    if not form.prompt.strip():
+        form.faults["prompt"] = ["Write a prompt."]
+    if form.faults:
+        return
+    started: list[tuple[Column, services.Generation]] = []
+    for column in columns:
+        try:
+            generation = services.start_generation(
+                user=request.user,
+                base=base,
+                members=[(column.adapter, 1.0)] if column.adapter else [],
+                prompt=form.prompt,
+                sampling=sampling,
+                prompt_format=PromptFormat.model_validate(column.prompt_format) if column.prompt_format else None,
+            )
+        except AppError as error:
+            column.fault = error.message
+        else:
+            column.warnings = generation.warnings
+            started.append((column, generation))
+    for column, generation in started:
+        column.text, column.last = relay.collect(generation)
+        column.fault = column.last.error
+
+
+def _examples(request: HttpRequest, adapters: list[Adapter]) -> list[ExamplePrompt]:
+    """Prompts to begin with: the adapters' public ones and one's own."""
+    found: list[ExamplePrompt] = []
+    share = _EXAMPLES // max(1, len(adapters))
+    for adapter in adapters:
+        examples = adapter.examples.all()
+        if adapter.owner_id != request.user.pk:
+            examples = examples.filter(public=True)
+        found.extend(examples[:share])
+    return found
