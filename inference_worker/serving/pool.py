@@ -41,9 +41,11 @@ class EnginePool:
         """Start a generation. ``resolve`` maps ``AdapterFiles`` to local (config path, weights path)."""
         handle = GenerationHandle(request.request, request.deadline)
         try:
-            self._loaders.submit(self._start, request, resolve, handle)
+            future = self._loaders.submit(self._start, request, resolve, handle)
         except RuntimeError:  # The executor has been shut down.
-            handle.fail(EngineError("The engine is shutting down. Try again in a moment.", code="engine_closed"))
+            handle.fail(shutting_down())
+        else:
+            future.add_done_callback(lambda done: handle.fail(shutting_down()) if done.cancelled() else None)
         return handle
 
     def preload(self, base: BaseFiles, pinned: bool = False) -> None:
@@ -102,6 +104,10 @@ class EnginePool:
         config = load_config(base)
         dtype = self.settings.resolve_dtype(self.settings.resolve_device(), checkpoint_dtype(config))
         return sum(parameter.numel() for parameter in {*empty_model(base, config).parameters()}) * dtype_bytes(dtype)
+
+
+def shutting_down() -> EngineError:
+    return EngineError("The engine is shutting down. Try again in a moment.", code="engine_closed")
 
 
 def base_key(base: BaseFiles) -> BaseKey:

@@ -85,9 +85,11 @@ class ResidentCache(Generic[Key, Value]):
             loaded.set()
 
     def release(self, key: Key) -> None:
-        """One user less."""
+        """One user less. After ``clear`` there is nothing to count."""
         with self._lock:
-            self._entries[key].users -= 1
+            entry = self._entries.get(key)
+            if entry is not None:
+                entry.users -= 1
 
     def pin(self, key: Key, pinned: bool = True) -> bool:
         """Keep an entry from being evicted, or allow it again; False when it is not held."""

@@ -16,17 +16,17 @@ from inference_worker.serving.multi_adapter_linear import MultiAdapterLinear, Ro
 class ModuleSlots:
     """Slots of one module for ``capacity`` rows; unused ranks and unadapted rows are zero."""
 
-    A: Tensor  # (capacity, R, d_in)
-    B: Tensor  # (capacity, d_out, R)
+    At: Tensor  # (capacity, d_in, R)
+    Bt: Tensor  # (capacity, R, d_out)
     gain: Tensor | None = None  # (capacity, 1, d_out)
 
     @property
     def capacity(self) -> int:
-        return int(self.A.shape[0])
+        return int(self.At.shape[0])
 
     @property
     def rank(self) -> int:
-        return int(self.A.shape[1])
+        return int(self.At.shape[2])
 
 
 class SlotTable:
@@ -50,7 +50,7 @@ class SlotTable:
                 continue
             parts = composition.parts(name)
             slots = self._ensure(name, row + 1, composition.rank(name))
-            write_stacked(parts, slots.A[row], slots.B[row])
+            write_stacked(parts, slots.At[row].T, slots.Bt[row].T)
             self._set_gain(slots, row, combined_gain(parts))
         self.rows += 1
         return row
@@ -60,8 +60,8 @@ class SlotTable:
         last = self.rows - 1
         if row != last:
             for slots in self._slots.values():
-                slots.A[row].copy_(slots.A[last])
-                slots.B[row].copy_(slots.B[last])
+                slots.At[row].copy_(slots.At[last])
+                slots.Bt[row].copy_(slots.Bt[last])
                 if slots.gain is not None:
                     slots.gain[row].copy_(slots.gain[last])
         self.rows = last
@@ -76,7 +76,7 @@ class SlotTable:
                 layer.rows = None
                 continue
             gain = None if slots.gain is None else slots.gain[start:end]
-            layer.rows = RowFactors(slots.A[start:end], slots.B[start:end], gain)
+            layer.rows = RowFactors(slots.At[start:end], slots.Bt[start:end], gain)
 
     def deactivate(self) -> None:
         """Leave every layer computing the bare base."""
@@ -97,12 +97,12 @@ class SlotTable:
         else:
             capacity = 1 << (capacity - 1).bit_length()
         grown = ModuleSlots(
-            torch.zeros(capacity, wanted, layer.d_in, device=self._device, dtype=self._dtype),
-            torch.zeros(capacity, layer.d_out, wanted, device=self._device, dtype=self._dtype),
+            torch.zeros(capacity, layer.d_in, wanted, device=self._device, dtype=self._dtype),
+            torch.zeros(capacity, wanted, layer.d_out, device=self._device, dtype=self._dtype),
         )
         if slots is not None:
-            grown.A[: slots.capacity, : slots.rank].copy_(slots.A)
-            grown.B[: slots.capacity, :, : slots.rank].copy_(slots.B)
+            grown.At[: slots.capacity, :, : slots.rank].copy_(slots.At)
+            grown.Bt[: slots.capacity, : slots.rank].copy_(slots.Bt)
             if slots.gain is not None:
                 grown.gain = torch.ones(capacity, 1, layer.d_out, device=self._device, dtype=self._dtype)
                 grown.gain[: slots.capacity].copy_(slots.gain)
@@ -111,14 +111,14 @@ class SlotTable:
 
     def _clear(self, name: str, row: int) -> None:
         slots = self._slots[name]
-        slots.A[row].zero_()
-        slots.B[row].zero_()
+        slots.At[row].zero_()
+        slots.Bt[row].zero_()
         if slots.gain is not None:
             slots.gain[row].fill_(1.0)
 
     def _set_gain(self, slots: ModuleSlots, row: int, gain: Tensor | None) -> None:
         if gain is not None and slots.gain is None:
-            slots.gain = torch.ones(slots.capacity, 1, slots.B.shape[1], device=self._device, dtype=self._dtype)
+            slots.gain = torch.ones(slots.capacity, 1, slots.Bt.shape[2], device=self._device, dtype=self._dtype)
         if slots.gain is not None:
             if gain is None:
                 slots.gain[row].fill_(1.0)
