@@ -107,7 +107,8 @@ class Demo:
             lines = step.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             if any("No space left on device" in line for line in lines):
                 raise Fault(f"The disk is full: free some space for {self.folder.path} and start again.")
-            reason = lines[-1] if lines else describe(status)
+            faults = [line for line in lines if not line.startswith("Type '")]
+            reason = faults[-1] if faults else describe(status)
             raise Fault(f"{name} failed: {reason} (see {step.log})")
 
     def _start_processes(self, environment: dict[str, str]) -> None:

@@ -74,6 +74,8 @@ def _wait_for(child: int) -> int:
         pid, status = os.wait()
         if pid == child:
             code = os.waitstatus_to_exitcode(status)
+            if code < 0:
+                print(f"The supervisor was ended by {signal.Signals(-code).name}; ending the rest.", file=sys.stderr)
             return code if code >= 0 else 128 - code
 
 
