@@ -105,7 +105,8 @@ def _give_up(job: Job) -> None:
 def _look_after_queued(client: redis.Redis, job: Job, done: dict[str, int]) -> None:
     name, attempt = str(job.pk), job.attempt
     if client.exists(keys.job_claim(name, attempt)):
-        done["started"] += record_started(job_id=name, attempt=attempt)
+        if record_started(job_id=name, attempt=attempt):
+            done["started"] += 1
         return
     if recover_outcome(job):
         done["recovered"] += 1

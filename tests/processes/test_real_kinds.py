@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from inference_worker.adapter_format import Factors, write_adapter
 from inference_worker.contracts import keys
 from inference_worker.contracts.bases import BaseShapesRequest
 from inference_worker.contracts.common import AdapterFiles, BaseFiles
@@ -23,7 +25,7 @@ from marketplace.celery import app
 from marketplace.core.live import embed_query, live_workers, queue_for
 from marketplace.core.redis import redis_client
 from marketplace.core.store import blob_store
-from marketplace.jobs import recorders
+from marketplace.jobs import recorders, selectors
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import create_job
 from tests.processes.fleet import ROOT, Fleet, wait_for
@@ -42,11 +44,12 @@ def stored(name: str) -> AdapterFiles:
 
 
 @pytest.fixture
-def _no_recorders(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_recorders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorders, "_on_success", {})
 
 
-def test_inspect_embed_shapes_and_merge(fleet: Fleet, owner: User, tmp_path: Path, _no_recorders: None) -> None:
+@pytest.mark.usefixtures("no_recorders")
+def test_inspect_embed_shapes_and_merge(fleet: Fleet, owner: User) -> None:
     """The jobs' results are read from the blob store, as the marketplace does; rows are the recorders' tests."""
     fleet.batch(queues=("inspect", "merge"))
     one, two = stored("opposites"), stored("past-tense")
@@ -73,6 +76,49 @@ def test_inspect_embed_shapes_and_merge(fleet: Fleet, owner: User, tmp_path: Pat
     assert {file.path for file in merged.files} >= {"adapter_config.json", "adapter_model.safetensors", "recipe.json"}
     assert all(blob_store().size(file.sha256) == file.size for file in merged.files)
     assert results["merge"]["log"][0]["message"] == "Opened demo/opposites."
+
+
+def large_adapter(folder: Path, seed: int) -> AdapterFiles:
+    """Random factors of 60 modules of 512 × 512, rank 64: an exact merge of four takes seconds."""
+    generator = torch.Generator().manual_seed(seed)
+    factors = {
+        f"model.layers.{layer}.self_attn.q_proj": Factors(
+            A=torch.randn(64, 512, generator=generator), B=torch.randn(512, 64, generator=generator)
+        )
+        for layer in range(60)
+    }
+    write_adapter(folder, factors, settings={"target_modules": ["q_proj"], "task_type": "CAUSAL_LM"})
+    config = blob_store().put_file(folder / "adapter_config.json")
+    weights = blob_store().put_file(folder / "adapter_model.safetensors")
+    return AdapterFiles(label=folder.name, config=config.sha256, weights=weights.sha256)
+
+
+@pytest.mark.usefixtures("no_recorders")
+def test_worker_killed_in_mid_merge(fleet: Fleet, owner: User, tmp_path: Path) -> None:
+    """kill -9 while modules are being merged: after a restart the job finishes, once, on the next attempt."""
+    adapters = tuple(large_adapter(tmp_path / f"adapter-{seed}", seed) for seed in range(4))
+    request = MergeRequest(adapters=adapters, weights=(1.0, 0.5, -0.5, 0.25), method="svd", rank=32)
+    fleet.marketplace()
+    worker = fleet.batch(queues=("merge",))
+    job = create_job(owner=owner, kind="merge", request=request, subject={})
+
+    def in_the_middle() -> bool:
+        job.refresh_from_db()
+        return job.state == Job.State.RUNNING and selectors.live_state(job)["message"].startswith("Merging")
+
+    wait_for(in_the_middle, 60, "the merge is under way")
+    worker.kill()
+    fleet.batch(queues=("merge",))
+
+    def over() -> bool:
+        job.refresh_from_db()
+        return job.has_ended
+
+    wait_for(over, 60)
+    first, second = (blob_store().get_document(result_name(str(job.pk), attempt)) for attempt in (1, 2))
+    assert first is None
+    assert json.loads(second or "{}")["status"] == "succeeded"
+    assert job.attempt == 2
 
 
 def finished(job: Job) -> dict[str, Any]:
