@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from marketplace.core.errors import AppError, Forbidden, Invalid, NotFound
+from marketplace.core.translator import as_app_error
 
 TEMPLATE = "errors/error.html"
 #: Stands alone: where a server is gone, the usual frame of a page (who is signed in) cannot be drawn.
@@ -72,7 +73,8 @@ def render_error(request: HttpRequest, error: AppError) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """``handler400``: a request that Django itself found malformed. Its details stay in the log."""
-    return render_error(request, Invalid("The request is malformed.", code="bad_request"))
+    known = as_app_error(exception) if exception is not None else None
+    return render_error(request, known or Invalid("The request is malformed.", code="bad_request"))
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -22,7 +22,7 @@ class BoundedJSONParser(JSONParser):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(limit + 1)
         if len(body) > limit:
-            raise TooLarge(f"The JSON body is longer than {limit} bytes.")
+            raise TooLarge(f"The request's body is longer than {limit:,} bytes.")
         try:
             return super().parse(io.BytesIO(body), media_type, parser_context)
         except RecursionError as error:

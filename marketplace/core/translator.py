@@ -6,7 +6,8 @@ from typing import Any
 
 import redis
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelFault
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
@@ -23,6 +24,7 @@ from marketplace.core.errors import (
     NotAuthenticated,
     NotFound,
     StorageIsFull,
+    TooLarge,
     TooManyRequests,
     Unavailable,
 )
@@ -59,6 +61,8 @@ def as_app_error(error: Exception) -> AppError | None:
 
 
 def _of_libraries(error: Exception) -> AppError | None:
+    if isinstance(error, RequestDataTooBig):
+        return TooLarge(f"The request's body is longer than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
     if isinstance(error, ModelFault):
         fields = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
         return Invalid(" ".join(sentence for found in fields.values() for sentence in found), extra={"fields": fields})
