@@ -1,25 +1,41 @@
-"""``bench``: measure a part of the engine on this machine."""
+"""``bench NAME …``: run one of the checkout's benchmarks (``benchmarks/NAME.py``) with the options that follow."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import runpy
+import sys
+from pathlib import Path
 
-#: Benchmark -> (module with ``add_arguments(parser)`` and ``run(args) -> int``, what it measures).
-BENCHMARKS = {
-    "serve": ("inference_worker.serving.benchmark", "decoding speed with one adapter per row against the bare base"),
-}
+from inference_worker.errors import BadInput
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def names() -> list[str]:
+    """The benchmarks at hand."""
+    return sorted(path.stem for path in BENCHMARKS.glob("*.py") if not path.stem.startswith("_"))
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command with one subcommand per benchmark."""
+    """Register the command; a benchmark's own options are its own business."""
     parser = subparsers.add_parser("bench", help=__doc__, description=__doc__)
-    benchmarks = parser.add_subparsers(dest="benchmark", required=True)
-    for name, (module, summary) in BENCHMARKS.items():
-        importlib.import_module(module).add_arguments(benchmarks.add_parser(name, help=summary, description=summary))
+    parser.add_argument("benchmark", metavar="NAME", help=f"one of {', '.join(names())}" if names() else None)
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the benchmark; try --help")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the chosen benchmark."""
-    module, _ = BENCHMARKS[args.benchmark]
-    return int(importlib.import_module(module).run(args))
+    """Run the benchmark as if it had been called by its path; raises ``BadInput`` for an unknown name."""
+    if args.benchmark not in names():
+        listed = ", ".join(names()) or "none: benchmarks come with a checkout of the repository"
+        raise BadInput(f"There is no benchmark {args.benchmark!r}; there are {listed}.", code="unknown_benchmark")
+    path = BENCHMARKS / f"{args.benchmark}.py"
+    before = sys.argv
+    sys.argv = [str(path), *args.options]
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        sys.argv = before
+    return 0
