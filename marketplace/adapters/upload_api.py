@@ -8,6 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
+from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -62,6 +63,8 @@ class UploadsView(APIView):
         `state` is `refused` with `problems` when the files cannot be an adapter; nothing is stored then. Else a worker
         checks them: read the upload again until `artifact.state` is `valid` or `invalid`.
         """
+        if not (request.content_type or "").startswith("multipart/form-data"):
+            raise UnsupportedMediaType(request.content_type or "", "Send the files as multipart/form-data.")
         upload = services.create_upload(user=request.user, files=received_files(request._request))
         return Response(UploadSerializer(upload).data, status=status.HTTP_201_CREATED)
 

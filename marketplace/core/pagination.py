@@ -8,6 +8,7 @@ import datetime
 import functools
 import json
 import operator
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -82,6 +83,8 @@ def _value(row: Model, name: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, uuid.UUID):
+        return str(value)
     return {"at": value.isoformat()} if isinstance(value, datetime.datetime) else value
 
 

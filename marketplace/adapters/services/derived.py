@@ -16,7 +16,7 @@ from marketplace.adapters.fields import MAX_DESCRIPTION, Checker
 from marketplace.adapters.models import Adapter, Artifact, Version
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.publishing import check_fields, check_owner_quota, insert_adapter, write_card
-from marketplace.adapters.services.versions import create_version, embed_when_valid, refresh_search
+from marketplace.adapters.services.versions import create_version, embed_when_valid
 from marketplace.adapters.uploads.selection import CARD, CONFIG, MAX_CONFIG, WEIGHTS
 from marketplace.bases import selectors as bases
 from marketplace.core.errors import Invalid
@@ -93,7 +93,6 @@ def create_adapter_from_files(
             parents=lineage,
             operation=operation,
         )
-        refresh_search(adapter)
         if artifact.state == Artifact.State.PENDING and not artifacts.is_being_checked(artifact):
             artifacts.request_inspection(owner=owner, artifact=artifact, label=adapter.full_name, base=base)
         embed_when_valid(adapter)

@@ -14,7 +14,7 @@ from marketplace.adapters import cards, policy
 from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter, Artifact, Embedding
 from marketplace.adapters.services.publishing import card_fields, check_fields, current_card, set_examples, store_card
-from marketplace.adapters.services.versions import create_version, embed_when_valid, refresh_search
+from marketplace.adapters.services.versions import create_version, embed_when_valid
 from marketplace.adapters.uploads.selection import CARD
 from marketplace.bases import selectors as bases
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -97,7 +97,6 @@ def edit_adapter(
                 parents=[(edge.parent, edge.weight) for edge in current.parents.select_related("parent")],
                 operation=next((edge.operation for edge in current.parents.all()), ""),
             )
-            refresh_search(row)
         if visibility is not None and visibility != row.visibility:
             _set_visibility(row, visibility)
         embed_when_valid(row)

@@ -15,7 +15,7 @@ from marketplace.adapters.cards import CardFields
 from marketplace.adapters.fields import MAX_DESCRIPTION, Checker, Example
 from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Upload
 from marketplace.adapters.services.artifacts import keep_blobs
-from marketplace.adapters.services.versions import MAX_MESSAGE, create_version, embed_when_valid, refresh_search
+from marketplace.adapters.services.versions import MAX_MESSAGE, create_version, embed_when_valid
 from marketplace.adapters.uploads.quota import check_quota
 from marketplace.adapters.uploads.selection import CARD, MAX_CARD
 from marketplace.bases import selectors as bases
@@ -23,6 +23,7 @@ from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotAuthenticated
 from marketplace.core.store import blob_store
 from marketplace.moderation import audit
+from marketplace.moderation.selectors import refused_weights
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,11 @@ def _claim(user: User, upload: Upload) -> Artifact:
             code="artifact_invalid",
             extra={"problems": artifact.problems},
         )
+    if refused_weights([artifact.weights_blob_id]):
+        raise Conflict(
+            "A moderator has taken down an adapter with these very weights, so they cannot be published again.",
+            code="weights_taken_down",
+        )
     return artifact
 
 
@@ -266,7 +272,6 @@ def _commit(
     )
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.PUBLISHED, adapter=adapter)
     upload.state, upload.adapter = Upload.State.PUBLISHED, adapter
-    refresh_search(adapter)
     embed_when_valid(adapter)
 
 

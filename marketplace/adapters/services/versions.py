@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from django.contrib.postgres.search import SearchVector
 from django.db import transaction
-from django.db.models import Value
 from django.utils import timezone
 
 from inference_worker.contracts.common import PromptFormat
@@ -71,18 +69,6 @@ def create_version(
     adapter.updated_at = now
     adapter.save(update_fields=["current", "updated_at"])
     return version
-
-
-def refresh_search(adapter: Adapter) -> None:
-    """Words for full text: name (A), title and tags (B), description (C). The name also unstemmed, for prefixes."""
-    name = adapter.name.replace("-", " ").replace("_", " ").replace(".", " ")
-    vector = (
-        SearchVector(Value(adapter.name), weight="A", config="simple")
-        + SearchVector(Value(name), weight="A", config="english")
-        + SearchVector(Value(f"{adapter.title} {' '.join(adapter.tags)}"), weight="B", config="english")
-        + SearchVector(Value(adapter.description), weight="C", config="english")
-    )
-    Adapter.objects.filter(pk=adapter.pk).update(search=vector)
 
 
 def embed_when_valid(adapter: Adapter) -> None:
