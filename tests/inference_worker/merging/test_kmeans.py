@@ -1,0 +1,82 @@
+"""k-means on Gram matrices against k-means on raw vectors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from reference.dense_merges import raw_kmeans_inertia
+
+from inference_worker.merging.kmeans import cluster, count_distinct
+
+
+def points_to_gram(points: torch.Tensor) -> torch.Tensor:
+    return (points @ points.T).unsqueeze(0)
+
+
+def run(points: torch.Tensor, clusters: int, restarts: int = 8, seed: int = 0):  # type: ignore[no-untyped-def]
+    gram = points_to_gram(points)
+    uniforms = torch.rand(1, restarts, clusters, generator=torch.Generator().manual_seed(seed))
+    valid = torch.ones(1, len(points), dtype=torch.bool)
+    return cluster(gram, valid, torch.tensor([clusters]), uniforms, 100)
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 4, 7])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_inertia_is_as_good_as_on_raw_vectors(clusters: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randn(14, 6, generator=generator)
+    units = [(point[:3].double(), point[3:].double()) for point in points]
+    expected = raw_kmeans_inertia(units, clusters, restarts=40, seed=seed)
+    assert float(run(points, clusters, restarts=40).inertia) <= expected * 1.06
+
+
+def test_reported_inertia_belongs_to_the_partition() -> None:
+    points = torch.randn(20, 5, generator=torch.Generator().manual_seed(3))
+    result = run(points, 4)
+    total = 0.0
+    for label in range(4):
+        members = points[result.assignment[0] == label] * result.sign[0][result.assignment[0] == label].unsqueeze(1)
+        assert len(members) > 0
+        total += float((members - members.mean(dim=0)).square().sum())
+    assert float(result.inertia) == pytest.approx(total, rel=1e-4)
+
+
+def test_mirrored_points_are_one_cluster() -> None:
+    direction = torch.tensor([[1.0, 2.0, 0.5]])
+    points = torch.cat([direction, -direction, direction * 1.1, torch.tensor([[-2.0, 1.0, 0.0]])])
+    result = run(points, 2)
+    assignment = result.assignment[0].tolist()
+    assert assignment[0] == assignment[1] == assignment[2] != assignment[3]
+    assert result.sign[0, 0] == -result.sign[0, 1]
+
+
+def test_distinct_points_are_counted_up_to_sign() -> None:
+    points = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 2.0]])
+    gram = points_to_gram(points)
+    valid = torch.ones(1, 5, dtype=torch.bool)
+    assert count_distinct(gram, valid).tolist() == [3]
+    valid[0, 4] = False
+    assert count_distinct(gram, valid).tolist() == [2]
+
+
+def test_modules_of_a_batch_do_not_influence_each_other() -> None:
+    first = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
+    second = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))
+    uniforms = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(3))
+    gram = torch.zeros(2, 10, 10)
+    gram[0], gram[1, :6, :6] = first @ first.T, second @ second.T
+    valid = torch.ones(2, 10, dtype=torch.bool)
+    valid[1, 6:] = False
+    both = cluster(gram, valid, torch.tensor([4, 2]), uniforms, 50)
+    alone = cluster(gram[1:, :6, :6], valid[1:, :6], torch.tensor([2]), uniforms[1:, :, :2], 50)
+    assert both.assignment[1, :6].tolist() == alone.assignment[0].tolist()
+    assert both.assignment[1, 6:].tolist() == [-1] * 4
+    assert set(both.assignment[1, :6].tolist()) == {0, 1}
+
+
+def test_empty_clusters_are_filled() -> None:
+    """Four points on two spots and two apart, started with all seeds in one spot."""
+    points = torch.tensor([[5.0, 0.0], [5.01, 0.0], [0.0, 5.0], [0.0, 5.01], [3.0, -3.0]])
+    for seed in range(10):
+        result = run(points, 4, restarts=1, seed=seed)
+        assert set(result.assignment[0].tolist()) == {0, 1, 2, 3}
