@@ -74,7 +74,13 @@ class EmbeddedPostgres:
         if not copy.exists():
             partial = copy.with_name(f".{copy.name}-{os.getpid()}")
             shutil.copytree(source.parent, partial, symlinks=True)
-            os.replace(partial, copy)
+            try:
+                os.replace(partial, copy)
+            except OSError:
+                # Another process was quicker; its copy is the same.
+                shutil.rmtree(partial)
+                if not copy.exists():
+                    raise
         return copy / "bin"
 
     def _own(self, path: Path) -> None:
