@@ -58,6 +58,14 @@ def plan_verdict(*, user: User, members: Sequence[tuple[Adapter, float]]) -> dic
     return verdict.plan_verdict(resolve_members(user=user, members=members))
 
 
+def _check_moderation(members: Sequence[Member]) -> None:
+    """What is in quarantine is frozen; a merge of it would carry the same content out under other bytes."""
+    taken_down = [member.adapter for member in members if member.adapter.moderation != Adapter.Moderation.VISIBLE]
+    if taken_down:
+        names = ", ".join(adapter.full_name for adapter in taken_down)
+        raise Conflict(f"A moderator has taken down {names}, so it cannot be merged until it is restored.")
+
+
 def create_merge(
     *,
     user: User,
@@ -85,6 +93,7 @@ def create_merge(
     _check_name(user, name)
     checked = _checked_options(method, options or {})
     resolved = resolve_members(user=user, members=members)
+    _check_moderation(resolved)
     judged = verdict.plan_verdict(resolved)
     if not judged["mergeable"]:
         faults = [f"{row['label']}: {row['value']}. {row['detail']}" for row in judged["checks"] if row["ok"] is False]

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from marketplace.accounts.throttling import ReportThrottle, spend
 from marketplace.adapters import policy, selectors, services
 from marketplace.adapters.forms import EditForm, ReportForm, card_initial
 from marketplace.adapters.models import Adapter
@@ -73,6 +74,7 @@ def report(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     form = ReportForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
+            spend(request, ReportThrottle)
             moderation.report_adapter(
                 user=request.user if request.user.is_authenticated else None, adapter=adapter, **form.cleaned_data
             )

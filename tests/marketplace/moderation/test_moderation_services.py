@@ -8,9 +8,11 @@ import pytest
 from django.core import mail
 
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Adapter
+from marketplace.adapters.models import Adapter, Upload
 from marketplace.adapters.policy import may_download, may_edit
 from marketplace.adapters.selectors import get_adapter
+from marketplace.adapters.services import publish_upload
+from marketplace.compositions.services import create_merge
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.moderation import selectors, services, tasks
 from marketplace.moderation.models import AuditEntry, Decision, Report
@@ -168,3 +170,22 @@ def test_decision_sticks_to_the_weights(make_adapter: Any, ada: User, bob: User,
     assert selectors.refused_weights(digests) == {}
     decision = decide(moderator, bad, "remove")
     assert selectors.refused_weights(digests) == {digest: decision}
+
+
+def test_weights_that_were_taken_down_cannot_be_published_again(
+    make_adapter: Any, ada: User, bob: User, moderator: User
+) -> None:
+    bad = make_adapter(ada, "bad")
+    decision = decide(moderator, bad, "quarantine")
+    delete = Adapter.objects.filter(pk=bad.pk)
+    delete.update(deleted_at=decision.created_at)
+    upload = Upload.objects.create(owner=bob, artifact=bad.current.artifact)
+    with pytest.raises(Conflict, match="taken down"):
+        publish_upload(user=bob, upload=upload, name="again")
+    assert not Adapter.objects.filter(owner=bob).exists()
+
+
+def test_what_is_in_quarantine_cannot_be_merged(adapter: Adapter, ada: User, moderator: User) -> None:
+    decide(moderator, adapter, "quarantine")
+    with pytest.raises(Conflict, match="ada/poems"):
+        create_merge(user=ada, name="sum", members=[(adapter, 1.0)], method="linear")
