@@ -65,10 +65,11 @@ class StopMatcher:
         if self.stopped:
             return ""
         held = self._held + text
-        found = [place for place in (held.find(stop) for stop in self._stops) if place >= 0]
+        found = [(place + len(stop), place) for stop in self._stops if (place := held.find(stop)) >= 0]
         if found:
+            # The one that is complete first counts, so that the text does not depend on how it was cut into pieces.
             self.stopped, self._held = True, ""
-            return held[: min(found)]
+            return held[: min(found)[1]]
         keep = max((_overlap(held, stop) for stop in self._stops), default=0)
         self._held = held[len(held) - keep :]
         return held[: len(held) - keep]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence as SequenceOf
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -38,14 +37,11 @@ class RowSampler:
             self.seen.add(token)
 
 
-class HasSampler(Protocol):
-    @property
-    def sampler(self) -> RowSampler: ...
-
-
 def choose_tokens(logits: Tensor, samplers: SequenceOf[RowSampler]) -> list[int]:
     """The next token of each row. ``logits``: (rows, vocabulary), finite."""
     scores = logits.float()
+    if any(sampler.seen for sampler in samplers):
+        scores = scores.clone()  # Penalties are written in place; the logits stay the caller's.
     for row, sampler in enumerate(samplers):
         if sampler.seen:
             scores[row] = penalise(scores[row], sampler.seen, sampler.sampling.repetition_penalty)
@@ -73,15 +69,14 @@ def draw_tokens(scores: Tensor, parameters: SequenceOf[Sampling], uniforms: Sequ
     device = scores.device
     temperature = torch.tensor([max(p.temperature, 1e-5) for p in parameters], device=device)
     scores = scores / temperature[:, None]
-    order: Tensor | None = None
     if any(p.top_k > 0 or p.top_p < 1.0 for p in parameters):
-        scores, order = scores.sort(dim=-1, descending=True)
-        scores = _filter_sorted(scores, parameters)
+        ordered, order = scores.sort(dim=-1, descending=True)
+        # Back in the vocabulary's order: a draw must not depend on whether another row of the batch is filtered.
+        scores = torch.empty_like(scores).scatter_(-1, order, _filter_sorted(ordered, parameters))
     cumulative = scores.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
     targets = torch.tensor(uniforms, device=device, dtype=torch.float64)[:, None] * cumulative[:, -1:]
     # The first place whose cumulative probability exceeds the target, so a token of probability 0 is never drawn.
-    places = torch.searchsorted(cumulative, targets, right=True).clamp_(max=scores.shape[-1] - 1)
-    return (places if order is None else order.gather(-1, places))[:, 0]
+    return torch.searchsorted(cumulative, targets, right=True).clamp_(max=scores.shape[-1] - 1)[:, 0]
 
 
 def _filter_sorted(scores: Tensor, parameters: SequenceOf[Sampling]) -> Tensor:

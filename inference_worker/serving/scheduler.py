@@ -65,10 +65,6 @@ class Scheduler(Generic[RowType]):
             raise QueueFull(f"{len(self._waiting)} requests are waiting already. Try again in a moment.")
         self._waiting.append(row)
 
-    def put_back(self, rows: SequenceOf[RowType]) -> None:
-        """Return admitted rows to the head of the queue, in their order."""
-        self._waiting.extendleft(reversed(rows))
-
     def remove_if(self, condition: Callable[[RowType], bool]) -> list[RowType]:
         """Take out and return the waiting rows for which ``condition`` holds."""
         taken = [row for row in self._waiting if condition(row)]
