@@ -15,4 +15,4 @@ def explain_disk(error: OSError, where: object) -> Fault:
         return Fault(f"The disk is full: free some space for {where} and start again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Fault(f"{error.filename or where} cannot be written: give this user the right to, or choose DATA=.")
-    return Fault(f"{where}: {error.strerror or error}")
+    return Fault(f"{error.filename or where}: {error.strerror or error}")
