@@ -21,6 +21,7 @@ from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from inference_worker.contracts import keys
+from marketplace.core.connections import release_connections
 from marketplace.core.errors import AppError
 from marketplace.core.redis import async_redis_client
 from marketplace.jobs import selectors
@@ -41,8 +42,11 @@ def sse(event: str, data: dict[str, Any]) -> bytes:
 
 @sync_to_async
 def _state(job_id: uuid.UUID) -> dict[str, Any] | None:
-    job = Job.objects.filter(pk=job_id).first()
-    return None if job is None else selectors.full_state(job)
+    try:
+        job = Job.objects.filter(pk=job_id).first()
+        return None if job is None else selectors.full_state(job)
+    finally:
+        release_connections()
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

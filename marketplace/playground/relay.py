@@ -16,6 +16,7 @@ from django.db import close_old_connections
 
 from inference_worker.contracts import keys
 from inference_worker.contracts.generate import GenerateEvent
+from marketplace.core.connections import arelease_connections
 from marketplace.core.redis import async_redis_client, redis_client
 from marketplace.playground.services import Generation, record_usage
 
@@ -87,6 +88,7 @@ async def stream(generation: Generation) -> AsyncIterator[bytes]:
     """Server-sent events ``started``, ``token``, ``done`` and ``error``; a last row of usage is always written."""
     final = _LEFT
     try:
+        await arelease_connections()
         yield _sse("accepted", {"id": generation.id, "base": generation.base.name, "warnings": generation.warnings})
         async for event in events(generation):
             if event is None:
