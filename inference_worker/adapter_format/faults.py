@@ -31,7 +31,7 @@ def raise_for_errors(label: str, problems: list[Problem]) -> None:
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         return
-    lines = "; ".join(f"{problem.place}: {problem.message}" if problem.place else problem.message for problem in errors)
+    lines = " ".join(f"{problem.place}: {problem.message} {problem.remedy}".strip() for problem in errors[:5])
     raise BadInput(
         f"{label} cannot be read: {lines}",
         code=errors[0].code,

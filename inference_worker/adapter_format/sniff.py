@@ -49,7 +49,9 @@ def _lfs_pointer(prefix: bytes, place: str) -> Problem | None:
 def _pickle(prefix: bytes, place: str) -> Problem | None:
     zipped = prefix.startswith((b"PK\x03\x04", b"PK\x05\x06"))
     # Protocol 2 and later open with PROTO and a version; protocols 0 and 1 with a MARK, a dict, a list or a global.
-    binary = len(prefix) >= 2 and prefix[0] == 0x80 and 2 <= prefix[1] <= 5
+    # A safetensors header of 640 bytes starts with the same two bytes, but then with zeros up to its opening brace.
+    header = prefix[3:8] == bytes(5) and prefix[8:9] == b"{"
+    binary = len(prefix) >= 2 and prefix[0] == 0x80 and 2 <= prefix[1] <= 5 and not header
     textual = prefix.startswith((b"(dp", b"(lp", b"ccollections\n", b"ctorch", b"c__builtin__\n", b"cposix\n"))
     textual = textual or prefix.startswith((b"cos\n", b"cnt\n", b"}q", b"]q", b"(d.", b"(l."))
     if not (zipped or binary or textual):
