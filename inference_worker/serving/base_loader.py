@@ -60,15 +60,17 @@ def load_base(files: BaseFiles, settings: EngineSettings) -> LoadedBase:
     options = source_options(files)
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.source, **options)
-        model = AutoModelForCausalLM.from_pretrained(
+        model, loading = AutoModelForCausalLM.from_pretrained(
             files.source,
             config=config,
             dtype=settings.resolve_dtype(device, checkpoint_dtype(config)),
             use_safetensors=True,
+            output_loading_info=True,
             **options,
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _not_loaded(files, error) from error
+    refuse_missing_weights(files, sorted(loading["missing_keys"]))
     model.eval().requires_grad_(False)
     model.to(device)
     return assemble_base(files, model, tokenizer)
@@ -121,6 +123,16 @@ def refuse_unserved(files: BaseFiles, config: PreTrainedConfig) -> None:
     if getattr(config, "quantization_config", None) is not None:
         raise Refused(
             f"The base {files.name} is quantised; register the unquantised checkpoint.", code="base_not_served"
+        )
+
+
+def refuse_missing_weights(files: BaseFiles, missing: list[str]) -> None:
+    """Raise ``BadInput`` when the checkpoint is another kind of model: transformers would fill in random weights."""
+    if missing:
+        raise BadInput(
+            f"The base {files.name} is no complete causal language model: its checkpoint lacks {len(missing)} weights, "
+            f"for example {missing[0]}.",
+            code="base_unavailable",
         )
 
 
