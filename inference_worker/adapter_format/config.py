@@ -15,6 +15,7 @@ from typing import Any
 
 from inference_worker.adapter_format.faults import Unreadable, error, note, warning
 from inference_worker.adapter_format.header import unique_pairs
+from inference_worker.adapter_format.names import CONFIG_NAME
 from inference_worker.adapter_format.sniff import PREFIX_BYTES, sniff
 from inference_worker.contracts.common import Problem
 
@@ -124,7 +125,7 @@ def read_config(path: Path) -> tuple[AdapterConfig | None, dict[str, Any], list[
 
     Raises ``Unreadable`` when it is not a JSON object at all, ``OSError`` from the disk.
     """
-    place = path.name
+    place = CONFIG_NAME
     with path.open("rb") as file:
         data = file.read(MAX_CONFIG_BYTES + 1)
     raw = _parse_json(data, place)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_worker.adapter_format.faults import Unreadable, error
+from inference_worker.adapter_format.names import WEIGHTS_NAME
 from inference_worker.adapter_format.sniff import PREFIX_BYTES, sniff
 
 MAX_HEADER_BYTES = 1_000_000
@@ -76,7 +77,7 @@ def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_header(path: Path) -> Header:
     """Parse and check the header of ``path``. Raises ``Unreadable`` with the problem, ``OSError`` from the disk."""
-    place = path.name
+    place = WEIGHTS_NAME
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         prefix = file.read(PREFIX_BYTES)

@@ -17,6 +17,7 @@ from inference_worker.adapter_format.config import AdapterConfig, read_config
 from inference_worker.adapter_format.faults import Unreadable, error, warning
 from inference_worker.adapter_format.header import Header, TensorEntry, read_header
 from inference_worker.adapter_format.layout import Layout, ModuleInfo, build_layout
+from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.signature import SignatureBuilder
 from inference_worker.adapter_format.statistics import ModuleMeasure, measure
 from inference_worker.adapter_format.stream import TensorFile
@@ -68,10 +69,10 @@ def inspect_adapter(
         except Unreadable as fault:
             state.problems.append(fault.problem)
         except FileNotFoundError as fault:
-            place = Path(fault.filename or "").name
+            place = CONFIG_NAME if fault.filename == str(state.config_path) else WEIGHTS_NAME
             state.problems.append(error("missing_file", place, f"There is no {place}.", "Upload both files."))
         except EngineError as fault:
-            state.problems.append(error(fault.code, state.weights_path.name, fault.message, "Upload the file again."))
+            state.problems.append(error(fault.code, WEIGHTS_NAME, fault.message, "Upload the file again."))
         except Exception as fault:  # A crash must reject the upload, not pass it.
             logger.exception("inspection step %s crashed on %s", step.__name__, state.weights_path)
             message = f"A check could not finish ({type(fault).__name__}), so the adapter is not accepted."

@@ -11,6 +11,7 @@ from inference_worker.adapter_format.config import AdapterConfig
 from inference_worker.adapter_format.faults import error, note, warning
 from inference_worker.adapter_format.header import Header, TensorEntry
 from inference_worker.adapter_format.keys import Key, Part, is_foreign_lora_key, is_image_key, parse_key
+from inference_worker.adapter_format.names import WEIGHTS_NAME
 from inference_worker.adapter_format.patterns import PatternFault, PatternMatcher, matches_list
 from inference_worker.contracts.common import Problem
 
@@ -141,7 +142,8 @@ def _build_module(
         layout.problems.append(error("factor_missing", module, message, "Save the adapter again, complete."))
         return None
     if len(a.shape) != 2 or len(b.shape) != 2:
-        return _report_dimensions(module, a, b, layout)
+        _report_dimensions(module, a, b, layout)
+        return None
     if a.shape[0] != b.shape[1]:
         message = f"lora_A has shape {list(a.shape)} and lora_B {list(b.shape)}: their ranks differ."
         layout.problems.append(error("rank_mismatch", module, message, "Save the adapter again from one training run."))
@@ -211,7 +213,7 @@ def _check_targets(config: AdapterConfig, layout: Layout, matcher: PatternMatche
     target = config.target_modules
     if not layout.modules and "conv" not in layout.features and not layout.problems:
         message = "The file holds no lora_A and lora_B tensors, so the adapter changes nothing."
-        return [error("no_lora_tensors", "adapter_model.safetensors", message, "Upload the adapter's own weights.")]
+        return [error("no_lora_tensors", WEIGHTS_NAME, message, "Upload the adapter's own weights.")]
     if target is None or target == "all-linear" or config.raw.get("target_parameters"):
         return []
     try:

@@ -16,12 +16,10 @@ from inference_worker.adapter_format.config import AdapterConfig, read_config
 from inference_worker.adapter_format.faults import Unreadable, error, raise_for_errors
 from inference_worker.adapter_format.header import TensorEntry, read_header
 from inference_worker.adapter_format.layout import Layout, ModuleInfo, build_layout
+from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.stream import TensorFile
 from inference_worker.contracts.common import Problem
 from inference_worker.errors import BadInput
-
-CONFIG_NAME = "adapter_config.json"
-WEIGHTS_NAME = "adapter_model.safetensors"
 
 
 class Factors(NamedTuple):

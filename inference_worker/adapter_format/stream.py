@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.adapter_format.header import TensorEntry
+from inference_worker.adapter_format.names import WEIGHTS_NAME
 from inference_worker.errors import BadInput
 
 TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -50,10 +51,10 @@ class TensorFile:
 
     def read_bytes(self, offset: int, target: Tensor, what: str) -> None:
         """Fill ``target`` (uint8, one dimension) from ``offset`` on. Raises ``BadInput`` if the file ends before."""
-        view = memoryview(target.numpy())
+        view = memoryview(target.numpy().data)
         done = 0
         while done < len(view):
             count = os.preadv(self._descriptor, [view[done:]], offset + done)
             if count == 0:
-                raise BadInput(f"{self.path.name} ended in the middle of {what}", code="truncated")
+                raise BadInput(f"{WEIGHTS_NAME} ended in the middle of {what}", code="truncated")
             done += count

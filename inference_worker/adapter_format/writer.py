@@ -23,8 +23,9 @@ from torch import Tensor
 
 from inference_worker.adapter_format.keys import PREFIX
 from inference_worker.adapter_format.layout import ModuleKind, natural_order
+from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.patterns import PatternMatcher
-from inference_worker.adapter_format.reader import CONFIG_NAME, WEIGHTS_NAME, Factors
+from inference_worker.adapter_format.reader import Factors
 from inference_worker.adapter_format.stream import TORCH_DTYPES
 from inference_worker.errors import Refused
 
@@ -148,7 +149,7 @@ class AdapterWriter:
             "shape": list(tensor.shape),
             "data_offsets": [self._position, end],
         }
-        self._write(memoryview(tensor.view(-1).view(torch.uint8).numpy()))
+        self._write(memoryview(tensor.view(-1).view(torch.uint8).numpy().data))
         self._position = end
 
     def _write(self, data: bytes | memoryview) -> None:
@@ -160,7 +161,7 @@ class AdapterWriter:
         """Bytes that no header of these plans exceeds, a multiple of 8 so that the data stays aligned."""
         entries = 64
         for plan in self._plans.values():
-            shapes = {"A": (plan.rank, plan.d_in), "B": (plan.d_out, plan.rank)}
+            shapes: dict[str, tuple[int, ...]] = {"A": (plan.rank, plan.d_in), "B": (plan.d_out, plan.rank)}
             shapes |= {"bias": (plan.d_out,)} if plan.bias else {}
             shapes |= {"magnitude": (plan.d_out,)} if plan.magnitude else {}
             for part, shape in shapes.items():

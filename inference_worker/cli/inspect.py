@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from inference_worker.adapter_format.inspect import inspect_adapter
-from inference_worker.adapter_format.reader import CONFIG_NAME, WEIGHTS_NAME, missing_files
+from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
+from inference_worker.adapter_format.reader import missing_files
 from inference_worker.contracts.inspect import InspectResult
 
 

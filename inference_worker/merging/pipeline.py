@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from inference_worker.adapter_format.reader import CONFIG_NAME, WEIGHTS_NAME, AdapterReader, Factors
+from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
+from inference_worker.adapter_format.reader import AdapterReader, Factors
 from inference_worker.adapter_format.writer import AdapterWriter, ModulePlan, check_patterns, to_json, write_atomically
 from inference_worker.contracts.merge import MergedModule
 from inference_worker.merging.carried import carried_shapes, carried_tensors, settings

@@ -84,7 +84,7 @@ def test_a_file_that_shrinks_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
     write_pair(tmp_path)
     reader = open_directory(tmp_path)
     (tmp_path / "adapter_model.safetensors").write_bytes(b"")
-    with pytest.raises(BadInput, match="ended in the middle of a.lora_A.weight"):
+    with pytest.raises(BadInput, match=r"adapter_model\.safetensors ended in the middle of a\.lora_A\.weight"):
         reader.read("a")
 
 
@@ -130,7 +130,25 @@ _json = st.recursive(
     max_leaves=6,
 )
 _keys = st.sampled_from(
-    ["r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "modules_to_save", "use_dora", "use_rslora", "bias", "peft_version", "auto_mapping", "init_lora_weights", "base_model_name_or_path", "task_type", "layers_to_transform", "lora_bias", "extra"]
+    [
+        "r",
+        "lora_alpha",
+        "rank_pattern",
+        "alpha_pattern",
+        "target_modules",
+        "modules_to_save",
+        "use_dora",
+        "use_rslora",
+        "bias",
+        "peft_version",
+        "auto_mapping",
+        "init_lora_weights",
+        "base_model_name_or_path",
+        "task_type",
+        "layers_to_transform",
+        "lora_bias",
+        "extra",
+    ]
 )
 
 
