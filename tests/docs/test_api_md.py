@@ -1,0 +1,149 @@
+"""docs/api.md does what it says: every block runs, in order, against a live site, and every call of the schema is
+shown and made in both languages."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from drf_spectacular.generators import SchemaGenerator
+
+from marketplace.accounts.models import Token, User
+from marketplace.adapters.models import Adapter
+from marketplace.bases.models import Base
+from marketplace.bases.services import register_base
+from marketplace.moderation.models import AuditEntry
+from tests.docs.site import LiveSite
+from tests.processes.fleet import ROOT, wait_for
+
+DOCUMENT = ROOT / "docs" / "api.md"
+SHIPPED = ROOT / "inference_worker" / "testbed" / "shipped" / "adapters"
+PASSWORD = "correct horse battery"
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CALL = re.compile(r"`(GET|POST|PATCH|PUT|DELETE) (/api/v1/\S+)`")
+
+
+def blocks(language: str) -> str:
+    return "\n".join(code for found, code in _BLOCK.findall(DOCUMENT.read_text()) if found == language)
+
+
+def shape(address: str) -> str:
+    """An address with its variables made alike."""
+    return re.sub(r"\{\w+\}", "{}", address)
+
+
+@pytest.fixture(scope="module")
+def operations() -> set[tuple[str, str]]:
+    """Every call of the schema, as (method, shape of its address)."""
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    methods = {"get", "post", "patch", "put", "delete"}
+    return {
+        (method.upper(), shape(address))
+        for address, calls in schema["paths"].items()
+        for method in calls
+        if method in methods
+    }
+
+
+def test_every_call_has_its_section(operations: set[tuple[str, str]]) -> None:
+    shown = {(method, shape(address)) for method, address in _CALL.findall(DOCUMENT.read_text())}
+    assert operations - shown == set()
+    assert shown - operations == set()
+
+
+def test_schema_has_no_fault_and_no_warning(tmp_path: Path) -> None:
+    call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yml"))
+    assert (tmp_path / "schema.yml").stat().st_size > 10_000
+
+
+@pytest.fixture
+def site(transactional_db: None, tmp_path: Path) -> Iterator[LiveSite]:
+    site = LiveSite(tmp_path)
+    try:
+        site.start()
+        yield site
+    finally:
+        site.end()
+
+
+def prepare(folder: Path, *sources: str) -> Path:
+    folder.mkdir()
+    for name, source in zip(("my-adapter", "other-adapter"), sources, strict=True):
+        shutil.copytree(SHIPPED / source, folder / name)
+    return folder
+
+
+def run(command: list[str], folder: Path, site: LiveSite, username: str) -> str:
+    """Run a script as a reader would; its output, or a failure with what it said last."""
+    environment = {**os.environ, "SITE": site.url, "USERNAME": username, "PASSWORD": PASSWORD}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    said = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, said
+    return said
+
+
+def calls_made(log: Path) -> list[tuple[str, str]]:
+    """Requests that the web server began, as (method, path)."""
+    found = []
+    for line in log.read_text().splitlines():
+        if '"request_started"' in line:
+            method, _, path = json.loads(line)["request"].partition(" ")
+            found.append((method, path.partition("?")[0]))
+    return found
+
+
+def unmade(operations: set[tuple[str, str]], calls: list[tuple[str, str]]) -> set[tuple[str, str]]:
+    def matches(operation: tuple[str, str], call: tuple[str, str]) -> bool:
+        last = operation[1].endswith("/files/{}/{}")
+        pattern = re.escape(operation[1]).replace(r"\{\}", "[^/]+")
+        pattern = pattern.removesuffix("[^/]+") + ".+" if last else pattern
+        return operation[0] == call[0] and re.fullmatch(pattern, call[1]) is not None
+
+    return {operation for operation in operations if not any(matches(operation, call) for call in calls)}
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_every_example_runs(site: LiveSite, tmp_path: Path, operations: set[tuple[str, str]]) -> None:
+    people = {name: User.objects.create_user(name, password=PASSWORD, is_staff=True) for name in ("ada", "grace")}
+    register_base(actor=people["ada"], name="wordsmith-v1", license="apache-2.0")
+    wait_for(lambda: Base.objects.get().state == Base.State.READY, 60.0, "the base's shapes")
+
+    script = "set -euo pipefail\n" + blocks("bash")
+    said = run(["bash", "-c", script], prepare(tmp_path / "curl", "opposites", "past-tense"), site, "ada")
+    assert "ada/opposites" in said
+    begun = calls_made(site.web_log)
+    assert unmade(operations, begun) == set()
+
+    folder = prepare(tmp_path / "python", "reverse-words", "last-word")
+    (folder / "examples.py").write_text(blocks("python"))
+    said = run([sys.executable, "-W", "ignore::ResourceWarning", "examples.py"], folder, site, "grace")
+    assert "grace/opposites" in said
+    assert unmade(operations, calls_made(site.web_log)[len(begun) :]) == set()
+    assert "meaning_and_words" in said
+
+    left_behind(people)
+
+
+def left_behind(people: dict[str, User]) -> None:
+    """What the examples did is in the database, and in the audit log under the token that did it."""
+    assert not Adapter.objects.filter(deleted_at=None).exists()
+    assert not Token.objects.filter(revoked_at=None).exists()
+    for person in people.values():
+        actions: list[Any] = list(AuditEntry.objects.filter(actor=person).values_list("action", flat=True))
+        assert {"token.create", "adapter.publish", "adapter.delete", "job.cancel", "job.retry"} <= set(actions)
+        published = AuditEntry.objects.filter(actor=person, action="adapter.publish").first()
+        assert published is not None
+        assert published.token_prefix == person.tokens.get().prefix
