@@ -2,8 +2,11 @@
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
+
+from marketplace.core.arriving import StreamingASGIHandler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
+django.setup(set_prefix=False)
 
-application = get_asgi_application()
+application = StreamingASGIHandler()

@@ -22,11 +22,11 @@ def snippets_for(adapter: Adapter) -> list[Snippet]:
     full_name, name = adapter.full_name, adapter.name
     private = adapter.visibility == Adapter.Visibility.PRIVATE
     header = ' -H "Authorization: Bearer $BRICKYARD_TOKEN"' if private else ""
-    base = (adapter.base.source if adapter.base else "") or adapter.base_name or "the-base-it-was-trained-on"
+    base = _base_for_others(adapter)
     fetch = f"""\
         curl -fL{header} -o {name}.zip \\
           {site}/api/v1/adapters/{full_name}/archive/main.zip
-        unzip {name}.zip -d {name}"""
+        unzip -j {name}.zip -d {name}"""
     load = f"""\
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
@@ -42,3 +42,11 @@ def snippets_for(adapter: Adapter) -> list[Snippet]:
         Snippet("Load with PEFT", dedent(load)),
         Snippet("Ask over REST", dedent(ask)),
     ]
+
+
+def _base_for_others(adapter: Adapter) -> str:
+    """What somebody elsewhere loads the base by: a repository, never a directory of this machine."""
+    source = adapter.base.source if adapter.base else ""
+    if source and not source.startswith(("/", ".", "~")):
+        return source
+    return adapter.base_name or "the-base-it-was-trained-on"

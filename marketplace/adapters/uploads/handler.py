@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http import HttpRequest
+from django.http import HttpRequest, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 
 from inference_worker.blobs import BlobWriter
@@ -111,6 +111,8 @@ def receiving(request: HttpRequest) -> Iterator[StoreUploadHandler]:
         yield handler
     except (SuspiciousOperation, MultiPartParserError) as fault:
         raise Invalid(f"The form could not be read: {fault}") from fault
+    except UnreadablePostError as fault:
+        raise Invalid("The upload broke off before all of it arrived. Try again.", code="upload_broken") from fault
     finally:
         handler.discard()
 

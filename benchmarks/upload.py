@@ -1,0 +1,206 @@
+"""Upload large adapters to a real web process and watch its memory.
+
+    python -m benchmarks.upload [--size 400] [--repeat 3]
+
+Starts PostgreSQL, Redis and uvicorn in a temporary folder, sends adapters of random bytes through REST, and reports
+megabytes per second (until the answer) and by how much the web process's resident memory rose at most, as the kernel
+counted it (VmHWM). What was stored must have the digest of what was sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from marketplace.embedded.postgres import EmbeddedPostgres
+from marketplace.embedded.redis import EmbeddedRedis
+
+ROOT = Path(__file__).resolve().parent.parent
+BOUNDARY = "brickyard-benchmark"
+CONFIG = json.dumps(
+    {"peft_type": "LORA", "base_model_name_or_path": "none", "r": 8, "lora_alpha": 8, "target_modules": ["q_proj"]}
+).encode()
+MEGABYTE = 1_000_000
+MAKE_TOKEN = """
+from marketplace.accounts.models import User
+from marketplace.accounts.services import create_token
+user = User.objects.create_user("benchmark", "benchmark@localhost", "not used anywhere")
+print(create_token(user=user, name="benchmark", scope="write")[1])
+"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """``grown`` is how far the peak of the process's resident memory rose above what it was before, in bytes."""
+
+    seconds: float
+    grown: int
+    sha256: str
+    answer: dict[str, object]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def web_process(environment: dict[str, str], log: Path) -> Iterator[tuple[int, int]]:
+    """uvicorn as the demo starts it: (process id, port), ready to answer."""
+    port = free_port()
+    argv = [sys.executable, "-m", "uvicorn", "marketplace.asgi:application", "--port", str(port), "--no-access-log"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(argv, env=environment, cwd=ROOT, stdout=output, stderr=output)
+    try:
+        until = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                if request(port, "GET", "/healthz")[0] == 200:
+                    break
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the web process did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield process.pid, port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def request(port: int, method: str, path: str, token: str = "") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    try:
+        connection.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def weights(size: int, seed: int) -> Iterator[bytes]:
+    """``size`` bytes that no disk compresses, at hardly any cost."""
+    block = random.Random(seed).randbytes(1 << 20)
+    for start in range(0, size, len(block)):
+        piece = (start.to_bytes(8, "little") + block)[: min(len(block), size - start)]
+        yield piece
+
+
+def part(name: str) -> bytes:
+    return (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    ).encode()
+
+
+def resident(pid: int) -> int:
+    """Resident memory now, in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak(pid: int) -> int:
+    """Highest resident memory since ``reset_peak``, in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("the kernel does not count VmHWM")
+
+
+def reset_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def measure(port: int, pid: int, token: str, size: int, seed: int) -> Figures:
+    """Send one upload of ``size`` bytes of weights."""
+    head, middle = part("adapter_config.json") + CONFIG + b"\r\n", part("adapter_model.safetensors")
+    tail = f"\r\n--{BOUNDARY}--\r\n".encode()
+    digest = hashlib.sha256()
+    before = resident(pid)
+    reset_peak(pid)
+    began = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    connection.putrequest("POST", "/api/v1/uploads/")
+    connection.putheader("Authorization", f"Bearer {token}")
+    connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
+    connection.putheader("Content-Length", str(len(head) + len(middle) + size + len(tail)))
+    connection.endheaders(head + middle)
+    for piece in weights(size, seed):
+        digest.update(piece)
+        connection.send(piece)
+    connection.send(tail)
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    seconds = time.perf_counter() - began
+    connection.close()
+    if answer.status != 201 or body["files"][1]["sha256"] != digest.hexdigest():
+        raise RuntimeError(f"{answer.status}: {body}")
+    return Figures(seconds, peak(pid) - before, digest.hexdigest(), body)
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """``manage.py``'s last line of output."""
+    argv = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    run = subprocess.run(argv, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return run.stdout.strip().splitlines()[-1] if run.stdout.strip() else ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=400, help="megabytes per upload")
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="brickyard-benchmark-") as folder:
+        home = Path(folder)
+        (home / "static").mkdir()
+        postgres, redis = EmbeddedPostgres(home), EmbeddedRedis(home / "redis")
+        try:
+            environment = {
+                **os.environ,
+                "DATABASE_URL": postgres.start(),
+                "REDIS_URL": redis.start(),
+                "CELERY_BROKER_URL": redis.broker_url,
+                "BLOB_STORE_URL": f"file://{home / 'blobs'}",
+                "SECRET_KEY": "benchmark",
+                "INSECURE_HTTP": "1",
+                "ALLOWED_HOSTS": "*",
+                "STATIC_ROOT": str(home / "static"),
+                "DJANGO_SETTINGS_MODULE": "marketplace.settings",
+            }
+            manage(environment, "migrate", "--verbosity", "0")
+            token = manage(environment, "shell", "--verbosity", "0", "-c", MAKE_TOKEN)
+            try:
+                _run(home, environment, token, options.size * MEGABYTE, options.repeat)
+            except RuntimeError:
+                print((home / "web.log").read_text()[-6000:])
+                raise
+        finally:
+            redis.stop()
+            postgres.stop()
+
+
+def _run(home: Path, environment: dict[str, str], token: str, size: int, repeat: int) -> None:
+    with web_process(environment, home / "web.log") as (pid, port):
+        measure(port, pid, token, MEGABYTE, seed=0)  # the first request loads what later ones need
+        found = [measure(port, pid, token, size, seed) for seed in range(1, repeat + 1)]
+        for figures in found:
+            rate = size / MEGABYTE / figures.seconds
+            print(f"{rate:7.0f} MB/s  {figures.seconds:6.2f} s  memory +{figures.grown / 2**20:5.1f} MiB")
+        median = statistics.median(size / MEGABYTE / figures.seconds for figures in found)
+        print(f"median {median:.0f} MB/s, memory at most +{max(f.grown for f in found) / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()

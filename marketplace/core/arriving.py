@@ -1,0 +1,164 @@
+"""Request bodies under ASGI that are read while they arrive.
+
+Django's own handler writes every body into a temporary file before it looks at the request: an upload would be
+written twice, a stranger could fill the disk, and limits would be noticed at the end. Here a multipart body reaches
+the view as it comes in, and the sender is slowed down to the view's pace; other bodies are small and kept whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+
+from marketplace.core.errors import TooLarge
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+#: A sender that is silent for longer has gone.
+SILENCE_SECONDS = 60.0
+
+
+class ArrivingBody:
+    """A blocking file over the messages of an ASGI server. To be read in a worker thread, never in the loop's own.
+
+    Raises ``OSError`` when the sender has gone; nothing waits for ever.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._buffer = bytearray()
+        self._ended = False
+        self._lost = False
+        self._over = asyncio.Event()
+        self._waiting: Future[bytes | None] | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        """``size`` bytes, fewer at the end; everything for a negative one."""
+        wanted = None if size is None or size < 0 else size
+        while not self._ended and (wanted is None or len(self._buffer) < wanted):
+            part = self._next_part()
+            if part is not None:
+                self._buffer += part
+        taken = bytes(self._buffer[:wanted])
+        del self._buffer[:wanted]
+        return taken
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Up to and with the next line's end; at most ``size`` bytes of it."""
+        most = None if size is None or size < 0 else size
+        while not self._ended and b"\n" not in self._buffer and (most is None or len(self._buffer) < most):
+            part = self._next_part()
+            if part is not None:
+                self._buffer += part
+        found = self._buffer.find(b"\n")
+        end = len(self._buffer) if found < 0 else found + 1
+        return self.read(end if most is None else min(end, most))
+
+    def _next_part(self) -> bytes | None:
+        if self._lost:
+            raise OSError("The sender has gone before the body was complete.")
+        if threading.get_ident() == self._loop_thread:
+            raise RuntimeError("A multipart body is read in a thread: make the view synchronous.")
+        self._waiting = asyncio.run_coroutine_threadsafe(self._take(), self._loop)
+        try:
+            return self._waiting.result(timeout=SILENCE_SECONDS)
+        except (CancelledError, TimeoutError) as error:
+            self._lost = True
+            raise OSError("The rest of the body did not arrive.") from error
+        finally:
+            self._waiting = None
+
+    async def _take(self) -> bytes | None:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._lost = True
+            self._over.set()
+            raise OSError("The sender has gone before the body was complete.")
+        if not message.get("more_body", False):
+            self._ended = True
+            self._over.set()
+        return message.get("body", b"") or None
+
+    async def receive_after(self) -> dict[str, Any]:
+        """What Django listens to while the view runs: nothing until the body is over, then the server's messages."""
+        await self._over.wait()
+        return {"type": "http.disconnect"} if self._lost else await self._receive()
+
+    def close(self) -> None:
+        """Wake up a thread that still waits."""
+        self._lost = True
+        waiting = self._waiting
+        if waiting is not None:
+            waiting.cancel()
+
+
+class StreamingASGIHandler(ASGIHandler):
+    """Django's handler with bodies as this module describes them."""
+
+    async def handle(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        headers = {name.lower(): value for name, value in scope.get("headers", [])}
+        if headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
+            body = ArrivingBody(receive)
+            try:
+                await super().handle(scope, _Receive(body), send)
+            finally:
+                # Before the request's thread is waited for: it may wait for bytes that nobody reads any more.
+                body.close()
+            return
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if _length(headers) > limit:
+            await _refuse(send, limit)
+            return
+        await super().handle(scope, _limited(receive, send, limit), send)
+
+    async def read_body(self, receive: Receive) -> Any:
+        return receive.body if isinstance(receive, _Receive) else await super().read_body(receive)
+
+
+class _Receive:
+    """``receive`` as Django calls it once the body is taken care of."""
+
+    def __init__(self, body: ArrivingBody) -> None:
+        self.body = body
+
+    async def __call__(self) -> dict[str, Any]:
+        return await self.body.receive_after()
+
+
+def _length(headers: dict[bytes, bytes]) -> int:
+    text = headers.get(b"content-length", b"0")
+    return int(text) if text.isdigit() else 0
+
+
+def _limited(receive: Receive, send: Send, limit: int) -> Receive:
+    """``receive`` that ends a body without a stated length once it is too large."""
+    total = 0
+
+    async def counted() -> dict[str, Any]:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            await _refuse(send, limit)
+            return {"type": "http.disconnect"}
+        return message
+
+    return counted
+
+
+async def _refuse(send: Send, limit: int) -> None:
+    error = TooLarge(f"The request's body is larger than {limit:,} bytes.", extra={"limit": limit})
+    body = json.dumps(error.envelope()).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
