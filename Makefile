@@ -5,6 +5,8 @@ PORT ?= 8000
 # Where the demo keeps its data.
 DATA ?= .brickyard
 VENV := .venv/bin/python
+# Checks read the settings and connect to nothing.
+NOTHING := env SECRET_KEY=nothing DATABASE_URL=postgres://nobody@/nothing REDIS_URL=redis://localhost/0
 export PYTHONUNBUFFERED := 1
 export PORT DATA DEFAULT_BASE HOST
 
@@ -37,9 +39,9 @@ test: setup ## Run the tests.
 check: setup ## Lint, formatting, types, import directions, migrations.
 	@$(VENV) -m ruff check .
 	@$(VENV) -m ruff format --check .
-	@$(VENV) -m mypy
+	@$(NOTHING) $(VENV) -m mypy
 	@$(VENV) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-logo
-	@$(VENV) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	@$(NOTHING) $(VENV) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 format: setup ## Format the code.
 	@$(VENV) -m ruff format .

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import Linear
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
@@ -34,8 +34,8 @@ def add_parents(base: Path, parents: list[tuple[Path, float]]) -> PreTrainedMode
     for folder, weight in parents:
         wrapped = PeftModel.from_pretrained(_load(base), folder)
         with torch.no_grad():
-            for name, layer in wrapped.base_model.model.named_modules():
-                if isinstance(layer, LoraLayer):
+            for name, layer in wrapped.get_base_model().named_modules():
+                if isinstance(layer, Linear):
                     delta = layer.get_delta_weight("default")  # (d_out, d_in)
                     target.get_submodule(name).weight += weight * delta
     return target

@@ -65,11 +65,13 @@ class _State(Collector):
 
 def _of_database() -> Iterator[GaugeMetricFamily]:
     jobs = GaugeMetricFamily("brickyard_jobs", "Jobs by state and kind.", labels=["state", "kind"])
-    for row in Job.objects.values("state", "kind").annotate(count=Count("pk")).order_by("state", "kind"):
-        jobs.add_metric([row["state"], row["kind"]], row["count"])
+    counted = Job.objects.values_list("state", "kind").annotate(count=Count("pk")).order_by("state", "kind")
+    for state, kind, count in counted:
+        jobs.add_metric([state, kind], count)
     adapters = GaugeMetricFamily("brickyard_adapters", "Adapters by visibility.", labels=["visibility"])
-    for row in Adapter.objects.values("visibility").annotate(count=Count("pk")).order_by("visibility"):
-        adapters.add_metric([row["visibility"]], row["count"])
+    by_visibility = Adapter.objects.values_list("visibility").annotate(count=Count("pk")).order_by("visibility")
+    for visibility, count in by_visibility:
+        adapters.add_metric([visibility], count)
     yield jobs
     yield adapters
 

@@ -71,9 +71,9 @@ def _database() -> list[Part]:
         ) as connection:
             missing = _missing_migrations(connection)
     except psycopg.Error as error:
-        words = str(error).strip().splitlines()
+        reason = next(iter(str(error).strip().splitlines()), repr(error))
         return [
-            Part("postgres", False, True, f"PostgreSQL does not answer: {words[0] if words else error!r}"),
+            Part("postgres", False, True, f"PostgreSQL does not answer: {reason}"),
             Part("migrations", False, True, "Unknown while PostgreSQL does not answer."),
         ]
     if missing:

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,8 @@ class Smoke:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             files = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
             upload = self.site.post_files("/api/v1/uploads/", files)
-            checked = wait_for(
-                lambda upload=upload: self.site.get(f"/api/v1/uploads/{upload['id']}/"),
-                lambda found: _checked(found),
-                CHECK_WITHIN,
-                f"Checking {source}",
-            )
+            read = partial(self.site.get, f"/api/v1/uploads/{upload['id']}/")
+            checked = wait_for(read, _checked, CHECK_WITHIN, f"Checking {source}")
             if checked["artifact"]["state"] != "valid":
                 raise SmokeFault(f"{source} was refused: {_problems(checked['artifact'])}")
             name = f"{self.mark}-{source}"
