@@ -30,6 +30,8 @@ from inference_worker.tasks.kinds import preload
 
 log = structlog.get_logger(__name__)
 
+_WORKDIR = "brickyard-job-"
+
 #: One byte shared with the pool's members: 1 once the worker is asked to stop.
 _stop_flag = mmap.mmap(-1, 1)
 
@@ -37,6 +39,7 @@ _stop_flag = mmap.mmap(-1, 1)
 @celeryd_after_setup.connect
 def _prepare(sender: str, instance: Any, **_: Any) -> None:
     """In the worker's parent, before it forks: libraries are imported here, and never run."""
+    sweep_workdirs()
     kinds = preload(instance.app.amqp.queues.consume_from)
     os.nice(int(os.environ.get("WORKER_NICE") or 0))
     log.info("worker_prepared", worker=sender, kinds=kinds)
@@ -50,6 +53,18 @@ def _stop(**_: Any) -> None:
 @worker_process_init.connect
 def _enter_pool(**_: Any) -> None:
     die_with_parent(os.getppid())
+
+
+def sweep_workdirs() -> int:
+    """Delete the working folders that killed pool members on this machine left behind; how many."""
+    left = [
+        folder
+        for folder in Path(tempfile.gettempdir()).glob(f"{_WORKDIR}*-*")
+        if not Path("/proc", folder.name.removeprefix(_WORKDIR).partition("-")[0]).exists()
+    ]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(left)
 
 
 @functools.cache
@@ -89,7 +104,7 @@ def run_job(job: str, attempt: int) -> str:
 def _run(plan: JobPlan, board: Board, blobs: BlobStore) -> str:
     log.info("job_started", limits=plan.limits.model_dump())
     tell("marketplace.record_started", plan.job, plan.attempt)
-    workdir = Path(tempfile.mkdtemp(prefix="brickyard-job-"))
+    workdir = Path(tempfile.mkdtemp(prefix=f"{_WORKDIR}{os.getpid()}-"))
 
     def context(reports: int) -> JobContext:
         return JobContext(blobs=blobs, workdir=workdir, encoder=config.encoder, reports=reports)

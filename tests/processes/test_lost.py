@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -47,6 +48,7 @@ def test_killed_worker(fleet: Fleet, make_drill, notes: Path) -> None:
     fleet.batch()
     wait_for(lambda: states(job) == ["succeeded"], 40)
     assert (job.attempt, job.result["answer"], count(notes, "ended")) == (2, 42, 1)
+    assert not list(Path(tempfile.gettempdir()).glob(f"brickyard-job-{below[0].pid}-*")), "the folder is swept"
 
 
 def test_stopped_worker_gives_its_job_back(fleet: Fleet, make_drill, notes: Path) -> None:
