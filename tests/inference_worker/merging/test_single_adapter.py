@@ -44,29 +44,29 @@ KEPT: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("flags", sorted(KEPT))
-def test_flag_is_kept(flags: str, method: str, tmp_path: Path) -> None:
+def test_flag_is_kept_by_every_method(flags: str, tmp_path: Path) -> None:
     parent = make_adapter(tmp_path / "parent", 3, **KEPT[flags])
     expected = adapter_logits(parent)
     assert not torch.allclose(expected, logits(tiny_llama()), atol=1e-3)
     with open_directory(parent) as reader:
         rank = max(info.rank for info in reader.modules.values())
-        merge_adapters([reader], [1.0], method, tmp_path / "out", rank=rank if method in ("svd", "lego") else None)
-    torch.testing.assert_close(adapter_logits(tmp_path / "out"), expected, rtol=0, atol=3e-5)
+        for method in METHODS:
+            chosen = rank if method in ("svd", "lego") else None
+            merge_adapters([reader], [1.0], method, tmp_path / method, rank=chosen)
+            torch.testing.assert_close(adapter_logits(tmp_path / method), expected, rtol=0, atol=3e-5)
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_conv1d_factors_are_as_for_linear(method: str, tmp_path: Path) -> None:
+def test_conv1d_factors_are_as_for_linear(tmp_path: Path) -> None:
     options = {"base": tiny_gpt2, "targets": ["c_attn", "c_fc"], "fan_in_fan_out": True}
     parent = make_adapter(tmp_path / "parent", 3, **options)
     with open_directory(parent) as reader:
         info = reader.modules["transformer.h.0.attn.c_attn"]
         assert (info.d_in, info.d_out) == (32, 96)
-        merge_adapters([reader], [1.0], method, tmp_path / "out")
-    torch.testing.assert_close(
-        adapter_logits(tmp_path / "out", tiny_gpt2), adapter_logits(parent, tiny_gpt2), rtol=0, atol=3e-5
-    )
+        expected = adapter_logits(parent, tiny_gpt2)
+        for method in METHODS:
+            merge_adapters([reader], [1.0], method, tmp_path / method)
+            torch.testing.assert_close(adapter_logits(tmp_path / method, tiny_gpt2), expected, rtol=0, atol=3e-5)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -81,14 +81,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("flags", sorted(REFUSED))
-def test_flag_is_refused_by_name(flags: str, method: str, tmp_path: Path) -> None:
+def test_flag_is_refused_by_name(flags: str, tmp_path: Path) -> None:
     parent = make_adapter(tmp_path / "parent", 3)
     changes, words = REFUSED[flags]
     edit_config(parent, **changes)
-    with open_directory(parent) as reader, pytest.raises(Refused, match=words):
-        merge_adapters([reader], [1.0], method, tmp_path / "out")
+    with open_directory(parent) as reader:
+        for method in METHODS:
+            with pytest.raises(Refused, match=words):
+                merge_adapters([reader], [1.0], method, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
