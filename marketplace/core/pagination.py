@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from drf_spectacular.utils import OpenApiParameter, inline_serializer
 from rest_framework import serializers
@@ -42,7 +43,11 @@ def keyset_page(
     limit = max(1, min(limit, MAX_LIMIT))
     queryset = queryset.order_by(*order)
     if cursor:
-        queryset = queryset.filter(_after(order, decode_cursor(cursor, order)))
+        values = decode_cursor(cursor, order)
+        try:
+            queryset = queryset.filter(_after(order, values))
+        except (ValueError, TypeError, ValidationError) as error:
+            raise _bad_cursor() from error
     rows = list(queryset[: limit + 1])
     more = len(rows) > limit
     rows = rows[:limit]
@@ -68,14 +73,18 @@ def encode_cursor(row: Model, order: Sequence[str]) -> str:
 
 def decode_cursor(cursor: str, order: Sequence[str]) -> list[Any]:
     """The key values in a cursor; ``Invalid`` when it is damaged or was made for another order."""
-    fault = Invalid("The cursor is not valid. Start again from the first page.", extra={"fields": {"cursor": ["Bad"]}})
     try:
         made_for, values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if made_for != list(order) or len(values) != len(order):
-            raise fault
+            raise _bad_cursor()
         return [_parse(value) for value in values]
     except (ValueError, TypeError, binascii.Error) as error:
-        raise fault from error
+        raise _bad_cursor() from error
+
+
+def _bad_cursor() -> Invalid:
+    sentence = "The cursor is not valid. Start again from the first page."
+    return Invalid(sentence, extra={"fields": {"cursor": [sentence]}})
 
 
 def _value(row: Model, name: str) -> Any:
@@ -91,7 +100,7 @@ def _plain(value: Any) -> Any:
 def _parse(value: Any) -> Any:
     if isinstance(value, dict):
         return datetime.datetime.fromisoformat(value["at"]) if "at" in value else value
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float) or (isinstance(value, str) and "\0" in value):
         raise ValueError("a cursor holds plain values")
     return value
 

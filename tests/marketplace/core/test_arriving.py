@@ -1,0 +1,110 @@
+"""Bodies that are read while they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from marketplace.core import arriving
+from marketplace.core.arriving import ArrivingBody
+
+
+def _messages(parts: Iterable[bytes], *, lost: bool = False) -> list[dict[str, Any]]:
+    found = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    if lost:
+        return [*found, {"type": "http.disconnect"}]
+    return [*found, {"type": "http.request"}]
+
+
+def _body(messages: list[dict[str, Any]]) -> ArrivingBody:
+    waiting = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        message = next(waiting, None)
+        if message is None:
+            await asyncio.Event().wait()
+        assert message is not None
+        return message
+
+    return ArrivingBody(receive)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 100])
+async def test_reads_of_any_size_give_the_same_bytes(size: int) -> None:
+    body = _body(_messages([b"abc", b"", b"defghij", b"k"]))
+
+    def read() -> bytes:
+        parts = []
+        while part := body.read(size):
+            assert len(part) <= size
+            parts.append(part)
+        return b"".join(parts)
+
+    assert await asyncio.to_thread(read) == b"abcdefghijk"
+
+
+async def test_everything_and_lines() -> None:
+    assert await asyncio.to_thread(_body(_messages([b"ab", b"cd"])).read) == b"abcd"
+    body = _body(_messages([b"one\ntw", b"o\n", b"rest"]))
+
+    def lines() -> list[bytes]:
+        return [body.readline(), body.readline(2), body.readline(), body.readline(), body.readline()]
+
+    assert await asyncio.to_thread(lines) == [b"one\n", b"tw", b"o\n", b"rest", b""]
+
+
+async def test_a_lost_sender_is_an_error_and_is_told_to_django() -> None:
+    body = _body(_messages([b"abc"], lost=True))
+    assert await asyncio.to_thread(body.read, 2) == b"ab"
+    with pytest.raises(OSError, match="has gone"):
+        await asyncio.to_thread(body.read, 2)
+    with pytest.raises(OSError, match="has gone"):
+        await asyncio.to_thread(body.read)
+    assert (await body.receive_after())["type"] == "http.disconnect"
+
+
+async def test_django_hears_of_a_disconnect_only_after_the_body() -> None:
+    body = _body([*_messages([b"abc"]), {"type": "http.disconnect"}])
+    listening = asyncio.create_task(body.receive_after())
+    await asyncio.sleep(0)
+    assert not listening.done()
+    assert await asyncio.to_thread(body.read) == b"abc"
+    assert (await listening)["type"] == "http.disconnect"
+
+
+async def test_closing_wakes_up_a_reader() -> None:
+    body = _body([])
+    reading = threading.Event()
+    faults: list[BaseException] = []
+
+    def read() -> None:
+        reading.set()
+        try:
+            body.read(1)
+        except OSError as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    await asyncio.to_thread(reading.wait)
+    while body._waiting is None:
+        await asyncio.sleep(0)
+    body.close()
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()
+    assert len(faults) == 1
+
+
+async def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arriving, "SILENCE_SECONDS", 0.05)
+    with pytest.raises(OSError, match="did not arrive"):
+        await asyncio.to_thread(_body([]).read, 1)
+
+
+async def test_reading_in_the_loop_is_a_bug_not_a_standstill() -> None:
+    with pytest.raises(RuntimeError, match="synchronous"):
+        _body(_messages([b"abc"])).read(1)
