@@ -6,14 +6,24 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from inference_worker.contracts.embed import EmbedItem, EmbedRequest
-from marketplace.adapters.models import Adapter, Embedding
+from marketplace.adapters.models import Adapter, Artifact, Embedding
 from marketplace.catalog.texts import digest_of, texts_of
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import create_job
 
 KIND = "embed"
+
+
+def embeddable(adapters: QuerySet[Adapter]) -> QuerySet[Adapter]:
+    """Those that somebody could find: accepted, not deleted, not removed."""
+    return (
+        adapters.filter(deleted_at=None, current__artifact__state=Artifact.State.VALID)
+        .exclude(moderation=Adapter.Moderation.REMOVED)
+        .select_related("owner")
+    )
 
 
 def request_embeddings(adapter: Adapter, *, encoder: str | None = None, force: bool = False) -> Job | None:

@@ -52,9 +52,14 @@ class Decision(models.Model):
     action = models.CharField(max_length=12, choices=Action.choices)
     reason = models.TextField(max_length=4000)
     created_at = models.DateTimeField(default=timezone.now)
+    #: When the owner was told, None while that is to be done.
+    notified_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["created_at"], condition=models.Q(notified_at=None), name="moderation_decision_untold")
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.adapter_id}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from django.db import transaction
 from django.utils import timezone
 
@@ -83,7 +81,14 @@ def decide(*, moderator: User, adapter: Adapter, action: str, reason: str) -> De
         closed = Report.objects.filter(adapter=locked, state=Report.State.OPEN).update(state=Report.State.CLOSED)
         if action == _Action.DISMISS and not closed:
             raise Conflict(f"{locked.full_name} has no open report to dismiss.", code="no_open_report")
-        decision = Decision.objects.create(adapter=locked, moderator=moderator, action=action, reason=reason)
+        decision = Decision.objects.create(
+            adapter=locked,
+            moderator=moderator,
+            action=action,
+            reason=reason,
+            # A dismissal changes nothing for the owner, who may not even know of the reports.
+            notified_at=timezone.now() if action == _Action.DISMISS else None,
+        )
         audit.record(
             actor=moderator,
             action=f"adapter.{action}",
@@ -94,8 +99,8 @@ def decide(*, moderator: User, adapter: Adapter, action: str, reason: str) -> De
             after=locked.moderation,
             reports_closed=closed,
         )
-        if action != _Action.DISMISS:
-            transaction.on_commit(partial(tasks.mail_decision.delay, decision.pk), robust=True)
+        # A broker that does not answer only delays the mail: beat sends what was not sent.
+        transaction.on_commit(tasks.mail_decisions.delay, robust=True)
     adapter.moderation = locked.moderation
     return decision
 

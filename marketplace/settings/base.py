@@ -197,6 +197,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": max(JOB_REAPER_SECONDS, 1.0)},
     },
     "collect-job-documents": {"task": "marketplace.collect_job_documents", "schedule": 3600.0},
+    "mail-decisions": {"task": "marketplace.mail_decisions", "schedule": 60.0, "options": {"expires": 60.0}},
+    "tend-vectors": {"task": "marketplace.tend_vectors", "schedule": 900.0, "options": {"expires": 900.0}},
 }
 # Kind of job -> its own limits, for example {"merge": {"memory_mb": 16384, "seconds": 7200}}.
 JOB_LIMITS = env.json("JOB_LIMITS", default={})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -109,6 +110,22 @@ def test_reembed_queues_for_every_adapter_and_drops_old_encoders(adapter: Adapte
     Embedding.objects.create(adapter=adapter, encoder="old", kind="description", text_digest="", embedding=[1, 0])
     with pytest.raises(SystemExit):
         call_command("reembed", drop=settings.ENCODER, stderr=io.StringIO())
+
+
+def test_beat_asks_for_what_is_missing(adapter: Adapter, make_adapter: Any) -> None:
+    make_adapter(adapter.owner, "fresh")
+    unchecked = make_adapter(adapter.owner, "unchecked")
+    type(unchecked.current.artifact).objects.filter(pk=unchecked.current.artifact_id).update(state="invalid")
+    Adapter.objects.exclude(name="fresh").update(updated_at=adapter.created_at - timedelta(hours=1))
+    assert tasks.tend_vectors() == {"requested": 1, "indexed": 0}
+    assert Job.objects.get().subject["adapter"] == adapter.pk
+    assert tasks.tend_vectors() == {"requested": 0, "indexed": 0}
+    job = Job.objects.get()
+    record_embeddings(job, result_of(job, [0.6, 0.8]))
+    Job.objects.update(state=Job.State.FAILED)
+    assert tasks.request_missing() == 0
+    Embedding.objects.all().delete()
+    assert tasks.request_missing() == 1
 
 
 def fill(owner: User, count: int, dimensions: int) -> None:

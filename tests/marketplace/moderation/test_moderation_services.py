@@ -143,23 +143,42 @@ def test_reason_is_mandatory_and_only_moderators_decide(adapter: Adapter, ada: U
         decide(moderator, adapter, "burn")
 
 
-def test_owner_is_told_by_mail(adapter: Adapter, moderator: User, django_capture_on_commit_callbacks: Any) -> None:
+def test_owner_is_told_by_mail_once(adapter: Adapter, moderator: User, django_capture_on_commit_callbacks: Any) -> None:
     with django_capture_on_commit_callbacks() as callbacks:
-        decision = decide(moderator, adapter, "quarantine")
+        decide(moderator, adapter, "quarantine")
     assert len(callbacks) == 1
-    assert tasks.mail_decision(decision.pk) is True
+    assert tasks.mail_decisions() == 1
     [message] = mail.outbox
     assert message.to == ["ada@example.org"]
     assert "ada/poems is in quarantine" in message.subject
     assert "Copied without permission." in message.body
     assert "/ada/poems" in message.body
+    assert tasks.mail_decisions() == 0
+    assert len(mail.outbox) == 1
+
+
+def test_a_mail_server_that_is_away_delays_the_mail(adapter: Adapter, moderator: User, settings: Any) -> None:
+    decide(moderator, adapter, "quarantine")
+    working = settings.EMAIL_BACKEND
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    assert tasks.mail_decisions() == 0
+    settings.EMAIL_BACKEND = working
+    assert tasks.mail_decisions() == 1
 
 
 def test_owner_without_address_gets_no_mail(adapter: Adapter, moderator: User) -> None:
     User.objects.filter(username="ada").update(email="")
-    decision = decide(moderator, adapter, "quarantine")
-    assert tasks.mail_decision(decision.pk) is False
+    decide(moderator, adapter, "quarantine")
+    assert tasks.mail_decisions() == 0
     assert mail.outbox == []
+    assert Decision.objects.get().notified_at is not None
+
+
+def test_dismissals_are_not_mailed(adapter: Adapter, moderator: User) -> None:
+    services.report_adapter(user=None, adapter=adapter, reason="spam")
+    decide(moderator, adapter, "dismiss")
+    assert tasks.mail_decisions() == 0
 
 
 def test_decision_sticks_to_the_weights(make_adapter: Any, ada: User, bob: User, moderator: User) -> None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from marketplace.adapters.models import Adapter, Embedding
-from marketplace.catalog.services import request_embeddings
+from marketplace.catalog.services import embeddable, request_embeddings
 from marketplace.catalog.vector_index import drop_vector_index
 
 
@@ -26,8 +26,7 @@ class Command(BaseCommand):
             self._drop(options["drop"])
             return
         queued = 0
-        adapters = Adapter.objects.filter(deleted_at=None, current__isnull=False).select_related("owner")
-        for adapter in adapters.order_by("pk").iterator(chunk_size=200):
+        for adapter in embeddable(Adapter.objects.all()).order_by("pk").iterator(chunk_size=200):
             queued += request_embeddings(adapter, encoder=options["encoder"], force=options["all"]) is not None
         self.stdout.write(f"Queued {queued} embedding jobs for {options['encoder']}.")
 
