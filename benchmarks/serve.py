@@ -243,7 +243,7 @@ def load_model(base: Path, device: torch.device) -> LoadedBase:
 def load_from(base: LoadedBase, directory: Path) -> LoadedAdapter:
     """An adapter that PEFT saved."""
     config, weights = directory / "adapter_config.json", directory / "adapter_model.safetensors"
-    return load_adapter(config, weights, directory.name, base.layers, base.device, base.dtype)
+    return load_adapter(config, weights, directory.name, base)
 
 
 if __name__ == "__main__":

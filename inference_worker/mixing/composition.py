@@ -48,7 +48,7 @@ class HasModules(Protocol):
     def modules(self) -> dict[str, ModuleFactors]: ...
 
 
-Member = TypeVar("Member", bound=HasModules)
+Member = TypeVar("Member", bound=HasModules, covariant=True)
 
 
 @dataclass(frozen=True)

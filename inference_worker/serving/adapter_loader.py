@@ -13,6 +13,7 @@ from inference_worker.adapter_format.layout import ModuleInfo
 from inference_worker.adapter_format.reader import AdapterReader, open_adapter
 from inference_worker.errors import BadInput, Refused
 from inference_worker.mixing.composition import ModuleFactors
+from inference_worker.serving.base_loader import LoadedBase
 from inference_worker.serving.loaded_adapter import LoadedAdapter
 from inference_worker.serving.multi_adapter_linear import MultiAdapterLinear
 
@@ -32,15 +33,8 @@ REFUSED_BECAUSE = {
 }
 
 
-def load_adapter(
-    config_path: str | Path,
-    weights_path: str | Path,
-    label: str,
-    layers: Mapping[str, MultiAdapterLinear],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> LoadedAdapter:
-    """Read every module of an adapter.
+def load_adapter(config_path: str | Path, weights_path: str | Path, label: str, base: LoadedBase) -> LoadedAdapter:
+    """Read every module of an adapter to the base's device and dtype.
 
     Raises ``Refused`` naming the feature that the engine cannot represent, and ``BadInput`` when the files are not an
     adapter or do not fit the base.
@@ -50,15 +44,19 @@ def load_adapter(
     except FileNotFoundError as error:
         raise BadInput(f"The adapter {label} has no file {error.filename}.", code="adapter_missing") from error
     with reader:
-        refuse_features(reader)
-        check_fits(reader, layers)
-        modules = {name: _read_module(reader, name, layers[name], device, dtype) for name in reader.modules}
+        refuse_features(reader, base)
+        check_fits(reader, base.layers)
+        modules = {
+            name: _read_module(reader, name, base.layers[name], base.device, base.dtype) for name in reader.modules
+        }
     return LoadedAdapter(label, modules)
 
 
-def refuse_features(reader: AdapterReader) -> None:
+def refuse_features(reader: AdapterReader, base: LoadedBase) -> None:
     """Raise ``Refused`` for whatever a row's low-rank update cannot represent."""
     refused = [feature for feature in reader.features if feature not in SERVED_FEATURES]
+    if refused == ["full_embedding"] and all(_is_the_bases(reader, name, base) for name in reader.extras):
+        return  # PEFT saves the base's own matrix beside an adapted lm_head; it changes nothing.
     if refused:
         reasons = "; ".join(REFUSED_BECAUSE.get(feature, f"it uses {feature}") for feature in refused)
         raise Refused(
@@ -97,6 +95,17 @@ def dora_gain(weight: Tensor, A: Tensor, B: Tensor, magnitude: Tensor) -> Tensor
     squared += 2.0 * (B * (weight @ A.T)).sum(dim=1)
     squared += (B * (B @ (A @ A.T))).sum(dim=1)
     return magnitude / squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
+
+
+def _is_the_bases(reader: AdapterReader, name: str, base: LoadedBase) -> bool:
+    """Whether a tensor beside the factors is the base's own weight, up to the rounding of the dtype it is stored in."""
+    module_name, _, leaf = name.removeprefix("base_model.model.").rpartition(".")
+    try:
+        own = getattr(base.model.get_submodule(module_name.removesuffix(".base_layer")), leaf)
+    except AttributeError:
+        return False
+    stored = reader.read_extra(name).to(own.device, own.dtype)
+    return stored.shape == own.shape and torch.allclose(stored, own, rtol=1e-2, atol=1e-3)
 
 
 def _read_module(

@@ -60,7 +60,7 @@ def load_base(files: BaseFiles, settings: EngineSettings) -> LoadedBase:
     options = source_options(files)
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.source, **options)
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             files.source,
             config=config,
             dtype=settings.resolve_dtype(device, checkpoint_dtype(config)),
@@ -70,6 +70,7 @@ def load_base(files: BaseFiles, settings: EngineSettings) -> LoadedBase:
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _not_loaded(files, error) from error
+    model, loading = loaded
     refuse_missing_weights(files, sorted(loading["missing_keys"]))
     model.eval().requires_grad_(False)
     model.to(device)
@@ -97,9 +98,10 @@ def load_config(files: BaseFiles) -> PreTrainedConfig:
     if files.source.startswith(("/", "./", "../", "~")) and not Path(files.source).is_dir():
         raise BadInput(f"The base {files.name} has no directory {files.source}.", code="base_unavailable")
     try:
-        return AutoConfig.from_pretrained(files.source, **source_options(files))
+        config: PreTrainedConfig = AutoConfig.from_pretrained(files.source, **source_options(files))
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(files, error) from error
+    return config
 
 
 def source_options(files: BaseFiles) -> dict[str, Any]:

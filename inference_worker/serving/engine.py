@@ -134,7 +134,7 @@ class Engine:
 
     def _load(self, files: AdapterFiles, resolve: Resolve) -> LoadedAdapter:
         config_path, weights_path = resolve(files)
-        return load_adapter(config_path, weights_path, files.label, self.base.layers, self.base.device, self.base.dtype)
+        return load_adapter(config_path, weights_path, files.label, self.base)
 
     def _row(
         self, request: GenerateRequest, composition: Composition[LoadedAdapter], handle: GenerationHandle

@@ -18,6 +18,9 @@ GROWTH_STEP = 64
 class GrowingLayer(DynamicLayer):
     """One layer: ``keys`` and ``values`` are views (rows, heads, length, head_dim) of larger buffers."""
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self._key_buffer: Tensor | None = None  # (row capacity, heads, column capacity, head_dim)

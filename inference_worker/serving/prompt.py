@@ -41,7 +41,8 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase, stops: tuple[str, ...]) -
     special = set(tokenizer.all_special_tokens) | {
         str(token) for token in tokenizer.added_tokens_decoder.values() if token.special
     }
-    return frozenset(int(tokenizer.convert_tokens_to_ids(stop)) for stop in stops if stop in special)
+    known = tokenizer.get_vocab()
+    return frozenset(known[stop] for stop in stops if stop in special and stop in known)
 
 
 def _render_chat(tokenizer: PreTrainedTokenizerBase, system: str, text: str) -> str:

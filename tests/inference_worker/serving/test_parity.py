@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_bases import ARCHITECTURES, load, make_row, members, peft_logits, save_adapter, save_base
+from safetensors.torch import load_file, save_file
+from tiny_bases import ARCHITECTURES, load, make_row, members, peft_logits, resolve, save_adapter, save_base
 
 from inference_worker.contracts.common import AdapterFiles, BaseFiles
 from inference_worker.errors import BadInput, Refused
@@ -121,15 +122,24 @@ def test_what_cannot_be_served_is_refused_by_name(options: dict[str, object], fe
     adapter = save_adapter(files, tmp_path / "adapter", targets=["q_proj"], **options)
     base = load(files)
     with pytest.raises(Refused, match="cannot be served") as caught:
-        load_adapter(
-            tmp_path / "adapter/adapter_config.json",
-            tmp_path / "adapter/adapter_model.safetensors",
-            adapter.label,
-            base.layers,
-            base.device,
-            base.dtype,
-        )
+        load_adapter(*resolve(adapter), adapter.label, base)
     assert feature in caught.value.extra["features"]
+
+
+def test_the_bases_own_embedding_beside_the_factors_is_no_change(
+    files: BaseFiles, base: LoadedBase, tmp_path: Path
+) -> None:
+    """PEFT saves lm_head whole when it is adapted; it is refused only where it differs from the base's."""
+    adapter = save_adapter(files, tmp_path, targets=["q_proj", "lm_head"], seed=8, save_embeddings=True)
+    expected = peft_logits(files, [(adapter, 1.0)], PROMPTS[1])[-1]
+    torch.testing.assert_close(logits_after(base, PROMPTS[1], (adapter, 1.0)), expected, atol=TOLERANCE, rtol=0)
+    weights = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(weights)
+    whole = [name for name in tensors if "lora" not in name]
+    assert whole
+    save_file({**tensors, whole[0]: tensors[whole[0]] + 1.0}, weights)
+    with pytest.raises(Refused, match="embedding matrix"):
+        members(base, (adapter, 1.0))
 
 
 def test_another_bases_adapter_is_bad_input(base: LoadedBase, tmp_path: Path) -> None:

@@ -124,7 +124,14 @@ def save_base(directory: Path, architecture: str = "llama") -> BaseFiles:
 
 
 def save_adapter(
-    base: BaseFiles, directory: Path, *, targets: list[str], rank: int = 4, seed: int = 0, **options: Any
+    base: BaseFiles,
+    directory: Path,
+    *,
+    targets: list[str],
+    rank: int = 4,
+    seed: int = 0,
+    save_embeddings: bool = False,
+    **options: Any,
 ) -> AdapterFiles:
     """Write a PEFT adapter whose factors are random and not zero."""
     torch.manual_seed(seed)
@@ -137,7 +144,7 @@ def save_adapter(
             torch.nn.init.normal_(parameter, std=0.2)
         if "magnitude" in name:
             parameter.data.mul_(1.0 + 0.3 * torch.rand_like(parameter))
-    model.save_pretrained(directory, save_embedding_layers=False)
+    model.save_pretrained(directory, save_embedding_layers=save_embeddings)
     return adapter_files(directory)
 
 
@@ -159,7 +166,7 @@ def members(base: LoadedBase, *weighted: tuple[AdapterFiles, float]) -> Composit
     """A composition of adapters read from their directories."""
     loaded = []
     for files, weight in weighted:
-        adapter = load_adapter(*resolve(files), files.label, base.layers, base.device, base.dtype)
+        adapter = load_adapter(*resolve(files), files.label, base)
         loaded.append((adapter, weight))
     return compose(loaded)
 
