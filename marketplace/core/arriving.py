@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
@@ -19,8 +19,8 @@ from django.core.handlers.asgi import ASGIHandler
 
 from marketplace.core.errors import TooLarge
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 #: A sender that is silent for longer has gone.
 SILENCE_SECONDS = 60.0
@@ -89,7 +89,7 @@ class ArrivingBody:
             self._over.set()
         return message.get("body", b"") or None
 
-    async def receive_after(self) -> dict[str, Any]:
+    async def receive_after(self) -> Mapping[str, Any]:
         """What Django listens to while the view runs: nothing until the body is over, then the server's messages."""
         await self._over.wait()
         return {"type": "http.disconnect"} if self._lost else await self._receive()
@@ -131,7 +131,7 @@ class _Receive:
     def __init__(self, body: ArrivingBody) -> None:
         self.body = body
 
-    async def __call__(self) -> dict[str, Any]:
+    async def __call__(self) -> Mapping[str, Any]:
         return await self.body.receive_after()
 
 
@@ -144,7 +144,7 @@ def _limited(receive: Receive, send: Send, limit: int) -> Receive:
     """``receive`` that ends a body without a stated length once it is too large."""
     total = 0
 
-    async def counted() -> dict[str, Any]:
+    async def counted() -> Mapping[str, Any]:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))

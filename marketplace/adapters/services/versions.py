@@ -36,7 +36,7 @@ def create_version(
     the version that was current until now.
     """
     locked = Adapter.objects.select_for_update(of=("self",)).get(pk=adapter.pk)
-    previous = Version.objects.filter(pk=locked.current_id).first()
+    previous = locked.current
     now = timezone.now()
     message = " ".join(message.split())[:MAX_MESSAGE] or "Update"
     version = Version.objects.create(
