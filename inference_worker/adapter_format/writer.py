@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import struct
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,8 +80,7 @@ class AdapterWriter:
         self._ranks: dict[str, int] = {}
         self._position = 0
         self._reserved = self._header_bound(extras or {})
-        descriptor, temporary = tempfile.mkstemp(prefix=".adapter-", suffix=".partial", dir=directory)
-        self._temporary = Path(temporary)
+        descriptor, self._temporary = _create(directory)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._file.seek(8 + self._reserved)
 
@@ -251,7 +250,7 @@ def to_json(value: Any) -> bytes:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` holds either the old or the new bytes, also after a power cut."""
-    descriptor, temporary = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+    descriptor, temporary = _create(path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -259,8 +258,14 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _create(directory: Path) -> tuple[int, Path]:
+    """A new file of a name of its own, readable as the umask allows (mkstemp would let only its owner read it)."""
+    path = directory / f".partial-{secrets.token_hex(8)}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
 
 
 def sync_directory(directory: Path) -> None:

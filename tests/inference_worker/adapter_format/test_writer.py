@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ def test_config_is_canonical(tmp_path: Path) -> None:
     assert config["rank_pattern"] == config["alpha_pattern"]
     assert (config["use_rslora"], config["use_dora"], config["bias"]) == (False, False, "none")
     assert list(config) == sorted(config)
+
+
+def test_files_are_readable_as_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_factors(tmp_path, {"a": random_factors(1, 2)}).close()
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
 
 
 def test_atomic_write_leaves_no_scraps(tmp_path: Path) -> None:
