@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from marketplace.accounts import selectors, services
 from marketplace.accounts.forms import ProfileForm, TokenForm
+from marketplace.accounts.throttling import TokenThrottle, spend
 from marketplace.adapters.selectors import visible_adapters
 from marketplace.adapters.uploads.quota import quota_of, stored_bytes
 from marketplace.core.errors import AppError
@@ -68,6 +69,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         data = form.cleaned_data
         try:
+            spend(request, TokenThrottle)
             token, secret = services.create_token(
                 user=request.user, name=data["name"], scope=data["scope"], expires_at=form.expires_at()
             )

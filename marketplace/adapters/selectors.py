@@ -6,11 +6,13 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F, QuerySet
 from pgvector.django import CosineDistance
 
 from marketplace.adapters import policy
 from marketplace.adapters.models import Adapter, Artifact, Embedding, Lineage, Upload, Version, VersionFile
+from marketplace.catalog import meaning
 from marketplace.core.errors import NotAuthenticated, NotFound
 
 #: A commit is found by this many leading digits or more.
@@ -49,7 +51,7 @@ def get_version(*, adapter: Adapter, revision: str = "main") -> Version:
     """A version by ``main``, its commit, or seven or more leading digits of it. Raises ``NotFound``."""
     versions = adapter.versions.select_related("artifact", "author")
     if revision == "main":
-        found = versions.filter(pk=adapter.current_id).first()
+        found = versions.filter(pk=adapter.current_id or 0).first()
         if found is not None:
             return found
     elif len(revision) >= MIN_PREFIX and all(digit in "0123456789abcdef" for digit in revision.lower()):
@@ -88,11 +90,11 @@ def similar_adapters(*, user: policy.Person, adapter: Adapter, limit: int = 6) -
     others = visible_adapters(user).exclude(pk=adapter.pk)
     by_meaning = _by_meaning(others, adapter, limit)
     by_weights = _by_weights(others, adapter, limit)
-    rows = {row.pk: row for row in [*by_weights.values(), *by_meaning.values()]}
+    rows = {row.pk: row for row in others.filter(pk__in={*by_weights, *by_meaning})}
     found = [
         SimilarAdapter(
             adapter=row,
-            meaning=_cosine(by_meaning[pk]) if pk in by_meaning else None,
+            meaning=by_meaning.get(pk),
             weights=_cosine(by_weights[pk]) if pk in by_weights else None,
         )
         for pk, row in rows.items()
@@ -106,16 +108,12 @@ def _cosine(row: Any) -> float:
     return 1.0 - float(row.distance)
 
 
-def _by_meaning(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict[int, Adapter]:
-    own = adapter.embeddings.filter(kind=Embedding.Kind.DESCRIPTION).order_by("-created_at").first()
+def _by_meaning(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict[int, float]:
+    """Primary key → cosine of the descriptions."""
+    own = adapter.embeddings.filter(kind=Embedding.Kind.DESCRIPTION, encoder=settings.ENCODER).first()
     if own is None:
         return {}
-    nearest = (
-        others.filter(embeddings__kind=Embedding.Kind.DESCRIPTION, embeddings__encoder=own.encoder)
-        .annotate(distance=CosineDistance("embeddings__embedding", own.embedding))
-        .order_by("distance")
-    )
-    return {row.pk: row for row in nearest[:limit]}
+    return meaning.closest(others, list(own.embedding), own.encoder, limit, kind=own.kind, floor=meaning.ALIKE)
 
 
 def _by_weights(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict[int, Adapter]:

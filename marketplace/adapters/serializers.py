@@ -11,6 +11,7 @@ from marketplace.adapters.downloads import etag_of
 from marketplace.adapters.fields import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_TAGS, MAX_TEXT, MAX_TITLE
 from marketplace.adapters.licences import obligations_of
 from marketplace.adapters.models import Adapter, Artifact, Lineage, Upload, Version, VersionFile
+from marketplace.moderation.selectors import latest_decision
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
@@ -159,6 +160,7 @@ class AdapterDetailSerializer(AdapterSerializer):
     prompt_format = PromptFormatSerializer(source="current.prompt_format", default={})
     recipe = serializers.DictField(source="current.recipe", allow_null=True, default=None)
     private_reason = serializers.CharField(help_text="Why it has to stay private; empty when it may be public.")
+    moderation_reason = serializers.SerializerMethodField(help_text="What the moderator wrote; empty when visible.")
     obligations = serializers.SerializerMethodField()
     examples = serializers.SerializerMethodField()
     files = serializers.SerializerMethodField()
@@ -166,9 +168,13 @@ class AdapterDetailSerializer(AdapterSerializer):
 
     class Meta(AdapterSerializer.Meta):
         fields = [
-            *AdapterSerializer.Meta.fields, "private_reason", "obligations", "problems", "summary", "modules",
-            "prompt_format", "recipe", "examples", "files", "lineage",
+            *AdapterSerializer.Meta.fields, "private_reason", "moderation_reason", "obligations", "problems", "summary",
+            "modules", "prompt_format", "recipe", "examples", "files", "lineage",
         ]  # fmt: skip
+
+    def get_moderation_reason(self, adapter: Adapter) -> str:
+        decision = latest_decision(adapter) if adapter.moderation != Adapter.Moderation.VISIBLE else None
+        return decision.reason if decision else ""
 
     def get_obligations(self, adapter: Adapter) -> list[str]:
         return list(obligations_of(adapter.license, adapter.base.license if adapter.base else ""))

@@ -16,6 +16,7 @@ from marketplace.adapters.services.publishing import current_card
 from marketplace.adapters.snippets import snippets_for
 from marketplace.compositions.clusters import clusters_of
 from marketplace.jobs.models import Job
+from marketplace.moderation.selectors import latest_decision
 
 _SHOWN_EXAMPLES = 20
 
@@ -44,7 +45,7 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "checking": _checking(artifact),
         "usable": bool(artifact and artifact.state == Artifact.State.VALID),
         "servable": bool(artifact and artifact.state == Artifact.State.VALID and adapter.base_id),
-        "decision": adapter.decisions.first() if adapter.moderation != Adapter.Moderation.VISIBLE else None,
+        "decision": latest_decision(adapter) if adapter.moderation != Adapter.Moderation.VISIBLE else None,
     }
     return render(request, "adapters/adapter.html", context)
 
