@@ -92,6 +92,9 @@ def _run(plan: JobPlan, parent: int, make_context: Callable[[int], JobContext], 
 def _limit(plan: JobPlan) -> None:
     """Let allocations beyond the limit fail. What the parent has mapped already does not count against the job."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # When the machine itself runs out of memory, the job is to go and not its worker.
+    score = Path("/proc/self/oom_score_adj")
+    score.write_text(str(max(int(score.read_text()), 500)))
     if Path("/dev/nvidiactl").exists():
         return  # CUDA maps far more than it uses; the guardian's watch on the resident size remains.
     limit = _mapped() + plan.limits.memory_mb * MB

@@ -24,7 +24,7 @@ def live_workers() -> list[LiveStatus]:
     """Every live worker that has shown itself lately. Raises ``redis.RedisError``."""
     client = redis_client()
     names = client.zrangebyscore(keys.LIVE_WORKERS, time.time() - LIFETIME, "+inf")
-    texts = client.mget([keys.live_worker(name) for name in names]) if names else []
+    texts = client.mget([keys.live_worker(str(name)) for name in names]) if names else []
     return [LiveStatus.model_validate_json(text) for text in texts if text]
 
 

@@ -14,12 +14,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from marketplace.accounts.models import User
 from marketplace.core.errors import NotAuthenticated
 from marketplace.core.pagination import PAGE_PARAMETERS, keyset_page, page_arguments, page_body, page_schema
 from marketplace.jobs import selectors, services
 from marketplace.jobs.events import event_response
 from marketplace.jobs.models import Job
-from marketplace.jobs.serializers import JobFilterSerializer, JobSerializer
+from marketplace.jobs.serializers import JobFilterSerializer, JobSerializer, JobSummarySerializer
 
 _FILTERS = [
     OpenApiParameter("state", str, many=True, enum=Job.State.values, description="Only jobs in one of these states."),
@@ -37,24 +38,29 @@ class FirstRenderer(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+def _asker(request: Request) -> User:
+    if not isinstance(request.user, User):
+        raise NotAuthenticated("Sign in to see your jobs.")
+    return request.user
+
+
 class JobsView(APIView):
     """The asker's jobs."""
 
     @extend_schema(
         operation_id="job_list",
         parameters=[*_FILTERS, *PAGE_PARAMETERS],
-        responses=page_schema("JobPage", JobSerializer(many=True)),
+        responses=page_schema("JobPage", JobSummarySerializer(many=True)),
     )
     def get(self, request: Request) -> Response:
-        """Newest first."""
-        if not request.user.is_authenticated:
-            raise NotAuthenticated("Sign in to see your jobs.")
+        """Newest first, without logs and results."""
+        user = _asker(request)
         filters = JobFilterSerializer(data=request.query_params)
         filters.is_valid(raise_exception=True)
         wanted = filters.validated_data
-        jobs = selectors.jobs_of(request.user, states=sorted(wanted.get("state", [])), kind=wanted.get("kind", ""))
+        jobs = selectors.jobs_of(user, states=sorted(wanted.get("state", [])), kind=wanted.get("kind", ""))
         page = keyset_page(jobs, order=("-created_at", "-id"), **page_arguments(request))
-        return Response(page_body(request, page, lambda job: JobSerializer(job).data))
+        return Response(page_body(request, page, lambda job: JobSummarySerializer(job).data))
 
 
 class JobView(APIView):
@@ -72,8 +78,9 @@ class JobCancelView(APIView):
     @extend_schema(operation_id="job_cancel", request=None, responses=JobSerializer)
     def post(self, request: Request, job_id: uuid.UUID) -> Response:
         """One that waits is cancelled at once, one that runs within a moment. Cancelling twice is no fault."""
-        job = selectors.get_job(user=request.user, job_id=job_id)
-        return Response(JobSerializer(services.cancel_job(user=request.user, job=job)).data)
+        user = _asker(request)
+        job = selectors.get_job(user=user, job_id=job_id)
+        return Response(JobSerializer(services.cancel_job(user=user, job=job)).data)
 
 
 class JobRetryView(APIView):
@@ -82,8 +89,9 @@ class JobRetryView(APIView):
     @extend_schema(operation_id="job_retry", request=None, responses=JobSerializer)
     def post(self, request: Request, job_id: uuid.UUID) -> Response:
         """A new attempt of a failed or cancelled job."""
-        job = selectors.get_job(user=request.user, job_id=job_id)
-        return Response(JobSerializer(services.retry_job(user=request.user, job=job)).data)
+        user = _asker(request)
+        job = selectors.get_job(user=user, job_id=job_id)
+        return Response(JobSerializer(services.retry_job(user=user, job=job)).data)
 
 
 class JobEventsView(APIView):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
 from functools import partial
 
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
+from pydantic import ValidationError
 
-from inference_worker.contracts.jobs import JobFault, JobOutcome
+from inference_worker.contracts.jobs import JobFault, JobOutcome, result_name
 from marketplace.core.errors import AppError
+from marketplace.core.store import blob_store
 from marketplace.jobs import dispatch, recorders
 from marketplace.jobs.models import Job
 
@@ -34,6 +37,23 @@ def record_started(*, job_id: str, attempt: int) -> bool:
     if started:
         dispatch.notify(job_id)
     return bool(started)
+
+
+def stored_outcome(job_id: str, attempt: int) -> JobOutcome | None:
+    """What a worker left in the blob store; a document that cannot be read is a failure like any other."""
+    data = blob_store().get_document(result_name(job_id, attempt))
+    if data is None:
+        return None
+    try:
+        return JobOutcome.model_validate_json(data)
+    except ValidationError:
+        log.exception("outcome_unreadable", job=job_id, attempt=attempt)
+        now = time.time()
+        fault = JobFault(
+            code="outcome_unreadable",
+            message="The worker's answer cannot be read; worker and marketplace may be of different versions.",
+        )
+        return JobOutcome(job=job_id, attempt=attempt, status="failed", fault=fault, started_at=now, finished_at=now)
 
 
 def record_outcome(outcome: JobOutcome) -> bool:

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
 import redis
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from inference_worker.contracts import keys
-from inference_worker.contracts.jobs import JobFault, JobOutcome, result_name
+from inference_worker.contracts.jobs import JobFault
 from marketplace.celery import app
 from marketplace.core.redis import redis_client
-from marketplace.core.store import blob_store
 from marketplace.jobs import dispatch
 from marketplace.jobs.models import Job
-from marketplace.jobs.outcomes import cancel_now, fail_or_retry, record_outcome, record_started
+from marketplace.jobs.outcomes import cancel_now, fail_or_retry, record_outcome, record_started, stored_outcome
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ def reap() -> dict[str, int]:
     done: dict[str, int] = defaultdict(int)
     client = redis_client()
     for job in Job.objects.filter(state=Job.State.RUNNING).order_by("started_at")[:BATCH]:
-        _look_after_running(client, job, done)
+        _guarded(_look_after_running, client, job, done)
     stale = timezone.now() - timedelta(seconds=settings.JOB_RESEND_SECONDS)
     waiting: dict[str, list[Job]] = defaultdict(list)
     for job in Job.objects.filter(state=Job.State.QUEUED).order_by("created_at", "id"):
@@ -52,10 +52,21 @@ def reap() -> dict[str, int]:
         lost = len(jobs) - _hints_in(queue)
         due = [job for job in jobs if job.dispatched_at is None or job.dispatched_at < stale]
         for job in due[: max(lost, 0)]:
-            _look_after_queued(client, job, done)
+            _guarded(_look_after_queued, client, job, done)
     if done:
         log.info("jobs_reaped", **done)
     return dict(done)
+
+
+def _guarded(look: Callable[..., None], client: redis.Redis, job: Job, done: dict[str, int]) -> None:
+    """One job that cannot be looked after must not keep the reaper from the others."""
+    try:
+        look(client, job, done)
+    except (DatabaseError, redis.RedisError):
+        raise  # Nothing can be looked after now; the next tick tries again.
+    except Exception:
+        log.exception("job_not_looked_after", job=str(job.pk), attempt=job.attempt)
+        done["faults"] += 1
 
 
 def _hints_in(queue: str) -> int:
@@ -65,8 +76,8 @@ def _hints_in(queue: str) -> int:
 
 def recover_outcome(job: Job) -> bool:
     """Record the outcome that a worker left in the blob store when its message was lost."""
-    data = blob_store().get_document(result_name(str(job.pk), job.attempt))
-    return data is not None and record_outcome(JobOutcome.model_validate_json(data))
+    outcome = stored_outcome(str(job.pk), job.attempt)
+    return outcome is not None and record_outcome(outcome)
 
 
 def _look_after_running(client: redis.Redis, job: Job, done: dict[str, int]) -> None:

@@ -44,6 +44,29 @@ class JobSerializer(serializers.Serializer[Any]):
         return selectors.full_state(instance)
 
 
+class JobSummarySerializer(serializers.Serializer[Any]):
+    """A job in a list: everything but the log and the result, which may be long."""
+
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    title = serializers.CharField()
+    state = serializers.ChoiceField(choices=Job.State.choices)
+    attempt = serializers.IntegerField()
+    cancel_requested = serializers.BooleanField()
+    progress = serializers.FloatField(min_value=0, max_value=1)
+    message = serializers.CharField()
+    waiting_before = serializers.IntegerField()
+    error = JobErrorSerializer(allow_null=True)
+    peak_memory_mb = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    def to_representation(self, instance: Job) -> dict[str, Any]:
+        state = selectors.full_state(instance)
+        return {name: state[name] for name in self.fields}
+
+
 class JobFilterSerializer(serializers.Serializer[Any]):
     """Filters of the list; ``state`` may be given several times."""
 

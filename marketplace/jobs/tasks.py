@@ -5,10 +5,8 @@ from __future__ import annotations
 import structlog
 from celery import shared_task
 
-from inference_worker.contracts.jobs import JobOutcome, result_name
-from marketplace.core.store import blob_store
 from marketplace.jobs import garbage, reaper
-from marketplace.jobs.outcomes import record_outcome
+from marketplace.jobs.outcomes import record_outcome, stored_outcome
 from marketplace.jobs.outcomes import record_started as mark_started
 
 log = structlog.get_logger(__name__)
@@ -23,11 +21,11 @@ def record_started(job: str, attempt: int) -> bool:
 @shared_task(name="marketplace.record_result")
 def record_result(job: str, attempt: int) -> bool:
     """A worker has left the attempt's outcome in the blob store."""
-    data = blob_store().get_document(result_name(job, attempt))
-    if data is None:
+    outcome = stored_outcome(job, attempt)
+    if outcome is None:
         log.warning("result_missing", job=job, attempt=attempt)
         return False
-    return record_outcome(JobOutcome.model_validate_json(data))
+    return record_outcome(outcome)
 
 
 @shared_task(name="marketplace.reap_jobs")

@@ -63,6 +63,19 @@ def test_stopped_worker_gives_its_job_back(fleet: Fleet, make_drill, notes: Path
     wait_for(lambda: states(job) == ["succeeded"], 40)
 
 
+def test_killed_pool_member(fleet: Fleet, make_drill, notes: Path) -> None:
+    """Only the member that watches the job is killed: its child ends with it, the worker makes a new member."""
+    fleet.marketplace()
+    worker = fleet.batch()
+    job = make_drill(seconds=1.5)
+    wait_for(lambda: count(notes, "began") == 1, 60)
+    member, child = worker.descendants
+    member.kill()
+    wait_for(lambda: not child.is_running(), 5)
+    wait_for(lambda: states(job) == ["succeeded"], 30)
+    assert (job.attempt, count(notes, "ended")) == (2, 1)
+
+
 def test_killed_job_process_is_tried_again_until_it_fails(fleet: Fleet, make_drill, notes: Path) -> None:
     fleet.marketplace()
     fleet.batch()

@@ -103,6 +103,16 @@ def test_result_whose_message_was_lost(make_job, make_outcome, state: str) -> No
     assert job.state == "succeeded"
 
 
+def test_unreadable_result_fails_its_job_and_no_other(make_job, make_outcome) -> None:
+    broken, fine = make_job(state="running"), make_job(state="running")
+    blob_store().put_document(result_name(str(broken.pk), 1), b'{"from": "another version"}')
+    blob_store().put_document(result_name(str(fine.pk), 1), make_outcome(fine).model_dump_json().encode())
+    assert reaper.reap() == {"recovered": 2}
+    broken.refresh_from_db()
+    fine.refresh_from_db()
+    assert (broken.state, broken.error_code, fine.state) == ("failed", "outcome_unreadable", "succeeded")
+
+
 def test_lost_hints_are_sent_again_and_not_doubled(make_job) -> None:
     old = timezone.now() - timedelta(minutes=5)
     jobs = [make_job(dispatched_at=old) for _ in range(3)]
