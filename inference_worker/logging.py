@@ -9,6 +9,18 @@ import sys
 import structlog
 
 
+#: Celery's lines about each message say nothing that ``job_started`` and ``job_ended`` do not.
+_CHATTY = (
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "httpx",
+    "urllib3",
+    "filelock",
+    "sentence_transformers",
+    "fsspec",
+)
+
+
 def configure(environment: str | None = None) -> None:
     """Send structlog and the standard library's loggers to stderr. ``LOG_FORMAT=console`` is for people."""
     for_people = (environment or os.environ.get("LOG_FORMAT", "json")) == "console"
@@ -40,5 +52,5 @@ def configure(environment: str | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(os.environ.get("LOG_LEVEL", "INFO").upper())
-    for chatty in ("httpx", "urllib3", "filelock", "sentence_transformers", "fsspec"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

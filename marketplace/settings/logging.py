@@ -66,6 +66,10 @@ def logging_settings(log_format: str, level: str) -> dict[str, Any]:
             "uvicorn": {"handlers": [], "level": "INFO", "propagate": True},
             # django-structlog writes one line per request, with its id.
             "uvicorn.access": {"level": "WARNING"},
+            # Three lines for each of beat's ticks would bury what happens; faults are still written.
+            "celery.beat": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "urllib3": {"level": "WARNING"},
         },
