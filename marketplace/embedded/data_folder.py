@@ -68,6 +68,12 @@ class DataFolder:
         lock.flush()
         self._lock = lock
 
+    def unlock(self) -> None:
+        """Let another process have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def _check_version(self) -> None:
         if not self._version.exists():
             return

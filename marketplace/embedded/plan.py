@@ -16,7 +16,7 @@ from marketplace.embedded.service import Command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Never handed to the workers: they look nothing up.
-MARKETPLACE_ONLY = ("DATABASE_URL", "SECRET_KEY")
+MARKETPLACE_ONLY = ("DATABASE_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
 #: In root's database folder: the path of the data folder that it belongs to.
 ORIGIN = "origin"
 IN_ENV_FILE = (
