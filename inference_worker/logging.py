@@ -8,7 +8,6 @@ import sys
 
 import structlog
 
-
 #: Celery's lines about each message say nothing that ``job_started`` and ``job_ended`` do not.
 _CHATTY = (
     "celery.worker.strategy",
