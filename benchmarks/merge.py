@@ -1,6 +1,6 @@
 """Time merges of eight Mistral-7B-shaped adapters through the command line, as whole processes.
 
-    python benchmarks/merge.py [--methods lego,svd] [--repeat 3] [--threads 2] [--layers 32]
+    python -m inference_worker bench merge [--methods lego,svd] [--repeat 3] [--threads 2] [--layers 32]
 
 Makes random adapters (rank 16, bfloat16, all seven linear modules of every layer) in a temporary folder, merges them
 with ``python -m inference_worker merge`` and reports wall time, processor time and peak resident memory per process,
