@@ -148,7 +148,8 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fr
     """Every token that the model's or the tokenizer's settings call the end of a text."""
     found: set[int] = set()
     generation = getattr(model, "generation_config", None)
-    for value in (getattr(generation, "eos_token_id", None), model.config.eos_token_id, tokenizer.eos_token_id):
+    configured = getattr(model.config.get_text_config(decoder=True), "eos_token_id", None)
+    for value in (getattr(generation, "eos_token_id", None), configured, tokenizer.eos_token_id):
         if isinstance(value, int):
             found.add(value)
         elif value is not None:

@@ -46,11 +46,13 @@ class ModelRunner:
         try:
             for row in joining:
                 self._slots.admit(row.composition)
-            tokens, lengths = self._pad([row.prompt for row in joining])
-            columns = torch.arange(tokens.shape[1], device=self.base.device)
-            positions = (columns - (tokens.shape[1] - lengths)[:, None]).clamp_min_(0)
             self._slots.activate(before, before + len(joining))
-            logits = self._forward(tokens, positions, lengths, cache, width=tokens.shape[1])
+            lengths = [len(row.prompt) for row in joining]
+            longest = max(lengths)
+            # The mask hides the padding, so any token will do there.
+            padded = [[0] * (longest - len(row.prompt)) + list(row.prompt) for row in joining]
+            positions = [[max(0, column - longest + length) for column in range(longest)] for length in lengths]
+            logits = self._forward(padded, positions, lengths, cache)
         except Exception as error:
             while self._slots.rows > before:
                 self._slots.remove(self._slots.rows - 1)
@@ -66,14 +68,15 @@ class ModelRunner:
     @torch.inference_mode()
     def decode(self) -> Tensor:
         """One token further for every running row: feeds each row's last token, returns logits (rows, vocabulary)."""
-        device = self.base.device
-        width = max(row.length for row in self.rows)
-        self._cache.trim(width)
-        tokens = torch.tensor([[row.tokens[-1]] for row in self.rows], device=device)
-        lengths = torch.tensor([row.length for row in self.rows], device=device)
+        self._cache.trim(max(row.length for row in self.rows))
         self._slots.activate(0, len(self.rows))
         try:
-            logits = self._forward(tokens, lengths[:, None], lengths + 1, self._cache, width=width + 1)
+            logits = self._forward(
+                [[row.tokens[-1]] for row in self.rows],
+                [[row.length] for row in self.rows],
+                [row.length + 1 for row in self.rows],
+                self._cache,
+            )
         finally:
             self._slots.deactivate()
         for row in self.rows:
@@ -99,25 +102,25 @@ class ModelRunner:
         self.rows = []
         self._cache = RowCache()
 
-    def _forward(self, tokens: Tensor, positions: Tensor, lengths: Tensor, cache: RowCache, width: int) -> Tensor:
-        """Logits (rows, vocabulary) of the last column. ``lengths`` (rows,) counts each row's columns in use."""
-        columns = torch.arange(width, device=self.base.device)
-        mask = columns >= (width - lengths)[:, None]  # (rows, width)
+    def _forward(
+        self, tokens: list[list[int]], positions: list[list[int]], lengths: list[int], cache: RowCache
+    ) -> Tensor:
+        """Logits (rows, vocabulary) of the last column.
+
+        ``tokens`` and ``positions``: (rows, new columns); ``lengths``: each row's columns in use, new ones included.
+        """
+        device, width = self.base.device, max(lengths)
+        mask: Tensor | None = None
+        if min(lengths) < width:  # Without padding the models choose their faster, unmasked attention.
+            padding = torch.tensor([width - length for length in lengths], device=device)
+            mask = (torch.arange(width, device=device) >= padding[:, None]).long()  # (rows, width)
         output = self.base.model(
-            input_ids=tokens,
-            attention_mask=mask.long(),
-            position_ids=positions,
+            input_ids=torch.tensor(tokens, device=device),
+            attention_mask=mask,
+            position_ids=torch.tensor(positions, device=device),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
         logits: Tensor = output.logits[:, -1]
         return logits
-
-    def _pad(self, prompts: SequenceOf[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
-        """Left-padded tokens (rows, longest) and lengths (rows,). The mask hides the padding, so any id will do."""
-        lengths = [len(prompt) for prompt in prompts]
-        longest = max(lengths)
-        padded = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-        device = self.base.device
-        return torch.tensor(padded, device=device), torch.tensor(lengths, device=device)

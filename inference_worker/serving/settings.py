@@ -37,7 +37,7 @@ class EngineSettings(BaseModel):
     adapter_cache_bytes: int = Field(default=2 * GIB, ge=0)
     base_cache_bytes: int = Field(default=16 * GIB, ge=0)
     #: Threads that fetch and read adapters and bases beside the engines.
-    loader_threads: int = Field(default=2, ge=1)
+    loader_threads: int = Field(default=4, ge=1)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> EngineSettings:

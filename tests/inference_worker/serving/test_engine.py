@@ -230,10 +230,10 @@ def test_a_forward_pass_that_raises_fails_its_row_only(
         engine = pool._bases.entries()[0].value
         forward = engine._runner._forward
 
-        def fail_on_long_prompts(tokens: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
-            if tokens.shape[1] > 60:
+        def fail_on_long_prompts(tokens: list[list[int]], *rest: Any) -> torch.Tensor:
+            if len(tokens[0]) > 60:
                 raise torch.OutOfMemoryError("no memory")
-            return forward(tokens, *rest, **named)
+            return forward(tokens, *rest)
 
         monkeypatch.setattr(engine._runner, "_forward", fail_on_long_prompts)
         long = ask(base, "the cat " * 40, adapters[0])
