@@ -16,7 +16,8 @@ MOST_USED = 6
 FAMILIES = 6
 #: Bricks per family in its row.
 BRICKS = 14
-WALL = 26
+#: Five courses of five and four.
+WALL = 23
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Home:
-    """``wall`` is newest first; ``count`` is of everything that the reader may see."""
+    """``wall`` is newest first; ``count`` is of all of them. What is private stays out of the window, one's own too."""
 
     newest: list[Adapter]
     most_used: list[Adapter]
@@ -40,8 +41,10 @@ class Home:
 
 
 def home(user: User | AnonymousUser) -> Home:
-    """The shop window, through what ``user`` may see."""
-    listed = visible_adapters(user).filter(current__artifact__state=Artifact.State.VALID)
+    """The shop window: public adapters that ``user`` may see."""
+    listed = visible_adapters(user).filter(
+        visibility=Adapter.Visibility.PUBLIC, current__artifact__state=Artifact.State.VALID
+    )
     newest = list(listed.order_by("-created_at", "-id")[:WALL])
     counted = (
         listed.filter(base__isnull=False)

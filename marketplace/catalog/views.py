@@ -41,14 +41,15 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "catalog/home.html", {"home": shown, "courses": _courses(shown.wall)})
 
 
-def _courses(adapters: list[Adapter]) -> list[list[Adapter]]:
-    """The wall from the top: running bond, the last course complete."""
-    courses: list[list[Adapter]] = []
-    rest = list(adapters)
+def _courses(adapters: list[Adapter]) -> list[list[Adapter | None]]:
+    """The wall from the top: running bond, built from the ground, so that an unfinished course is the uppermost."""
+    courses: list[list[Adapter | None]] = []
+    rest: list[Adapter | None] = list(adapters)
     while rest:
         width = _COURSE - len(courses) % 2
-        courses.append(rest[:width])
-        rest = rest[width:]
+        # Gaps keep an unfinished course half a brick beside the one below.
+        courses.insert(0, rest[-width:] + [None] * (width - len(rest)))
+        rest = rest[:-width]
     return courses
 
 

@@ -79,6 +79,24 @@ class Clusters:
     mixed: int
     inertia: float | None
 
+    @property
+    def scale(self) -> float:
+        """Small pictures are shown larger; large ones scroll."""
+        return max(1.0, min(1.7, 720.0 / self.width))
+
+    @property
+    def shown_width(self) -> int:
+        return round(self.width * self.scale)
+
+    @property
+    def shown_height(self) -> int:
+        return round(self.height * self.scale)
+
+    @property
+    def fits(self) -> bool:
+        """Whether a narrow screen can show it whole."""
+        return self.width <= 520
+
 
 def read_report(version: Version) -> dict[str, Any] | None:
     """The version's merge report; None when it has none or it is none that we know."""
@@ -189,7 +207,5 @@ def _bricks(members: Mapping[int, list[tuple[int, int, float]]], labels: list[st
         step = brick_width / count
         studs = [x + i * step + (step - min(7.0, step * 0.7)) / 2 for i in range(count)]
         words = [f"{labels[adapter]} unit {unit} (size {size:.3g})" for adapter, unit, size in members[cluster]]
-        bricks.append(
-            Brick(cluster, x, brick_width, parts, studs, words, f"Brick {cluster + 1}: {', '.join(words)}")
-        )
+        bricks.append(Brick(cluster, x, brick_width, parts, studs, words, f"Brick {cluster + 1}: {', '.join(words)}"))
     return bricks

@@ -105,7 +105,7 @@ class CombineForm:
 
 
 def read_form(user: Any, data: QueryDict) -> CombineForm:
-    """The form of a request: ``with`` (repeated owner/name), ``weight`` (as many), ``add`` and ``drop`` (owner/name)."""
+    """The form of a request: ``with`` (owner/name, repeated), ``weight`` (as many), ``add`` and ``drop``."""
     faults: dict[str, list[str]] = {}
     weights = data.getlist("weight")
     named = list(dict.fromkeys(zip(data.getlist("with"), [*weights, *["1"] * 64], strict=False)))

@@ -19,6 +19,8 @@ from marketplace.core.errors import AppError
 from marketplace.core.pages import without_token
 
 _CANDIDATES = 8
+#: With a tray that could be merged, the list steps back behind the method.
+_FEW_CANDIDATES = 4
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -85,7 +87,7 @@ def candidates(user: Any, query: str, chosen: list[Adapter]) -> list[catalog.Sea
         if hit.adapter not in chosen
         and hit.adapter.current is not None
         and hit.adapter.current.artifact.state == Artifact.State.VALID
-    ][:_CANDIDATES]
+    ][: _CANDIDATES if query or len(chosen) < 2 else _FEW_CANDIDATES]
 
 
 @require_safe

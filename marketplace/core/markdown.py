@@ -8,10 +8,12 @@ import nh3
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 
-_PARSER = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
-_TAGS = set("h1 h2 h3 h4 h5 h6 p a ul ol li strong em s code pre blockquote".split()) | set(  # noqa: SIM905
-    "hr br table thead tbody tr th td".split()  # noqa: SIM905
-)
+# HTML is let through here because ``nh3`` decides afterwards what stays.
+_PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+_TAGS = {
+    *("h1", "h2", "h3", "h4", "h5", "h6", "p", "a", "ul", "ol", "li", "strong", "em", "s", "code", "pre", "blockquote"),
+    *("hr", "br", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "sub", "sup", "kbd"),
+}
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 #: Longer cards are cut; the file itself stays complete.
@@ -24,7 +26,7 @@ def without_front_matter(text: str) -> str:
 
 
 def render_markdown(text: str) -> SafeString:
-    """CommonMark with tables. Raw HTML is shown as text; images of other hosts are left out, links are nofollow."""
+    """CommonMark with tables and a little harmless HTML; scripts, styles and images are left out, links are nofollow."""
     html = _PARSER.render(without_front_matter(text.replace("\r\n", "\n"))[:MAX_LENGTH])
     cleaned = nh3.clean(
         html,

@@ -80,11 +80,7 @@ def _base_of(form: PlaygroundForm) -> Base | None:
         if adapter.base is not None:
             return adapter.base
     served = Base.objects.filter(state=Base.State.READY, served=True)
-    return (
-        served.filter(name=form.base).first()
-        or served.filter(name=settings.DEFAULT_BASE).first()
-        or served.first()
-    )
+    return served.filter(name=form.base).first() or served.filter(name=settings.DEFAULT_BASE).first() or served.first()
 
 
 def _columns(form: PlaygroundForm, base: Base | None) -> list[Column]:

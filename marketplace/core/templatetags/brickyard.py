@@ -29,7 +29,7 @@ def brick(adapter: Any, size: int = 56, label: str = "") -> SafeString:
     svg = brick_svg(
         family=adapter.base.name if adapter.base is not None else "",
         rank=artifact.rank if artifact is not None else 0,
-        signature=signature.to_list() if signature is not None else None,
+        signature=list(signature) if signature is not None else None,
         courses=max(2, len(parents)) if merged else 1,
         size=size,
         label=label,
@@ -93,6 +93,12 @@ def clock(value: float) -> str:
 def markdown(text: str) -> SafeString:
     """Rendered and cleaned."""
     return render_markdown(text)
+
+
+@register.filter
+def last_line(text: str) -> str:
+    """Prompts of one adapter often begin alike; their last line tells them apart."""
+    return text.strip().rpartition("\n")[2]
 
 
 @register.filter(name="json")
