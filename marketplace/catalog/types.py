@@ -47,9 +47,10 @@ class CatalogFilters:
         origin, sort = params.get("origin", ""), params.get("sort") or "newest"
         if origin and origin not in Adapter.Origin.values:
             faults["origin"] = [f"Choose one of: {', '.join(Adapter.Origin.values)}."]
-        if sort not in SORTS:
+        known_sort = next((name for name in SORTS if name == sort), None)
+        if known_sort is None:
             faults["sort"] = [f"Choose one of: {', '.join(SORTS)}."]
-        if faults:
+        if faults or known_sort is None:
             words = " ".join(f"{name}: {' '.join(sentences)}" for name, sentences in faults.items())
             raise Invalid(f"The search has faults. {words}", extra={"fields": faults})
         limit = numbers["limit"] or DEFAULT_LIMIT
@@ -61,7 +62,7 @@ class CatalogFilters:
             origin=origin,
             rank_min=numbers["rank_min"],
             rank_max=numbers["rank_max"],
-            sort=sort,
+            sort=known_sort,
             limit=min(limit, MAX_LIMIT),
         )
 

@@ -73,7 +73,7 @@ def _of_libraries(error: Exception) -> AppError | None:
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         return NotAuthenticated(str(error.detail), code=str(getattr(error.detail, "code", "not_authenticated")))
     if isinstance(error, exceptions.Throttled):
-        wait = int(error.wait or 60)
+        wait = int(getattr(error, "wait", None) or 60)
         return TooManyRequests(f"Too many requests. Try again in {wait} seconds.", extra={"retry_after": wait})
     if isinstance(error, exceptions.APIException):
         translated = AppError(str(error.detail), code=str(error.default_code))

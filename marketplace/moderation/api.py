@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from marketplace.accounts.models import User
 from marketplace.accounts.serializers import ErrorSerializer
 from marketplace.accounts.throttling import ReportThrottle
 from marketplace.adapters.selectors import get_adapter
@@ -36,6 +33,6 @@ class ReportView(APIView):
         body = ReportRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         adapter = get_adapter(user=request.user, owner=owner, name=name)
-        user = cast(User, request.user) if request.user.is_authenticated else None
+        user = request.user if request.user.is_authenticated else None
         report = services.report_adapter(user=user, adapter=adapter, **body.validated_data)
         return Response(ReportSerializer(report).data, status=status.HTTP_201_CREATED)

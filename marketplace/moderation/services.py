@@ -119,7 +119,7 @@ def _apply(adapter: Adapter, action: str) -> None:
         adapter.save(update_fields=["moderation", "updated_at"])
 
 
-_PAST = {
+_PAST: dict[str, str] = {
     _Action.QUARANTINE: "quarantined",
     _Action.RESTORE: "restored",
     _Action.REMOVE: "removed",
