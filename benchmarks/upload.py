@@ -45,9 +45,11 @@ print(create_token(user=user, name="benchmark", scope="write")[1])
 
 @dataclass(frozen=True)
 class Figures:
-    """``grown`` is how far the peak of the process's resident memory rose above what it was before, in bytes."""
+    """``processor`` is how long the web process computed; ``grown`` is how far the peak of its resident memory rose
+    above what it was before, in bytes."""
 
     seconds: float
+    processor: float
     grown: int
     sha256: str
     answer: dict[str, object]
@@ -119,6 +121,12 @@ def peak(pid: int) -> int:
     raise RuntimeError("the kernel does not count VmHWM")
 
 
+def processor_seconds(pid: int) -> float:
+    """User and system time of the process until now."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def reset_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
@@ -128,7 +136,7 @@ def measure(port: int, pid: int, token: str, size: int, seed: int) -> Figures:
     head, middle = part("adapter_config.json") + CONFIG + b"\r\n", part("adapter_model.safetensors")
     tail = f"\r\n--{BOUNDARY}--\r\n".encode()
     digest = hashlib.sha256()
-    before = resident(pid)
+    before, computed = resident(pid), processor_seconds(pid)
     reset_peak(pid)
     began = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
@@ -147,7 +155,7 @@ def measure(port: int, pid: int, token: str, size: int, seed: int) -> Figures:
     connection.close()
     if answer.status != 201 or body["files"][1]["sha256"] != digest.hexdigest():
         raise RuntimeError(f"{answer.status}: {body}")
-    return Figures(seconds, peak(pid) - before, digest.hexdigest(), body)
+    return Figures(seconds, processor_seconds(pid) - computed, peak(pid) - before, digest.hexdigest(), body)
 
 
 def manage(environment: dict[str, str], *arguments: str) -> str:
@@ -196,8 +204,8 @@ def _run(home: Path, environment: dict[str, str], token: str, size: int, repeat:
         measure(port, pid, token, MEGABYTE, seed=0)  # the first request loads what later ones need
         found = [measure(port, pid, token, size, seed) for seed in range(1, repeat + 1)]
         for figures in found:
-            rate = size / MEGABYTE / figures.seconds
-            print(f"{rate:7.0f} MB/s  {figures.seconds:6.2f} s  memory +{figures.grown / 2**20:5.1f} MiB")
+            rate, grown = size / MEGABYTE / figures.seconds, figures.grown / 2**20
+            print(f"{rate:7.0f} MB/s  {figures.seconds:6.2f} s, {figures.processor:.2f} computing  +{grown:5.1f} MiB")
         median = statistics.median(size / MEGABYTE / figures.seconds for figures in found)
         print(f"median {median:.0f} MB/s, memory at most +{max(f.grown for f in found) / 2**20:.1f} MiB")
 

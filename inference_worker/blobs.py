@@ -8,12 +8,14 @@ side and the workers share it.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -170,6 +172,9 @@ class BlobStore:
     def _adopt(self, temporary: Path, sha256: str) -> None:
         target = self._name(sha256)
         if self._fs.exists(target):
+            if self.is_local:
+                # The collection of garbage spares what was written lately.
+                os.utime(target)
             return
         with _room():
             if self.is_local:
@@ -226,6 +231,13 @@ class BlobStore:
     def delete(self, sha256: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._name(sha256))
+
+    def stored_before(self, horizon: float) -> Iterator[str]:
+        """Digests of the blobs last written before the Unix time ``horizon``."""
+        for name, info in self._fs.find(f"{self._root}/blobs", detail=True).items():
+            digest = str(name).rpartition("/")[2]
+            if _SHA256.fullmatch(digest) and _written_at(info) < horizon:
+                yield digest
 
     # --- the job machine's named documents ---------------------------------------------------------------------------
     def put_document(self, name: str, data: bytes) -> None:
@@ -288,6 +300,14 @@ class BlobStore:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
                     swept += 1
         return swept
+
+
+def _written_at(info: dict[str, Any]) -> float:
+    """When an entry of an fsspec listing was written, in Unix time; now where the store does not say."""
+    written = info.get("mtime", info.get("LastModified"))
+    if isinstance(written, datetime.datetime):
+        return written.timestamp()
+    return float(written) if isinstance(written, int | float) else time.time()
 
 
 def _sync_directory(path: str) -> None:

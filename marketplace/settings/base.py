@@ -166,6 +166,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="brickyard@localhost"
 # --- limits ----------------------------------------------------------------------------------------------------------
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=2 * 1024**3)
 UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", default=64)
+# Uploads that nobody published are forgotten after this many days.
+UPLOAD_KEEP_DAYS = env.int("UPLOAD_KEEP_DAYS", default=7)
 USER_QUOTA_BYTES = env.int("USER_QUOTA_BYTES", default=10 * 1024**3)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 FILE_UPLOAD_MAX_MEMORY_SIZE = 262_144
@@ -196,6 +198,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": JOB_REAPER_SECONDS,
         "options": {"expires": max(JOB_REAPER_SECONDS, 1.0)},
     },
+    "collect-garbage": {"task": "marketplace.collect_garbage", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "collect-job-documents": {"task": "marketplace.collect_job_documents", "schedule": 3600.0},
     "mail-decisions": {"task": "marketplace.mail_decisions", "schedule": 60.0, "options": {"expires": 60.0}},
     "tend-vectors": {"task": "marketplace.tend_vectors", "schedule": 900.0, "options": {"expires": 900.0}},

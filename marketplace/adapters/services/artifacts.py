@@ -34,10 +34,16 @@ def keep_blobs(infos: Iterable[BlobInfo]) -> dict[str, Blob]:
 
 
 def get_artifact(*, config: Blob, weights: Blob) -> tuple[Artifact, bool]:
-    """The artefact of these bytes, and whether it is new."""
-    return Artifact.objects.get_or_create(
-        config_blob=config, weights_blob=weights, defaults={"size": config.size + weights.size}
-    )
+    """The artefact of these bytes, and whether it is new. It is locked, so that nobody collects it meanwhile."""
+    while True:
+        artifact, created = Artifact.objects.get_or_create(
+            config_blob=config, weights_blob=weights, defaults={"size": config.size + weights.size}
+        )
+        if created:
+            return artifact, True
+        locked = Artifact.objects.select_for_update(of=("self",)).filter(pk=artifact.pk).first()
+        if locked is not None:
+            return locked, False
 
 
 def request_inspection(*, owner: User, artifact: Artifact, label: str, base: Base | None) -> Job:
