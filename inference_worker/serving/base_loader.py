@@ -26,6 +26,9 @@ from inference_worker.serving.settings import EngineSettings
 #: Layer types whose state is keys and values; others (recurrent, state space) need a cache of another kind.
 ATTENTION_LAYERS = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 
+#: Where a config names no longest position.
+UNLIMITED = 1 << 20
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedBase:
@@ -79,7 +82,6 @@ def load_base(files: BaseFiles, settings: EngineSettings) -> LoadedBase:
 
 def assemble_base(files: BaseFiles, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LoadedBase:
     """Wrap a model that is in memory; it is changed in place."""
-    config = model.config.get_text_config(decoder=True)
     return LoadedBase(
         name=files.name,
         source=files.source,
@@ -88,7 +90,7 @@ def assemble_base(files: BaseFiles, model: PreTrainedModel, tokenizer: PreTraine
         layers=wrap_linear_modules(model),
         device=model.device,
         dtype=model.dtype,
-        context=int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 0) or 1 << 20),
+        context=context_length(model.config.get_text_config(decoder=True)),
         stop_tokens=end_tokens(model, tokenizer),
     )
 
@@ -142,6 +144,20 @@ def checkpoint_dtype(config: PreTrainedConfig) -> torch.dtype:
     """The dtype the checkpoint was saved in."""
     dtype = getattr(config, "dtype", None) or getattr(config.get_text_config(decoder=True), "dtype", None)
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
+
+
+def context_length(config: PreTrainedConfig) -> int:
+    """The longest row that the positions allow.
+
+    Rotary scalings of the types ``longrope`` and ``dynamic`` change every row's angles once one row of the batch
+    exceeds the original length; rows stay below it, so that nobody's text depends on who shares the batch.
+    """
+    longest = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNLIMITED
+    rope = getattr(config, "rope_parameters", None) or {}
+    for parameters in (rope, *rope.values()):  # Some models have a set of parameters per type of layer.
+        if isinstance(parameters, dict) and parameters.get("rope_type") in ("longrope", "dynamic"):
+            longest = min(longest, parameters.get("original_max_position_embeddings") or longest)
+    return int(longest)
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

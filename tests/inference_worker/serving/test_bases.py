@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM, BertConfig, BertModel, MambaConfi
 
 from inference_worker.contracts.common import BaseFiles
 from inference_worker.errors import BadInput, Refused
-from inference_worker.serving.base_loader import load_base
+from inference_worker.serving.base_loader import context_length, load_base
 from inference_worker.serving.base_shapes import fingerprint, read_base_shapes
 from inference_worker.serving.settings import EngineSettings
 
@@ -111,6 +112,20 @@ def test_dtype_and_device_follow_the_settings(tmp_path: Path) -> None:
     cuda = torch.device("cuda")
     assert EngineSettings().resolve_dtype(cuda, torch.bfloat16) == torch.bfloat16
     assert EngineSettings(dtype="float16").resolve_dtype(cuda, torch.bfloat16) == torch.float16
+
+
+def test_scalings_that_depend_on_the_longest_row_bound_the_context() -> None:
+    config = copy.deepcopy(ARCHITECTURES["phi3"][0])
+    assert context_length(config) == 128
+    factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    config.rope_parameters = {
+        "rope_type": "longrope",
+        "rope_theta": 1e4,
+        "original_max_position_embeddings": 48,
+        **factors,
+    }
+    assert context_length(config) == 48
+    assert context_length(ARCHITECTURES["gemma3"][0]) == context_length(ARCHITECTURES["gpt2"][0]) == 128
 
 
 def test_settings_come_from_the_environment() -> None:

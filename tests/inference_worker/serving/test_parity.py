@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_bases import ARCHITECTURES, load, make_row, members, peft_logits, resolve, save_adapter, save_base
+from tiny_bases import (
+    ARCHITECTURES,
+    adapter_files,
+    load,
+    make_row,
+    members,
+    peft_logits,
+    resolve,
+    save_adapter,
+    save_base,
+)
 
+from inference_worker.adapter_format.reader import open_adapter
 from inference_worker.contracts.common import AdapterFiles, BaseFiles
 from inference_worker.errors import BadInput, Refused
+from inference_worker.merging.pipeline import merge_adapters
 from inference_worker.serving.adapter_loader import load_adapter
 from inference_worker.serving.base_loader import LoadedBase
 from inference_worker.serving.model_runner import ModelRunner
@@ -155,6 +168,19 @@ def test_identical_experts_are_one(files: BaseFiles, base: LoadedBase, tmp_path:
     one = logits_after(base, PROMPTS[3], (adapter, 1.0))
     three = logits_after(base, PROMPTS[3], (adapter, 0.5), (adapter, 0.2), (adapter, 0.3))
     torch.testing.assert_close(three, one, atol=1e-5, rtol=0)
+
+
+def test_a_mixture_is_the_cat_merge(files: BaseFiles, base: LoadedBase, tmp_path: Path) -> None:
+    """Mixing at run time and merging beforehand are one function."""
+    weighted = [
+        (save_adapter(files, tmp_path / "one", targets=["q_proj", "down_proj"], rank=3, seed=9), 0.8),
+        (save_adapter(files, tmp_path / "two", targets=["q_proj", "v_proj"], rank=5, seed=10), -0.6),
+    ]
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(open_adapter(*resolve(adapter))) for adapter, _ in weighted]
+        merge_adapters(readers, [weight for _, weight in weighted], "cat", tmp_path / "merged", dtype="float32")
+    merged = logits_after(base, PROMPTS[1], (adapter_files(tmp_path / "merged"), 1.0))
+    torch.testing.assert_close(logits_after(base, PROMPTS[1], *weighted), merged, atol=1e-5, rtol=0)
 
 
 def test_weight_zero_is_absent_and_negative_weights_subtract(
