@@ -24,8 +24,8 @@ class BaseAdmin(AuditedAdmin):
     list_filter = ("state", "served")
     search_fields = ("name", "source", "aliases__alias")
     inlines = [AliasInline]
-    fields = ("name", "source", "revision", "state", "fault", "parameters", "fingerprint", "license", "parent", "served")
     readonly_fields = ("name", "source", "revision", "state", "fault", "parameters", "fingerprint")
+    fields = (*readonly_fields, "license", "parent", "served")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
