@@ -6,6 +6,7 @@ is redirected to HTTPS unless ``INSECURE_HTTP=1`` says that this instance is ser
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -14,6 +15,17 @@ from marketplace.settings.environment import complete_environment
 from marketplace.settings.logging import configure_structlog, logging_settings
 
 env = environ.Env()
+
+
+def next_redis_database(url: str) -> str:
+    """The same server's next database: ``redis://host/0`` → ``redis://host/1``, ``unix:///socket?db=0`` → ``db=1``."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    if parts.scheme == "unix" or "db" in query:
+        query["db"] = str(int(query.get("db", "0")) + 1)
+        return urlunsplit(parts._replace(query=urlencode(query)))
+    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}"))
+
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 complete_environment(BASE_DIR)
@@ -122,7 +134,9 @@ DATABASES["default"].update(
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL")
 BLOB_STORE_URL = env.str("BLOB_STORE_URL", default=f"file://{BASE_DIR / '.brickyard' / 'blobs'}")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+#: A database of its own beside the broker's: clearing a cache empties its whole database.
+CACHE_URL = env.str("CACHE_URL", default=next_redis_database(REDIS_URL))
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}}
 
 # --- people ----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
