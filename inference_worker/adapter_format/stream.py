@@ -6,6 +6,7 @@ No memory map: pages of a map count as resident memory, and a truncated file und
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -17,6 +18,9 @@ from inference_worker.adapter_format.names import WEIGHTS_NAME
 from inference_worker.errors import BadInput
 
 TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+#: Bytes of a large tensor that are copied or compared in one go.
+PIECE_BYTES = 8 << 20
 
 
 class TensorFile:
@@ -48,6 +52,14 @@ class TensorFile:
         result = torch.empty(entry.shape, dtype=TORCH_DTYPES[entry.dtype])
         self.read_into(entry, result)
         return result
+
+    def pieces(self, entry: TensorEntry) -> Iterator[Tensor]:
+        """The tensor's bytes in order, as views (uint8) of one buffer that the next piece overwrites."""
+        buffer = torch.empty(min(entry.nbytes, PIECE_BYTES), dtype=torch.uint8)
+        for start in range(entry.start, entry.end, PIECE_BYTES):
+            piece = buffer[: min(PIECE_BYTES, entry.end - start)]
+            self.read_bytes(start, piece, entry.name)
+            yield piece
 
     def read_bytes(self, offset: int, target: Tensor, what: str) -> None:
         """Fill ``target`` (uint8, one dimension) from ``offset`` on. Raises ``BadInput`` if the file ends before."""

@@ -21,12 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inference_worker.adapter_format.header import TensorEntry
 from inference_worker.adapter_format.keys import PREFIX
 from inference_worker.adapter_format.layout import ModuleKind, natural_order
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.patterns import PatternMatcher
 from inference_worker.adapter_format.reader import Factors
-from inference_worker.adapter_format.stream import TORCH_DTYPES
+from inference_worker.adapter_format.stream import TORCH_DTYPES, TensorFile
 from inference_worker.errors import Refused
 
 DTYPE_NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}
@@ -70,7 +71,7 @@ class AdapterWriter:
         directory: Path,
         plans: Sequence[ModulePlan],
         dtype: torch.dtype,
-        extras: Mapping[str, tuple[torch.dtype, tuple[int, ...]]] | None = None,
+        extras: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
@@ -111,9 +112,14 @@ class AdapterWriter:
             self._append(tensor_name(name, "magnitude"), self._cast(name, magnitude))
         self._ranks[name] = rank
 
-    def add_extra(self, name: str, tensor: Tensor) -> None:
-        """Append a tensor beside the LoRA factors as it is; ``name`` is its name inside the base model."""
-        self._append(PREFIX + name, tensor.contiguous())
+    def copy_extra(self, name: str, file: TensorFile, entry: TensorEntry) -> None:
+        """Append a tensor beside the LoRA factors byte for byte, in pieces: an embedding may be larger than all else.
+
+        ``name`` is its name inside the base model.
+        """
+        self._place(PREFIX + name, entry.dtype, entry.shape, entry.nbytes)
+        for piece in file.pieces(entry):
+            self._write(piece.numpy().data)
 
     def finish(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Write the config made of ``settings`` and the ranks, and put both files in place. Returns the config."""
@@ -142,13 +148,13 @@ class AdapterWriter:
         return result
 
     def _append(self, name: str, tensor: Tensor) -> None:
-        end = self._position + tensor.nbytes
-        self._entries[name] = {
-            "dtype": DTYPE_NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [self._position, end],
-        }
-        self._write(memoryview(tensor.view(-1).view(torch.uint8).numpy().data))
+        self._place(name, DTYPE_NAMES[tensor.dtype], tensor.shape, tensor.nbytes)
+        self._write(tensor.view(-1).view(torch.uint8).numpy().data)
+
+    def _place(self, name: str, dtype: str, shape: Sequence[int], size: int) -> None:
+        """Enter a tensor of ``size`` bytes into the header, at the end of what is written."""
+        end = self._position + size
+        self._entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [self._position, end]}
         self._position = end
 
     def _write(self, data: bytes | memoryview) -> None:
@@ -156,7 +162,7 @@ class AdapterWriter:
         while view:
             view = view[self._file.write(view) :]
 
-    def _header_bound(self, extras: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> int:
+    def _header_bound(self, extras: Mapping[str, tuple[int, ...]]) -> int:
         """Bytes that no header of these plans exceeds, a multiple of 8 so that the data stays aligned."""
         entries = 64
         for plan in self._plans.values():
@@ -165,7 +171,7 @@ class AdapterWriter:
             shapes |= {"magnitude": (plan.d_out,)} if plan.magnitude else {}
             for part, shape in shapes.items():
                 entries += _entry_bound(tensor_name(plan.name, part, plan.kind), shape)
-        entries += sum(_entry_bound(PREFIX + name, shape) for name, (_, shape) in extras.items())
+        entries += sum(_entry_bound(PREFIX + name, shape) for name, shape in extras.items())
         return (entries + 7) // 8 * 8
 
 

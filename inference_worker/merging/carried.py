@@ -7,9 +7,7 @@ from typing import Any
 
 import torch
 
-from inference_worker.adapter_format.header import TensorEntry
 from inference_worker.adapter_format.layout import natural_order
-from inference_worker.adapter_format.stream import TORCH_DTYPES
 from inference_worker.errors import Refused
 from inference_worker.merging.compatibility import Member
 
@@ -75,12 +73,12 @@ def _same_bytes(first: tuple[Member, str], second: tuple[Member, str]) -> bool:
     one, two = (member.reader.extras[name] for member, name in (first, second))
     if (one.dtype, one.shape) != (two.dtype, two.shape):
         return False
-    return torch.equal(first[0].reader.read_extra(first[1]), second[0].reader.read_extra(second[1]))
+    pieces = zip(first[0].reader.file.pieces(one), second[0].reader.file.pieces(two), strict=True)
+    return all(torch.equal(left, right) for left, right in pieces)
 
 
-def carried_shapes(carried: Mapping[str, tuple[Member, str]]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
-    entries: dict[str, TensorEntry] = {name: member.reader.extras[own] for name, (member, own) in carried.items()}
-    return {name: (TORCH_DTYPES[entry.dtype], entry.shape) for name, entry in entries.items()}
+def carried_shapes(carried: Mapping[str, tuple[Member, str]]) -> dict[str, tuple[int, ...]]:
+    return {name: member.reader.extras[own].shape for name, (member, own) in carried.items()}
 
 
 def settings(members: Sequence[Member], names: Sequence[str], carried: Mapping[str, object]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def merge_adapters(
             modules = list(_merge_groups(plan, writer, pool, workers, progress))
             known = digests if hashes is None else [future.result() for future in hashes]
         for name, (member, own) in carried.items():
-            writer.add_extra(name, member.reader.read_extra(own))
+            writer.copy_extra(name, member.reader.file, member.reader.extras[own])
         progress(0.98, "Writing the adapter")
         ranks = {module.name: module.rank for module in modules}
         config = writer.finish(settings(members, names, carried))

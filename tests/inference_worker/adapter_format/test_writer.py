@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig
 from reference.random_factors import MODULES, random_factors, write_factors
-from reference.tiny_adapters import load_peft, module_shapes, peft_delta
+from reference.tiny_adapters import edit_tensors, load_peft, module_shapes, peft_delta
 from safetensors.torch import load_file
 
 from inference_worker.adapter_format import AdapterWriter, Factors, ModulePlan, open_directory, write_adapter
@@ -102,6 +102,22 @@ def test_files_are_readable_as_the_umask_allows(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+
+
+def test_other_tensors_are_copied_byte_for_byte_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference_worker.adapter_format.stream.PIECE_BYTES", 48)
+    head = torch.randn(7, 5).to(torch.bfloat16)
+    write_factors(tmp_path / "in", {"a": random_factors(1, 2)}).close()
+    edit_tensors(tmp_path / "in", lambda tensors: {**tensors, "base_model.model.lm_head.weight": head})
+    with open_directory(tmp_path / "in") as reader:
+        entry = reader.extras["lm_head.weight"]
+        plan = ModulePlan("a", 2, 24, 40)
+        with AdapterWriter(tmp_path / "out", [plan], torch.float32, {"lm_head.weight": entry.shape}) as writer:
+            writer.add("a", reader.read("a"))
+            writer.copy_extra("lm_head.weight", reader.file, entry)
+            writer.finish({"target_modules": ["a"], "modules_to_save": ["lm_head"]})
+    copied = load_file(tmp_path / "out" / "adapter_model.safetensors")["base_model.model.lm_head.weight"]
+    assert torch.equal(copied, head)
 
 
 def test_atomic_write_leaves_no_scraps(tmp_path: Path) -> None:

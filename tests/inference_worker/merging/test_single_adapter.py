@@ -26,6 +26,8 @@ KEPT: dict[str, dict[str, Any]] = {
     "rslora": {"use_rslora": True},
     "dora": {"use_dora": True},
     "dora_rslora": {"use_dora": True, "use_rslora": True},
+    "dora_embedding": {"use_dora": True, "targets": ["embed_tokens", "q_proj"]},
+    "dora_head": {"use_dora": True, "targets": ["lm_head", "up_proj"]},
     "bias_all": {"bias": "all"},
     "bias_lora_only": {"bias": "lora_only"},
     "lora_bias": {"lora_bias": True, "targets": ["q_proj"]},
