@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.account.decorators import secure_admin_login
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -15,6 +16,9 @@ from marketplace.accounts import services
 from marketplace.accounts.models import Token, User
 from marketplace.accounts.names import is_reserved
 from marketplace.moderation.admin_base import AuditedAdmin, ReadOnlyAdmin
+
+# The admin's own form counts no failed attempts; staff sign in where everybody does.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
 class NewUserForm(AdminUserCreationForm):

@@ -136,3 +136,15 @@ def test_pages_share_the_limits_of_rest(rf: Any, ada: User, monkeypatch: pytest.
     with pytest.raises(TooManyRequests) as caught:
         spend(request, ReportThrottle)
     assert 3500 < caught.value.extra["retry_after"] <= 3601
+
+
+def test_the_admin_has_no_sign_in_of_its_own(client: Client, ada: User, make_person: Any) -> None:
+    answer = client.get("/admin/login/?next=/admin/")
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/account/login/?next=")
+    assert client.post("/admin/login/", {"username": "ada", "password": PASSWORD}).status_code == 302
+    assert "_auth_user_id" not in client.session
+    client.force_login(ada)
+    assert client.get("/admin/", follow=True).status_code == 403
+    client.force_login(make_person("clerk", is_staff=True))
+    assert client.get("/admin/").status_code == 200
