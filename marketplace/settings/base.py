@@ -23,7 +23,7 @@ def next_redis_database(url: str) -> str:
     query = dict(parse_qsl(parts.query))
     if parts.scheme == "unix" or "db" in query:
         query["db"] = str(int(query.get("db", "0")) + 1)
-        return urlunsplit(parts._replace(query=urlencode(query)))
+        return f"{url.partition('?')[0]}?{urlencode(query)}"
     return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}"))
 
 
