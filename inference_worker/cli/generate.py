@@ -23,6 +23,9 @@ from inference_worker.serving.settings import EngineSettings
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
+#: Exit status after Ctrl-C, as shells expect it.
+INTERRUPTED = 130
+
 
 class BadOption(BadInput):
     """An option's value is not valid; exit status 2."""
@@ -70,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             last, text = stream(handle, quiet=args.json)
         except KeyboardInterrupt:
             handle.cancel()
-            raise
+            return INTERRUPTED
     if last.kind == "error":
         # Faults that come from the request's own data leave with status 3, others with 1.
         raise as_error(last)
