@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -19,22 +15,8 @@ _REVISION = OpenApiParameter(
 )
 
 
-class AnyContent(BaseContentNegotiation):
-    """A file is what it is, whatever the sender accepts."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0] if parsers else None
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type
-
-
 class FileView(APIView):
     """One file of a revision."""
-
-    content_negotiation_class = AnyContent
 
     @extend_schema(
         operation_id="adapter_file",
@@ -52,8 +34,6 @@ class FileView(APIView):
 
 class ArchiveView(APIView):
     """All files of a revision."""
-
-    content_negotiation_class = AnyContent
 
     @extend_schema(
         operation_id="adapter_archive",

@@ -284,6 +284,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
         "BaseStateEnum": "marketplace.bases.models.Base.State",
+        "JobStateEnum": "marketplace.jobs.models.Job.State",
         "TokenScopeEnum": "marketplace.accounts.models.Token.Scope",
     },
 }
