@@ -26,7 +26,7 @@ def without_front_matter(text: str) -> str:
 
 
 def render_markdown(text: str) -> SafeString:
-    """CommonMark with tables and a little harmless HTML; scripts, styles and images are left out, links are nofollow."""
+    """CommonMark with tables and a little harmless HTML, without scripts, styles and images; links are nofollow."""
     html = _PARSER.render(without_front_matter(text.replace("\r\n", "\n"))[:MAX_LENGTH])
     cleaned = nh3.clean(
         html,
