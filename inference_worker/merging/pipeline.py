@@ -84,16 +84,11 @@ def merge_adapters(
     work starts wherever headers and configs tell.
     """
     started = time.monotonic()
-    chosen = find_method(method)
-    parsed = parse_options(chosen, options or {})
-    members = choose_members(readers, weights)
-    check_members(members, chosen.info, rank)
-    names = module_names(members)
-    plan = _Plan(members, chosen, parsed, rank, seed, names, plan_groups(members, names))
+    plan = _plan(readers, weights, method, rank, seed, options or {})
     out = Path(out_dir)
-    wanted_dtype = output_dtype(members, dtype)
-    carried = carried_tensors(members)
-    progress(0.0, f"Merging {len(names)} modules of {len(members)} adapters by {chosen.info.title}")
+    wanted_dtype = output_dtype(plan.members, dtype)
+    carried = carried_tensors(plan.members)
+    progress(0.0, f"Merging {len(plan.names)} modules of {len(plan.members)} adapters by {plan.method.info.title}")
     workers = max(1, threads or torch.get_num_threads())
     with AdapterWriter(out, _module_plans(plan), wanted_dtype, carried_shapes(carried)) as writer:
         with _pool(workers) as pool:
@@ -104,15 +99,32 @@ def merge_adapters(
             writer.copy_extra(name, member.reader.file, member.reader.extras[own])
         progress(0.98, "Writing the adapter")
         ranks = {module.name: module.rank for module in modules}
-        config = writer.finish(settings(members, names, carried))
+        config = writer.finish(settings(plan.members, plan.names, carried))
         check_patterns(config, ranks)
-    parameters = {"rank": rank, "dtype": dtype, "options": parsed.model_dump(mode="json")}
+    parameters = {"rank": rank, "dtype": dtype, "options": plan.options.model_dump(mode="json")}
     recipe = write_recipe(readers, weights, known or [], method, parameters, seed)
     write_atomically(out / RECIPE_NAME, to_json(recipe))
     write_atomically(out / REPORT_NAME, _report_json(method, readers, modules))
     progress(1.0, f"Merged into rank {max(ranks.values())}")
     files = {name: out / name for name in (CONFIG_NAME, WEIGHTS_NAME, RECIPE_NAME, REPORT_NAME)}
     return MergeReport(files, recipe, tuple(modules), max(ranks.values()), time.monotonic() - started)
+
+
+def _plan(
+    readers: Sequence[AdapterReader],
+    weights: Sequence[float],
+    method: str,
+    rank: int | None,
+    seed: int,
+    options: Mapping[str, Any],
+) -> _Plan:
+    """Check everything that headers, configs and arguments tell. Raises ``BadInput`` and ``Refused``."""
+    chosen = find_method(method)
+    parsed = parse_options(chosen, options)
+    members = choose_members(readers, weights)
+    check_members(members, chosen.info, rank)
+    names = module_names(members)
+    return _Plan(members, chosen, parsed, rank, seed, names, plan_groups(members, names))
 
 
 @contextmanager
