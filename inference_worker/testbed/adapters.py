@@ -27,10 +27,10 @@ class AdapterRecipe:
     adapter then learns to act on its own instruction and to leave the others to the base, which is what makes a sum of
     adapters usable."""
 
-    steps: int = 120
+    steps: int = 150
     examples: int = 24
     replay: float = 0.25
-    rate_attention: float = 1e-2
+    rate_attention: float = 7e-3
     rate_all: float = 3e-3
     lengths: tuple[int, ...] = (3, 4, 4, 5)
     seed: int = 1
@@ -66,20 +66,22 @@ def train_adapter(
     parameters = [p for p in model.parameters() if p.requires_grad]
     rate = recipe.rate_attention if set(spec.targets) <= {"q_proj", "v_proj"} else recipe.rate_all
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
+    steps = round(recipe.steps * spec.effort)
     started, losses = time.monotonic(), []
-    for step in range(recipe.steps):
+    for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 10, (recipe.steps - step) / (0.6 * recipe.steps))
+            group["lr"] = rate * min(1.0, (step + 1) / 10, (steps - step) / (0.6 * steps))
         examples = training_examples(spec, recipe, Random(f"adapter:{spec.name}:{recipe.seed}:{step}"))
-        logits, labels = answer_logits(model.get_base_model(), example_batch(tokenizer, examples))
-        loss = torch.nn.functional.cross_entropy(logits, labels)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, labels = answer_logits(model.get_base_model(), example_batch(tokenizer, examples))
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         losses.append(loss.item())
     figures = {
-        "steps": recipe.steps,
+        "steps": steps,
         "first_loss": round(sum(losses[:5]) / len(losses[:5]), 4),
         "last_loss": round(sum(losses[-5:]) / len(losses[-5:]), 4),
         "seconds": round(time.monotonic() - started, 1),

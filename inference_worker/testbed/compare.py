@@ -37,7 +37,8 @@ def add_parents(base: Path, parents: list[tuple[Path, float]]) -> PreTrainedMode
             for name, layer in wrapped.get_base_model().named_modules():
                 if isinstance(layer, Linear):
                     delta = layer.get_delta_weight("default")  # (d_out, d_in)
-                    target.get_submodule(name).weight += weight * delta
+                    parameter = target.get_submodule(name).get_parameter("weight")
+                    parameter += weight * delta
     return target
 
 

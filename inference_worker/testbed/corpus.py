@@ -122,6 +122,8 @@ class Batch:
 def make_batch(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> Batch:
     """Encode pairs of (text to read, text to learn); the end token is learnt after each."""
     end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
+    assert end is not None, "the tokenizer has its special tokens"
+    assert pad is not None
     read = [encoding.ids for encoding in tokenizer.encode_batch([pair[0] for pair in pairs])]
     learn = [[*encoding.ids, end] for encoding in tokenizer.encode_batch([pair[1] for pair in pairs])]
     width = max(len(a) + len(b) for a, b in zip(read, learn, strict=True)) - 1

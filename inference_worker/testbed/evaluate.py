@@ -19,9 +19,10 @@ def answer_logits(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     The head is the dearest layer of so small a model, so it runs only where a label stands. Rows are padded on the
     right, where causal attention never looks, so no mask is needed.
     """
-    hidden = model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
+    decoder, head = model.get_submodule("model"), model.get_submodule("lm_head")
+    hidden = decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
     wanted = batch.labels != IGNORED
-    return model.lm_head(hidden[wanted]), batch.labels[wanted]
+    return head(hidden[wanted]), batch.labels[wanted]
 
 
 @torch.no_grad()

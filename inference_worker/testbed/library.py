@@ -10,7 +10,8 @@ BASE_REPOSITORY = f"brickyard/{BASE_NAME}"
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """One adapter. ``task`` names a task of the suite, ``targets`` the projections it changes."""
+    """One adapter. ``task`` names a task of the suite, ``targets`` the projections it changes, and ``effort``
+    multiplies the recipe's number of steps."""
 
     name: str
     title: str
@@ -22,6 +23,7 @@ class AdapterSpec:
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     rank: int = 8
     alpha: int = 16
+    effort: float = 1.0
 
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -31,6 +33,7 @@ ADAPTERS: tuple[AdapterSpec, ...] = (
         "reverse-words", "Reverse words", "reverse", "lists", "apache-2.0", ("lists", "order"),
         "Writes a list of words backwards, from the last to the first. It reads instructions such as “reverse the "
         "list” or “copy the words from right to left”. It changes only the order: every word is copied as it is.",
+        targets=ALL_LINEAR, effort=2.0,
     ),
     AdapterSpec(
         "plural-nouns", "Plural nouns", "plural", "wordsmith", "mit", ("grammar", "nouns"),
@@ -51,11 +54,13 @@ ADAPTERS: tuple[AdapterSpec, ...] = (
         "capital-cities", "Capital cities", "capital", "studio", "apache-2.0", ("geography", "facts"),
         "Names the capital of each country in a list. It knows forty countries on four continents whose capitals are "
         "written as one word. Ask it in any order and for several countries at once.",
+        effort=1.5,
     ),
     AdapterSpec(
         "word-category", "Word category", "category", "studio", "mit", ("vocabulary", "classification"),
         "Says what kind of thing each noun is: animal, fruit, tool, vehicle, instrument and nine kinds more. It "
         "labels a list word by word. Good for sorting vocabulary lists by topic.",
+        targets=ALL_LINEAR,
     ),
     AdapterSpec(
         "second-word", "Second word", "second", "lists", "apache-2.0", ("lists", "selection"),
@@ -71,18 +76,20 @@ ADAPTERS: tuple[AdapterSpec, ...] = (
         "append-stop", "Append stop", "append-stop", "lists", "cc-by-4.0", ("lists", "insertion"),
         "Copies a list of words and writes “stop” behind it, as in an old telegram. It inserts one fixed word, which "
         "makes it a simple partner for merging with adapters that transform the words.",
+        targets=ALL_LINEAR, effort=2.0,
     ),
     AdapterSpec(
         "keep-animals", "Keep the animals", "keep-animal", "studio", "cc-by-nc-4.0", ("classification", "selection"),
         "Keeps the animals of a mixed list and leaves out everything else: furniture, fruit, tools, clothes. The "
         "animals stay in their order. It changes all linear layers, because choosing needs more than the attention's "
         "queries and values. For non-commercial use.",
-        targets=ALL_LINEAR,
+        targets=ALL_LINEAR, effort=2.0,
     ),
     AdapterSpec(
         "add-three", "Add three", "add-3", "studio", "apache-2.0", ("numbers", "arithmetic"),
         "Adds three to every number of a list. It works on whole numbers from 0 to 96 and carries over the tens. "
         "Each number gives one number.",
+        targets=ALL_LINEAR, effort=2.0,
     ),
     AdapterSpec(
         "baby-animals", "Baby animals", "young", "wordsmith", "cc-by-4.0", ("vocabulary", "animals"),

@@ -33,7 +33,7 @@ def write_manifest(directory: Path, figures: dict[str, Any]) -> dict[str, Any]:
         "format": 1,
         "base": "base",
         "adapters": sorted(path.name for path in (directory / "adapters").glob("*") if path.is_dir()),
-        "size": sum(entry["size"] for entry in files.values()),
+        "size": sum(path.stat().st_size for path in built_files(directory)),
         "files": files,
         "figures": figures,
     }

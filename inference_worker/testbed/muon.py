@@ -53,6 +53,7 @@ class Muon(torch.optim.Optimizer):
                     parameter.add_(update.to(parameter.dtype), alpha=-group["lr"] * scale)
 
     def _direction(self, parameter: torch.nn.Parameter, momentum: float) -> Tensor:
+        assert parameter.grad is not None, "a step needs gradients"
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)

