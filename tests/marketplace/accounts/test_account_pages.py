@@ -148,3 +148,20 @@ def test_the_admin_has_no_sign_in_of_its_own(client: Client, ada: User, make_per
     assert client.get("/admin/", follow=True).status_code == 403
     client.force_login(make_person("clerk", is_staff=True))
     assert client.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["login/", "signup/", "password/reset/", "password/reset/done/", "confirm-email/", "inactive/"],
+)
+def test_pages_for_everybody_open(client: Client, db: None, address: str) -> None:
+    page = client.get(f"/account/{address}")
+    assert page.status_code == 200
+    assert "Brickyard" in page.content.decode()
+
+
+@pytest.mark.parametrize("address", ["", "logout/", "email/", "password/change/", "reauthenticate/"])
+def test_pages_of_the_account_open_for_its_owner(client: Client, ada: User, address: str) -> None:
+    assert client.get(f"/account/{address}").status_code in (302, 405) or address == "logout/"
+    client.force_login(ada)
+    assert client.get(f"/account/{address}").status_code == 200
