@@ -28,31 +28,58 @@ class PatternFault(ValueError):
         self.key = key
 
 
+class _Table:
+    """Patterns sorted by how they are found: plain names by look-up, the rest one by one."""
+
+    def __init__(self, patterns: Mapping[str, object]) -> None:
+        self.keys = list(patterns)
+        self.suffixes: dict[str, int] = {}
+        self.whole: dict[str, int] = {}
+        self.expressions: list[tuple[int, str]] = []
+        for index, key in enumerate(patterns):
+            # A dot in a pattern stands for any character; in names of modules only a dot can stand there.
+            plain = key.replace("\\.", ".").removesuffix("$")
+            if not _PLAIN.fullmatch(key):
+                self.expressions.append((index, key))
+            elif plain.startswith("^"):
+                self.whole.setdefault(plain[1:], index)
+            else:
+                self.suffixes.setdefault(plain, index)
+
+    def plain_match(self, module: str) -> int | None:
+        """Index of the first plain pattern that matches."""
+        parts = module.split(".")
+        found = [self.whole[module]] if module in self.whole else []
+        tails = (".".join(parts[start:]) for start in range(len(parts)))
+        found += [self.suffixes[tail] for tail in tails if tail in self.suffixes]
+        return min(found, default=None)
+
+
 class PatternMatcher:
     """Matches the patterns of one file within one time budget."""
 
     def __init__(self, budget: float = BUDGET_SECONDS) -> None:
         self._left = budget
+        self._tables: dict[int, tuple[object, _Table]] = {}  # by identity; the mapping is kept so that it stays unique
 
     def lookup(self, patterns: Mapping[str, Value], module: str, default: Value) -> Value:
         """The value of the first pattern that PEFT would take for ``module``. Raises ``PatternFault``."""
-        for key, value in patterns.items():
-            if self._matches_suffix(key, module):
-                return value
-        return default
+        if not patterns:
+            return default
+        if id(patterns) not in self._tables:
+            self._tables[id(patterns)] = (patterns, _Table(patterns))
+        table = self._tables[id(patterns)][1]
+        plain = table.plain_match(module)
+        for index, key in table.expressions:
+            if plain is not None and index > plain:
+                break
+            if self._timed(key, rf"(.*\.)?({key})$", module):
+                return patterns[key]
+        return default if plain is None else patterns[table.keys[plain]]
 
     def full_match(self, expression: str, module: str) -> bool:
         """Whether ``expression`` describes the whole of ``module``. Raises ``PatternFault``."""
         return self._timed(expression, expression, module)
-
-    def _matches_suffix(self, key: str, module: str) -> bool:
-        if _PLAIN.fullmatch(key):
-            # A dot in a pattern stands for any character; in names of modules only a dot can stand there.
-            plain = key.replace("\\.", ".").removesuffix("$")
-            if plain.startswith("^"):
-                return module == plain[1:]
-            return module == plain or module.endswith("." + plain)
-        return self._timed(key, rf"(.*\.)?({key})$", module)
 
     def _timed(self, key: str, expression: str, module: str) -> bool:
         if len(key) > 2000:

@@ -12,7 +12,7 @@ import re
 import secrets
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +127,7 @@ class AdapterWriter:
         if missing:
             raise ValueError(f"modules never written: {missing[:3]}")
         config = canonical_config(self._ranks, settings)
+        check_patterns(config, self._ranks)
         header = {"__metadata__": {"format": "pt"}, **self._entries}
         encoded = json.dumps(header, separators=(",", ":")).encode()
         if len(encoded) > self._reserved:
@@ -187,7 +188,8 @@ def canonical_config(ranks: Mapping[str, int], settings: Mapping[str, Any]) -> d
     """
     counts = Counter(ranks.values())
     rank = max(counts, key=lambda value: (counts[value], value))
-    patterns = {_pattern(name, ranks): value for name, value in ranks.items() if value != rank}
+    tails = {tail for name in ranks for tail in _proper_tails(name)}
+    patterns = {_pattern(name, tails): value for name, value in ranks.items() if value != rank}
     config: dict[str, Any] = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -210,11 +212,16 @@ def canonical_config(ranks: Mapping[str, int], settings: Mapping[str, Any]) -> d
     return dict(sorted(config.items()))
 
 
-def _pattern(name: str, ranks: Mapping[str, int]) -> str:
+def _proper_tails(name: str) -> Iterator[str]:
+    """``b.c`` and ``c`` for ``a.b.c``."""
+    while "." in name:
+        name = name.partition(".")[2]
+        yield name
+
+
+def _pattern(name: str, tails: Container[str]) -> str:
     """The plain name, which other tools read too, unless PEFT would match it against another module as well."""
-    suffix = "." + name
-    others = any(other.endswith(suffix) for other in ranks)
-    return "^" + re.escape(name) if others else name
+    return "^" + re.escape(name) if name in tails else name
 
 
 def check_patterns(config: Mapping[str, Any], ranks: Mapping[str, int]) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.reader import AdapterReader, Factors
-from inference_worker.adapter_format.writer import AdapterWriter, ModulePlan, check_patterns, to_json, write_atomically
+from inference_worker.adapter_format.writer import AdapterWriter, ModulePlan, to_json, write_atomically
 from inference_worker.contracts.merge import MergedModule
 from inference_worker.merging.carried import carried_shapes, carried_tensors, settings
 from inference_worker.merging.compatibility import Member, check_members, choose_members, module_names, output_dtype
@@ -99,8 +99,7 @@ def merge_adapters(
             writer.copy_extra(name, member.reader.file, member.reader.extras[own])
         progress(0.98, "Writing the adapter")
         ranks = {module.name: module.rank for module in modules}
-        config = writer.finish(settings(plan.members, plan.names, carried))
-        check_patterns(config, ranks)
+        writer.finish(settings(plan.members, plan.names, carried))
     parameters = {"rank": rank, "dtype": dtype, "options": plan.options.model_dump(mode="json")}
     recipe = write_recipe(readers, weights, known or [], method, parameters, seed)
     write_atomically(out / RECIPE_NAME, to_json(recipe))
