@@ -38,7 +38,7 @@ def add_parents(base: Path, parents: list[tuple[Path, float]]) -> PreTrainedMode
                 if isinstance(layer, Linear):
                     delta = layer.get_delta_weight("default")  # (d_out, d_in)
                     parameter = target.get_submodule(name).get_parameter("weight")
-                    parameter += weight * delta
+                    parameter.add_(weight * delta)
     return target
 
 

@@ -58,7 +58,7 @@ def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> 
             raise NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to use.")
         if adapter.current is None:
             raise Invalid(f"{adapter.full_name} has no version yet. Wait until its upload is published.")
-        version = Version.objects.select_related("artifact").get(pk=adapter.current_id)
+        version = Version.objects.select_related("artifact").get(pk=adapter.current.pk)
         if version.artifact.state != Artifact.State.VALID:
             state = version.artifact.get_state_display().lower()
             raise Invalid(f"{adapter.full_name} cannot be used: it is {state}. Its page says why.")

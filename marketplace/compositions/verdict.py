@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from inference_worker.contracts.merge_methods import METHODS
 
+from inference_worker.contracts.merge_methods import METHODS
 from marketplace.adapters.licences import merge_licence, obligations_of
 from marketplace.compositions.members import Member, conflicting_shapes, shapes_of
 
@@ -64,7 +64,9 @@ def _feature_check(members: Sequence[Member]) -> dict[str, Any] | None:
 def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
     """The largest cosine between two members' signatures: how alike their changes are, whatever their gauge."""
     vectors = [
-        (m.adapter.full_name, np.asarray(m.artifact.signature, dtype=np.float32)) for m in members if m.artifact.signature is not None
+        (m.adapter.full_name, np.asarray(m.artifact.signature, dtype=np.float32))
+        for m in members
+        if m.artifact.signature is not None
     ]
     pairs = [
         (float(np.dot(a, b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12)), left, right)

@@ -64,7 +64,7 @@ class JobSummarySerializer(serializers.Serializer[Any]):
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
         state = selectors.full_state(instance)
-        return {name: state[name] for name in self.fields}
+        return {name: state[name] for name in map(str, self.fields)}
 
 
 class JobFilterSerializer(serializers.Serializer[Any]):
