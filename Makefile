@@ -6,7 +6,7 @@ PORT ?= 8000
 DATA ?= .brickyard
 VENV := .venv/bin/python
 # Checks read the settings and connect to nothing.
-NOTHING := env SECRET_KEY=nothing DATABASE_URL=postgres://nobody@/nothing REDIS_URL=redis://localhost/0
+NOTHING := env LOG_LEVEL=ERROR SECRET_KEY=nothing DATABASE_URL=postgres://nobody@/nothing REDIS_URL=redis://localhost/0
 export PYTHONUNBUFFERED := 1
 export PORT DATA DEFAULT_BASE HOST
 
