@@ -9,7 +9,7 @@ import structlog
 from inference_worker.contracts.common import Problem
 from inference_worker.contracts.inspect import InspectResult
 from marketplace.adapters.models import Adapter, Artifact
-from marketplace.adapters.services.artifacts import KIND
+from marketplace.adapters.services.artifacts import CHECK_FAILED, KIND
 from marketplace.adapters.services.versions import embed_when_valid
 from marketplace.bases import selectors as bases
 from marketplace.bases.models import Base
@@ -99,7 +99,7 @@ def record_failed_inspection(job: Job) -> None:
         return
     why = "was cancelled" if job.state == Job.State.CANCELLED else f"could not be finished: {job.error_message}"
     problem = Problem(
-        code="check_failed",
+        code=CHECK_FAILED,
         severity="error",
         message=f"The check {why}".rstrip(". ") + ". An adapter that was not checked is not accepted.",
         remedy="Choose “Check again” on the upload's page. If it fails again, tell the operator the job's number "

@@ -184,6 +184,8 @@ UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", default=64)
 UPLOAD_KEEP_DAYS = env.int("UPLOAD_KEEP_DAYS", default=7)
 USER_QUOTA_BYTES = env.int("USER_QUOTA_BYTES", default=10 * 1024**3)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+# The upload handler counts first, and in words.
+DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_MAX_FILES + 1
 FILE_UPLOAD_MAX_MEMORY_SIZE = 262_144
 
 # --- jobs and models -------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
 
 KIND = "inspect"
+#: The problem of an artefact whose check crashed, was lost or cancelled.
+CHECK_FAILED = "check_failed"
 
 
 def keep_blobs(infos: Iterable[BlobInfo]) -> dict[str, Blob]:
@@ -59,6 +61,22 @@ def request_inspection(*, owner: User, artifact: Artifact, label: str, base: Bas
         subject={"artifact": artifact.pk, "base": base.pk if shapes is not None and base is not None else None},
         title=f"Check of {label}",
     )
+
+
+def needs_check(artifact: Artifact) -> bool:
+    """Whether nobody has decided on the (locked) artefact and no check is under way.
+
+    A check that could not be finished is no verdict: whoever brings the bytes again has them checked again.
+    """
+    unfinished = artifact.state == Artifact.State.INVALID and any(
+        problem.get("code") == CHECK_FAILED for problem in artifact.problems
+    )
+    if is_being_checked(artifact):
+        return False
+    if unfinished:
+        artifact.state, artifact.problems = Artifact.State.PENDING, []
+        artifact.save(update_fields=["state", "problems"])
+    return artifact.state in (Artifact.State.PENDING, Artifact.State.VALIDATING)
 
 
 def inspections_of(artifact: Artifact) -> Iterable[Job]:

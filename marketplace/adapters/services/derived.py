@@ -13,7 +13,7 @@ from inference_worker.contracts.common import OutputFile, PromptFormat
 from marketplace.accounts.models import User
 from marketplace.adapters import cards
 from marketplace.adapters.fields import MAX_DESCRIPTION, Checker
-from marketplace.adapters.models import Adapter, Artifact, Version
+from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.publishing import check_fields, check_owner_quota, insert_adapter, write_card
 from marketplace.adapters.services.versions import create_version, embed_when_valid
@@ -93,7 +93,7 @@ def create_adapter_from_files(
             parents=lineage,
             operation=operation,
         )
-        if artifact.state == Artifact.State.PENDING and not artifacts.is_being_checked(artifact):
+        if artifacts.needs_check(artifact):
             artifacts.request_inspection(owner=owner, artifact=artifact, label=adapter.full_name, base=base)
         embed_when_valid(adapter)
         audit.record(

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from inference_worker.blobs import BlobInfo
 from inference_worker.contracts.common import PromptFormat
 from marketplace.accounts.models import User
 from marketplace.adapters import cards, policy
@@ -314,7 +315,7 @@ def current_card(adapter: Adapter) -> str:
         return stream.read(2 * MAX_CARD).decode("utf-8", "replace")
 
 
-def check_owner_quota(owner: User, digests: Iterable[Any]) -> None:
+def check_owner_quota(owner: User, added: Iterable[BlobInfo]) -> None:
     """Lock the owner's row and check that more bytes fit. Call inside a transaction."""
     locked = User.objects.select_for_update(no_key=True).get(pk=owner.pk)
-    check_quota(locked, digests)
+    check_quota(locked, added)

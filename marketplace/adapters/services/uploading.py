@@ -24,6 +24,7 @@ from marketplace.adapters.uploads.quota import check_quota
 from marketplace.bases import selectors as bases
 from marketplace.core.errors import Conflict, NotAuthenticated, NotFound, TooLarge
 from marketplace.moderation import audit
+from marketplace.moderation.selectors import refused_weights
 
 
 def create_upload(*, user: User, files: Iterable[IncomingFile]) -> Upload:
@@ -48,6 +49,8 @@ def create_upload(*, user: User, files: Iterable[IncomingFile]) -> Upload:
         if any(problem.severity == "error" for problem in problems):
             return _refuse(user, problems, received)
         suggested = _suggestions(picked.get(selection.CARD), config, problems)
+        if refused_weights([picked[selection.WEIGHTS].finish().sha256]):
+            return _refuse(user, [_taken_down(picked[selection.WEIGHTS])], received)
         return _store(user, picked, config, problems, suggested)
     finally:
         for file in [*received, *taken]:
@@ -158,7 +161,7 @@ def _store(
             files=[_listed(path, info) for path, info in infos.items()],
             suggested=suggested,
         )
-        if artifact.state == Artifact.State.PENDING and not artifacts.is_being_checked(artifact):
+        if artifacts.needs_check(artifact):
             artifacts.request_inspection(owner=owner, artifact=artifact, label=_label(picked), base=base)
         audit.record(
             actor=owner,
@@ -168,6 +171,13 @@ def _store(
             bytes=sum(info.size for info in infos.values()),
         )
     return upload
+
+
+def _taken_down(weights: IncomingFile) -> Problem:
+    """A moderator's decision sticks to the bytes, whoever uploads them."""
+    message = "A moderator has taken an adapter with these weights down, so they are not accepted again."
+    remedy = "If you think that this is wrong, answer the moderator's mail or ask the operator."
+    return error("weights_taken_down", weights.path, message, remedy)
 
 
 def _listed(path: str, info: BlobInfo) -> dict[str, Any]:

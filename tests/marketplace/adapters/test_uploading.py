@@ -12,7 +12,7 @@ import pytest
 
 from marketplace.accounts.models import User
 from marketplace.adapters import services
-from marketplace.adapters.models import Artifact, Blob, Upload
+from marketplace.adapters.models import Adapter, Artifact, Blob, Upload
 from marketplace.adapters.uploads.quota import stored_bytes
 from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, QuotaExceeded, TooLarge
@@ -106,6 +106,35 @@ def test_a_failed_check_means_not_accepted_and_can_be_repeated(ada: User, make_u
         services.recheck_upload(user=ada, upload=upload)
     run_inspection(Job.objects.get(state="queued"))
     assert Artifact.objects.get().state == Artifact.State.VALID
+
+
+def test_bringing_the_bytes_again_repeats_an_unfinished_check(ada: User, bob: User, make_upload: MakeUpload) -> None:
+    make_upload(ada, check=False)
+    fail_inspection(Job.objects.get())
+    again = make_upload(bob)
+    assert again.artifact is not None
+    assert (again.artifact.state, again.artifact.problems[0]["code"]) == ("valid", "base_unknown")
+    assert Job.objects.count() == 2
+    # A verdict stays: the third one is not checked again.
+    make_upload(ada)
+    assert Job.objects.count() == 2
+
+
+@pytest.mark.parametrize("moderation", ["quarantined", "removed"])
+def test_what_a_moderator_took_down_is_not_accepted_again(
+    ada: User, bob: User, make_upload: MakeUpload, moderation: str
+) -> None:
+    waiting = make_upload(bob)
+    services.publish_upload(user=ada, upload=make_upload(ada), name="bad")
+    Adapter.objects.update(moderation=moderation)
+    # Another config with the same weights changes nothing.
+    upload = make_upload(bob, lora_alpha=99)
+    assert upload.state == Upload.State.REFUSED
+    assert _codes(upload) == ["weights_taken_down"]
+    with pytest.raises(Conflict, match="taken down an adapter with these very weights"):
+        services.publish_upload(user=bob, upload=waiting, name="bad-too")
+    Adapter.objects.update(moderation="visible")
+    assert make_upload(bob, lora_alpha=99).state == Upload.State.READY
 
 
 @pytest.mark.parametrize("nested", ["", "my-adapter/", "a/b/c/"])
