@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -64,6 +67,20 @@ class LiveSite:
             assert self._web.poll() is None, self.web_log.read_text()[-3000:]
             assert time.monotonic() < until, f"not ready: {said}"
             time.sleep(0.2)
+
+    @contextlib.contextmanager
+    def paused(self, role: str) -> Iterator[Callable[[], None]]:
+        """The worker of ``role`` takes no jobs until the function that is given is called, or the block ends."""
+        worker = next(worker for worker in self.workers if worker.role == role)
+        worker.process.send_signal(signal.SIGSTOP)
+
+        def resume() -> None:
+            worker.process.send_signal(signal.SIGCONT)
+
+        try:
+            yield resume
+        finally:
+            resume()
 
     def end(self) -> None:
         """The workers stop as an operator stops them; what does not stop is killed."""
