@@ -15,7 +15,8 @@ from marketplace.adapters import cards
 from marketplace.adapters.fields import MAX_DESCRIPTION, Checker
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services import artifacts
-from marketplace.adapters.services.publishing import check_fields, check_owner_quota, insert_adapter, write_card
+from marketplace.adapters.services.card_files import write_card
+from marketplace.adapters.services.publishing import check_fields, check_owner_quota, insert_adapter
 from marketplace.adapters.services.versions import create_version, embed_when_valid
 from marketplace.adapters.uploads.selection import CARD, CONFIG, MAX_CONFIG, WEIGHTS
 from marketplace.bases import selectors as bases

@@ -13,7 +13,8 @@ from marketplace.accounts.models import User
 from marketplace.adapters import cards, policy
 from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter, Artifact, Embedding
-from marketplace.adapters.services.publishing import card_fields, check_fields, current_card, set_examples, store_card
+from marketplace.adapters.services.card_files import card_fields, current_card, store_card
+from marketplace.adapters.services.publishing import check_fields, set_examples
 from marketplace.adapters.services.versions import create_version, embed_when_valid
 from marketplace.adapters.uploads.selection import CARD
 from marketplace.bases import selectors as bases

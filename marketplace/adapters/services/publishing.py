@@ -11,18 +11,16 @@ from django.db import IntegrityError, transaction
 from inference_worker.blobs import BlobInfo
 from inference_worker.contracts.common import PromptFormat
 from marketplace.accounts.models import User
-from marketplace.adapters import cards, policy
-from marketplace.adapters.cards import CardFields
+from marketplace.adapters import policy
 from marketplace.adapters.fields import MAX_DESCRIPTION, Checker, Example
 from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Upload
-from marketplace.adapters.services.artifacts import keep_blobs
+from marketplace.adapters.services.card_files import current_card, uploaded_card, write_card
 from marketplace.adapters.services.versions import MAX_MESSAGE, create_version, embed_when_valid
 from marketplace.adapters.uploads.quota import check_quota
-from marketplace.adapters.uploads.selection import CARD, MAX_CARD
+from marketplace.adapters.uploads.selection import CARD
 from marketplace.bases import selectors as bases
 from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotAuthenticated
-from marketplace.core.store import blob_store
 from marketplace.moderation import audit
 from marketplace.moderation.selectors import refused_weights
 
@@ -97,7 +95,7 @@ def publish_upload(
             )
         )
         set_examples(created, fields.examples)
-        card = write_card(created, fields.prompt_format, uploaded=_uploaded_card(upload))
+        card = write_card(created, fields.prompt_format, uploaded=uploaded_card(upload))
         _commit(user, created, upload, artifact, card, fields.prompt_format, message or "First version")
         audit.record(
             actor=user,
@@ -163,41 +161,6 @@ def set_examples(adapter: Adapter, examples: Sequence[Example]) -> None:
     )
 
 
-def card_fields(adapter: Adapter, prompt_format: PromptFormat) -> CardFields:
-    return CardFields(
-        title=adapter.title,
-        description=adapter.description,
-        license=adapter.license,
-        tags=tuple(adapter.tags),
-        base_model=adapter.base_name or (adapter.base.name if adapter.base else ""),
-        prompt_format=prompt_format,
-    )
-
-
-def write_card(
-    adapter: Adapter, prompt_format: PromptFormat, *, uploaded: str | None = None, origin: cards.Origin | None = None
-) -> Blob:
-    """Store the adapter's card: the uploaded one with our front matter, or a generated one."""
-    fields = card_fields(adapter, prompt_format)
-    if uploaded is None:
-        text = cards.write(fields, full_name=adapter.full_name, origin=origin)
-    else:
-        text = cards.rewrite(uploaded, fields, full_name=adapter.full_name)
-    return store_card(text)
-
-
-def store_card(text: str) -> Blob:
-    data = text.encode()
-    if len(data) > 2 * MAX_CARD:
-        raise Invalid(f"The card has {len(data):,} bytes; {2 * MAX_CARD:,} are allowed.")
-    with blob_store().writer(len(data)) as writer:
-        writer.write(data)
-        info = writer.finish()
-        row = keep_blobs([info])[info.sha256]
-        writer.commit()
-    return row
-
-
 def _claim(user: User, upload: Upload) -> Artifact:
     """Lock the upload for publishing and return its artefact; ``Conflict`` when it cannot be published."""
     row = Upload.objects.select_for_update(of=("self",)).filter(pk=upload.pk, owner_id=user.pk).first()
@@ -244,14 +207,6 @@ def _base_for(artifact: Artifact, upload: Upload, answer: str) -> Base | None:
     return base
 
 
-def _uploaded_card(upload: Upload) -> str | None:
-    digest = next((file["sha256"] for file in upload.files if file["path"] == CARD), None)
-    if digest is None:
-        return None
-    with blob_store().open(digest) as file:
-        return file.read(MAX_CARD).decode("utf-8", "replace")
-
-
 def _commit(
     user: User,
     adapter: Adapter,
@@ -285,12 +240,12 @@ def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) ->
         if not policy.may_edit(user, locked) or locked.current_id is None:
             raise Forbidden(f"You may not change {locked.full_name} now.")
         previous = locked.versions.select_related("artifact").get(pk=locked.current_id)
-        if previous.artifact_id == artifact.pk and _uploaded_card(upload) is None:
+        if previous.artifact_id == artifact.pk and uploaded_card(upload) is None:
             raise Conflict("The upload has the same bytes as the current version.", code="nothing_changed")
         locked.base = _base_for(artifact, upload, "")
         locked.base_name = str(upload.suggested.get("base_model", ""))[:300]
         locked.save(update_fields=["base", "base_name"])
-        uploaded = _uploaded_card(upload)
+        uploaded = uploaded_card(upload)
         if uploaded is None:
             uploaded = current_card(locked)
         prompt_format = PromptFormat.model_validate(previous.prompt_format)
@@ -304,15 +259,6 @@ def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) ->
             commit=locked.current.commit if locked.current else "",
         )
     return locked
-
-
-def current_card(adapter: Adapter) -> str:
-    """The text of the current version's card; empty when it has none."""
-    file = adapter.current.files.filter(path=CARD).first() if adapter.current else None
-    if file is None:
-        return ""
-    with blob_store().open(file.blob_id) as stream:
-        return stream.read(2 * MAX_CARD).decode("utf-8", "replace")
 
 
 def check_owner_quota(owner: User, added: Iterable[BlobInfo]) -> None:

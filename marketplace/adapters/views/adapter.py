@@ -12,7 +12,7 @@ from marketplace.adapters import policy, selectors
 from marketplace.adapters.forms import ReportForm
 from marketplace.adapters.heat_map import heat_map
 from marketplace.adapters.models import Adapter, Artifact
-from marketplace.adapters.services.publishing import current_card
+from marketplace.adapters.services.card_files import current_card
 from marketplace.adapters.snippets import snippets_for
 from marketplace.compositions.clusters import clusters_of
 from marketplace.jobs.models import Job

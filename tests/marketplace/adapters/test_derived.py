@@ -12,7 +12,7 @@ from inference_worker.contracts.common import OutputFile
 from marketplace.accounts.models import User
 from marketplace.adapters import cards, selectors, services
 from marketplace.adapters.models import Adapter, Artifact, Blob, Lineage, Upload
-from marketplace.adapters.services.publishing import current_card
+from marketplace.adapters.services.card_files import current_card
 from marketplace.core.errors import Conflict, Invalid, QuotaExceeded
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job

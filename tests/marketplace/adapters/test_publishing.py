@@ -10,7 +10,7 @@ from inference_worker.contracts.common import PromptFormat
 from marketplace.accounts.models import User
 from marketplace.adapters import cards, selectors, services
 from marketplace.adapters.models import Adapter, Artifact, Embedding, Upload, Version
-from marketplace.adapters.services.publishing import current_card
+from marketplace.adapters.services.card_files import current_card
 from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.core.store import blob_store
