@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import torch
+
 from inference_worker.adapter_format.inspect import inspect_adapter
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.reader import missing_files
@@ -18,6 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    # Modules are small; threads that wait for one another cost more than they bring.
+    torch.set_num_threads(1)
     missing = missing_files(args.directory)
     if missing:
         result = InspectResult(valid=False, problems=tuple(missing))

@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--seed", type=int, default=0, help="seed of whatever is random (default 0)")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the method")
     parser.add_argument("--dtype", choices=("same", "bfloat16", "float16", "float32"), default="same")
-    parser.add_argument("--threads", type=_positive, help="cores to use (default: all)")
+    parser.add_argument("--threads", type=_positive, help="cores to use (default: all, at most 8)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write the result to")
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
 

@@ -30,6 +30,9 @@ from inference_worker.merging.stack import Merged
 RECIPE_NAME = "recipe.json"
 REPORT_NAME = "merge_report.json"
 
+#: Every thread holds a group of modules; more than these add memory and find no disk to read faster.
+MOST_THREADS = 8
+
 Progress = Callable[[float, str], None]
 
 
@@ -76,7 +79,7 @@ def merge_adapters(
     """Merge ``readers`` with signed ``weights`` into a new PEFT adapter in ``out_dir``.
 
     Writes ``adapter_config.json``, ``adapter_model.safetensors``, ``recipe.json`` and ``merge_report.json``. The bytes
-    depend on the arguments only, not on ``threads`` (default: torch's). ``digests`` are the parents' sha256 digests
+    depend on the arguments only, not on ``threads`` (default: torch's, at most 8). ``digests`` are the parents' sha256 digests
     (``config``, ``weights``) where the caller knows them; else they are computed. ``progress`` is called between groups
     of modules on the calling thread and may raise to stop the work; nothing is left behind then.
 
@@ -89,7 +92,7 @@ def merge_adapters(
     wanted_dtype = output_dtype(plan.members, dtype)
     carried = carried_tensors(plan.members)
     progress(0.0, f"Merging {len(plan.names)} modules of {len(plan.members)} adapters by {plan.method.info.title}")
-    workers = max(1, threads or torch.get_num_threads())
+    workers = max(1, threads or min(torch.get_num_threads(), MOST_THREADS))
     with AdapterWriter(out, _module_plans(plan), wanted_dtype, carried_shapes(carried)) as writer:
         with _pool(workers) as pool:
             hashes = None if digests else [pool.submit(reader.digests) for reader in readers]
