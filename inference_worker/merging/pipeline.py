@@ -79,9 +79,9 @@ def merge_adapters(
     """Merge ``readers`` with signed ``weights`` into a new PEFT adapter in ``out_dir``.
 
     Writes ``adapter_config.json``, ``adapter_model.safetensors``, ``recipe.json`` and ``merge_report.json``. The bytes
-    depend on the arguments only, not on ``threads`` (default: torch's, at most 8). ``digests`` are the parents' sha256 digests
-    (``config``, ``weights``) where the caller knows them; else they are computed. ``progress`` is called between groups
-    of modules on the calling thread and may raise to stop the work; nothing is left behind then.
+    depend on the arguments only, not on ``threads`` (default: torch's, at most 8). ``digests`` are the parents' sha256
+    digests (``config``, ``weights``) where the caller knows them; else they are computed. ``progress`` is called between
+    groups of modules on the calling thread and may raise to stop the work; nothing is left behind then.
 
     Raises ``BadInput`` for wrong arguments or values and ``Refused`` for what cannot be represented, both before any
     work starts wherever headers and configs tell.
