@@ -80,8 +80,8 @@ def merge_adapters(
 
     Writes ``adapter_config.json``, ``adapter_model.safetensors``, ``recipe.json`` and ``merge_report.json``. The bytes
     depend on the arguments only, not on ``threads`` (default: torch's, at most 8). ``digests`` are the parents' sha256
-    digests (``config``, ``weights``) where the caller knows them; else they are computed. ``progress`` is called between
-    groups of modules on the calling thread and may raise to stop the work; nothing is left behind then.
+    digests (``config``, ``weights``) where the caller knows them; else they are computed. ``progress`` is called
+    between groups of modules on the calling thread and may raise to stop the work; nothing is left behind then.
 
     Raises ``BadInput`` for wrong arguments or values and ``Refused`` for what cannot be represented, both before any
     work starts wherever headers and configs tell.
