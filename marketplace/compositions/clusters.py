@@ -64,6 +64,10 @@ class Brick:
     members: list[str]
     title: str
 
+    @property
+    def middle(self) -> float:
+        return self.x + self.width / 2
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -150,37 +154,65 @@ def colour_of(index: int) -> str:
 
 
 def _draw(name: str, modules: list[str], detail: Mapping[str, Any], labels: list[str]) -> Clusters:
-    rows = list(zip(detail["adapter"], detail["unit"], detail["cluster"], detail["size"], strict=True))
-    largest = max(float(size) for *_, size in rows) or 1.0
+    members: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
     by_source: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
-    for adapter, unit, cluster, size in rows:
+    for adapter, unit, cluster, size in zip(
+        detail["adapter"], detail["unit"], detail["cluster"], detail["size"], strict=True
+    ):
+        members[cluster].append((adapter, unit, float(size)))
         by_source[adapter].append((unit, cluster, float(size)))
     unit_width = sum(len(units) for units in by_source.values()) * (UNIT + UNIT_GAP)
-    unit_width += max(0, len(by_source) - 1) * GROUP_GAP
-    members: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
-    for adapter, unit, cluster, size in rows:
-        members[cluster].append((adapter, unit, float(size)))
+    unit_width += (len(by_source) - 1) * GROUP_GAP
     width = max(unit_width, len(members) * (46.0 + BRICK_GAP))
-    bricks = _bricks(members, labels, width)
-    centre = {brick.number: brick.x + brick.width / 2 for brick in bricks}
-    sources, units = [], []
-    x = (width - unit_width) / 2
-    for adapter in sorted(by_source):
-        sources.append(Source(labels[adapter], colour_of(adapter), x, len(by_source[adapter])))
-        # Units stand in the order of their bricks, so that bands cross as little as they can.
-        for unit, cluster, size in sorted(by_source[adapter], key=lambda row: (row[1], row[0])):
-            height = 6.0 + (UNIT_HEIGHT - 6.0) * size / largest
-            words = f"Unit {unit} of {labels[adapter]}, size {size:.3g}, in brick {cluster + 1}"
-            path = _band(x + UNIT / 2, UNIT_TOP + UNIT_HEIGHT, centre[cluster], BRICK_TOP - 7)
-            units.append(Unit(x, UNIT_TOP + UNIT_HEIGHT - height, height, colour_of(adapter), words, path))
-            x += UNIT + UNIT_GAP
-        x += GROUP_GAP
-    mixed = sum(len({adapter for adapter, _, _ in parts}) > 1 for parts in members.values())
+    ordered = sorted(members, key=lambda cluster: _place(members[cluster]))
+    numbers = {cluster: number for number, cluster in enumerate(ordered)}
+    bricks = [_brick(n, members[cluster], labels, width / len(ordered)) for cluster, n in numbers.items()]
+    sources, units = _sources(by_source, numbers, bricks, labels, (width - unit_width) / 2)
     inertia = detail.get("inertia")
     return Clusters(
-        name, modules, width, HEIGHT, sources, units, bricks, mixed,
-        float(inertia) if isinstance(inertia, int | float) else None,
-    )  # fmt: skip
+        module=name,
+        modules=modules,
+        width=width,
+        height=HEIGHT,
+        sources=sources,
+        units=units,
+        bricks=bricks,
+        mixed=sum(len({adapter for adapter, _, _ in parts}) > 1 for parts in members.values()),
+        inertia=float(inertia) if isinstance(inertia, int | float) else None,
+    )
+
+
+def _place(parts: list[tuple[int, int, float]]) -> tuple[float, float]:
+    """Bricks stand below the middle of their units, so that bands cross as little as they can."""
+    return (
+        sum(adapter for adapter, _, _ in parts) / len(parts),
+        sum(unit for _, unit, _ in parts) / len(parts),
+    )
+
+
+def _sources(
+    by_source: Mapping[int, list[tuple[int, int, float]]],
+    numbers: Mapping[int, int],
+    bricks: list[Brick],
+    labels: list[str],
+    x: float,
+) -> tuple[list[Source], list[Unit]]:
+    """The upper row from ``x`` on: units of each adapter in the order of their bricks."""
+    largest = max(size for units in by_source.values() for _, _, size in units) or 1.0
+    sources: list[Source] = []
+    drawn: list[Unit] = []
+    for adapter in sorted(by_source):
+        colour = colour_of(adapter)
+        sources.append(Source(labels[adapter], colour, x, len(by_source[adapter])))
+        placed = sorted((numbers[cluster], unit, size) for unit, cluster, size in by_source[adapter])
+        for number, unit, size in placed:
+            height = 6.0 + (UNIT_HEIGHT - 6.0) * size / largest
+            words = f"Unit {unit} of {labels[adapter]}, size {size:.3g}, in brick {number + 1}"
+            path = _band(x + UNIT / 2, UNIT_TOP + UNIT_HEIGHT, bricks[number].middle, BRICK_TOP - 7)
+            drawn.append(Unit(x, UNIT_TOP + UNIT_HEIGHT - height, height, colour, words, path))
+            x += UNIT + UNIT_GAP
+        x += GROUP_GAP
+    return sources, drawn
 
 
 def _band(x1: float, y1: float, x2: float, y2: float) -> str:
@@ -188,24 +220,20 @@ def _band(x1: float, y1: float, x2: float, y2: float) -> str:
     return f"M{x1:.1f} {y1:.1f}C{x1:.1f} {middle:.1f} {x2:.1f} {middle:.1f} {x2:.1f} {y2:.1f}"
 
 
-def _bricks(members: Mapping[int, list[tuple[int, int, float]]], labels: list[str], width: float) -> list[Brick]:
-    pitch = width / len(members)
-    brick_width = min(pitch - BRICK_GAP, 96.0)
-    bricks = []
-    for position, cluster in enumerate(sorted(members)):
-        x = position * pitch + (pitch - brick_width) / 2
-        shares: dict[int, float] = defaultdict(float)
-        for adapter, _, size in members[cluster]:
-            shares[adapter] += size
-        total = sum(shares.values()) or 1.0
-        parts, left = [], x
-        for adapter in sorted(shares):
-            part = brick_width * shares[adapter] / total
-            parts.append(Part(left, part, colour_of(adapter)))
-            left += part
-        count = min(len(members[cluster]), 6)
-        step = brick_width / count
-        studs = [x + i * step + (step - min(7.0, step * 0.7)) / 2 for i in range(count)]
-        words = [f"{labels[adapter]} unit {unit} (size {size:.3g})" for adapter, unit, size in members[cluster]]
-        bricks.append(Brick(cluster, x, brick_width, parts, studs, words, f"Brick {cluster + 1}: {', '.join(words)}"))
-    return bricks
+def _brick(number: int, members: list[tuple[int, int, float]], labels: list[str], pitch: float) -> Brick:
+    """The brick of one cluster: its sources' shares by size, one stud per unit, at most six."""
+    width = min(pitch - BRICK_GAP, 96.0)
+    x = number * pitch + (pitch - width) / 2
+    shares: dict[int, float] = defaultdict(float)
+    for adapter, _, size in members:
+        shares[adapter] += size
+    total = sum(shares.values()) or 1.0
+    parts, left = [], x
+    for adapter in sorted(shares):
+        parts.append(Part(left, width * shares[adapter] / total, colour_of(adapter)))
+        left += parts[-1].width
+    count = min(len(members), 6)
+    step = width / count
+    studs = [x + i * step + (step - min(7.0, step * 0.7)) / 2 for i in range(count)]
+    words = [f"{labels[adapter]} unit {unit} (size {size:.3g})" for adapter, unit, size in members]
+    return Brick(number, x, width, parts, studs, words, f"Brick {number + 1}: {', '.join(words)}")

@@ -27,7 +27,12 @@ def without_front_matter(text: str) -> str:
 
 def render_markdown(text: str) -> SafeString:
     """CommonMark with tables and a little harmless HTML, without scripts, styles and images; links are nofollow."""
-    html = _PARSER.render(without_front_matter(text.replace("\r\n", "\n"))[:MAX_LENGTH])
+    tokens = _PARSER.parse(without_front_matter(text.replace("\r\n", "\n"))[:MAX_LENGTH])
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            # The page has the only first heading.
+            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
+    html = _PARSER.renderer.render(tokens, _PARSER.options, {})
     cleaned = nh3.clean(
         html,
         tags=_TAGS,

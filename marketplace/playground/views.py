@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from inference_worker.contracts.common import PromptFormat
 from inference_worker.contracts.generate import GenerateEvent
-from marketplace.adapters.models import Adapter, ExamplePrompt
+from marketplace.adapters.models import Adapter, ExamplePrompt, Lineage
 from marketplace.bases.models import Base
 from marketplace.compositions.views import candidates
 from marketplace.core.errors import AppError
@@ -132,4 +132,9 @@ def _examples(request: HttpRequest, adapters: list[Adapter]) -> list[ExampleProm
         if adapter.owner_id != request.user.pk:
             examples = examples.filter(public=True)
         found.extend(examples[:share])
+    if not found:
+        # A merge has none of its own; what it was merged from has.
+        parents = Lineage.objects.filter(child__in=[adapter.current_id for adapter in adapters])
+        public = ExamplePrompt.objects.filter(adapter__versions__children__in=parents, public=True)
+        found = list(public.distinct().order_by("adapter", "position")[:_EXAMPLES])
     return found

@@ -82,12 +82,20 @@ async function run(column, signal) {
       if (name === "token") {
         first ||= performance.now();
         tokens += 1;
-        answer.append(data.text ?? "");
+        // Answers begin with a space after the prompt's last word.
+        answer.append(answer.textContent ? (data.text ?? "") : (data.text ?? "").trimStart());
         facts.textContent = `${tokens} tokens`;
       } else if (name === "done") {
         const rate = tokens > 1 ? `, ${((tokens - 1) / ((performance.now() - first) / 1000)).toFixed(0)} tokens/s` : "";
         const count = data.completion_tokens ?? tokens;
         facts.textContent = `${count} tokens, ${ENDINGS[data.finish_reason] || "done"}${rate}`;
+        const wanted = expected && !expected.hidden ? expected.querySelector("b").textContent.trim() : "";
+        if (wanted && answer.textContent.trim() === wanted) {
+          const mark = document.createElement("span");
+          mark.className = "match";
+          mark.textContent = "as expected";
+          facts.append(" ", mark);
+        }
       } else if (name === "error") {
         facts.textContent = "";
         fail(column, data.error || "The generation failed.");

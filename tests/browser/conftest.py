@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "inference_worker" / "testbed" / "shipped"
@@ -134,7 +134,7 @@ def sign_in(page: Page, site: Site, user: str = "demo") -> None:
     page.fill("[name=login]", user)
     page.fill("[name=password]", site.passwords[user])
     page.click("main button.primary")
-    page.wait_for_url(lambda url: "/login" not in url)
+    expect(page.locator(".nav-end"), page.inner_text("main")).to_contain_text(user, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,9 @@ def _upload(page: Page, folder: Path) -> None:
     page.fill("#id_description", "Swaps every adjective for the one that means the contrary.")
     page.select_option("#id_license", "mit")
     page.fill("#id_tags", "antonyms, vocabulary")
+    page.click("text=Prompt format")
+    page.fill("#id_template", "{prompt}\nOutput:")
+    page.fill("#id_stop", "\\n")
     page.click("button:text-is('Publish')")
     page.wait_for_url("**/demo/contraries")
 

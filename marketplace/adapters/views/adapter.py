@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from marketplace.adapters import policy, selectors
 from marketplace.adapters.forms import ReportForm
 from marketplace.adapters.heat_map import heat_map
-from marketplace.adapters.models import Adapter, Artifact
+from marketplace.adapters.models import Adapter, Artifact, ExamplePrompt, Lineage
 from marketplace.adapters.services.card_files import current_card
 from marketplace.adapters.snippets import snippets_for
 from marketplace.compositions.clusters import clusters_of
@@ -25,6 +25,8 @@ _SHOWN_EXAMPLES = 20
 def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
     artifact = adapter.current.artifact if adapter.current else None
+    examples = _examples(request, adapter)
+    lineage = selectors.lineage_of(user=request.user, adapter=adapter)
     context: dict[str, Any] = {
         "adapter": adapter,
         "version": adapter.current,
@@ -33,10 +35,11 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "may_edit": policy.may_edit(request.user, adapter),
         "may_download": policy.may_download(request.user, adapter),
         "owns": adapter.owner_id == request.user.pk,
-        "examples": _examples(request, adapter),
+        "examples": examples,
+        "try_prompt": _first_prompt(examples, lineage["parents"]),
         "versions": list(adapter.versions.select_related("author")[:10]),
         "files": list(selectors.files_of(adapter.current)) if adapter.current else [],
-        "lineage": selectors.lineage_of(user=request.user, adapter=adapter),
+        "lineage": lineage,
         "similar": selectors.similar_adapters(user=request.user, adapter=adapter),
         "snippets": snippets_for(adapter),
         "report_form": ReportForm(auto_id="report_%s"),
@@ -56,6 +59,14 @@ def _examples(request: HttpRequest, adapter: Adapter) -> list[Any]:
     if adapter.owner_id != request.user.pk:
         examples = examples.filter(public=True)
     return list(examples[:_SHOWN_EXAMPLES])
+
+
+def _first_prompt(examples: list[Any], parents: list[Lineage]) -> str:
+    """Something to try at once: an example of its own, else a public one of what it was merged from."""
+    if not examples and parents:
+        of_parents = ExamplePrompt.objects.filter(adapter__in=[edge.parent.adapter_id for edge in parents], public=True)
+        examples = list(of_parents.order_by("adapter", "position")[:1])
+    return examples[0].prompt if examples else ""
 
 
 def _checking(artifact: Artifact | None) -> Job | None:

@@ -146,6 +146,9 @@ def _reading(upload: Upload) -> dict[str, Any]:
     if artifact.state not in _ENDED:
         job = Job.objects.filter(kind="inspect", subject__artifact=artifact.pk).order_by("-created_at").first()
     reading = artifact.state not in _ENDED and artifacts.is_being_checked(artifact)
+    if not reading and artifact.state not in _ENDED:
+        # The check may have ended between the two questions.
+        artifact.refresh_from_db()
     return {
         "artifact": artifact,
         "problems": [*upload.problems, *artifact.problems],
