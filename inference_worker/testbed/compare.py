@@ -1,7 +1,8 @@
 """``python -m inference_worker.testbed.compare``: PEFT's logits of a merged adapter against those of its parents.
 
 The reference is the definition of a weighted merge, computed without any merging code: every parent is loaded by PEFT,
-its Δ = B·A·scaling is read from PEFT's own layers, and the weighted sum is added to the base's weights.
+its Δ = B·A·scaling is read from PEFT's own layers, and the weighted sum is added to the base's weights. All of it is
+computed in double precision: what differs then is the merge, not the order of additions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 
 def _load(base: Path) -> PreTrainedModel:
-    return AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64).eval()
+
+
+def _with_adapter(base: Path, folder: Path) -> PeftModel:
+    return PeftModel.from_pretrained(_load(base), folder).double()
 
 
 def logits_of(model: torch.nn.Module, batches: list[Tensor]) -> list[Tensor]:
@@ -32,7 +37,7 @@ def add_parents(base: Path, parents: list[tuple[Path, float]]) -> PreTrainedMode
     """The base with the weighted sum of the parents' Δ added to its weights."""
     target = _load(base)
     for folder, weight in parents:
-        wrapped = PeftModel.from_pretrained(_load(base), folder)
+        wrapped = _with_adapter(base, folder)
         with torch.no_grad():
             for name, layer in wrapped.get_base_model().named_modules():
                 if isinstance(layer, Linear):
@@ -46,7 +51,7 @@ def compare(base: Path, merged: Path, parents: list[tuple[Path, float]], prompts
     """Largest absolute differences of logits: to the parents' weighted sum, and to the base alone."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     batches = [tokenizer(prompt, return_tensors="pt").input_ids for prompt in prompts]
-    found = logits_of(PeftModel.from_pretrained(_load(base), merged), batches)
+    found = logits_of(_with_adapter(base, merged), batches)
     expected = logits_of(add_parents(base, parents), batches)
     alone = logits_of(_load(base), batches)
     return {
