@@ -13,6 +13,7 @@ from inference_worker.contracts.common import PromptFormat
 from marketplace.adapters import licences
 from marketplace.adapters.models import ADAPTER_NAME
 from marketplace.core.errors import Invalid
+from marketplace.core.plain_text import has_impossible
 
 MAX_TITLE = 120
 MAX_DESCRIPTION = 20_000
@@ -63,8 +64,8 @@ class Checker:
         value = value.replace("\r\n", "\n").strip()
         if len(value) > limit:
             self.fault(field, f"Use at most {limit:,} characters; this has {len(value):,}.")
-        if "\0" in value:
-            self.fault(field, "Remove the NUL character.")
+        if has_impossible(value):
+            self.fault(field, "Remove the characters that no text holds (NUL, halves of surrogate pairs).")
         return value
 
     def title(self, value: str) -> str:
@@ -103,6 +104,8 @@ class Checker:
             self.fault("prompt_format", "template: write {prompt} where the prompt belongs.")
         if max(len(checked.template), len(checked.system)) > MAX_TEXT or len(checked.stop) > 16:
             self.fault("prompt_format", f"Use at most {MAX_TEXT} characters and 16 stop strings.")
+        if any(has_impossible(text) for text in (checked.template, checked.system, *checked.stop)):
+            self.fault("prompt_format", "Remove the characters that no text holds (NUL, halves of surrogate pairs).")
         if any(not stop or len(stop) > 100 for stop in checked.stop):
             self.fault("prompt_format", "stop: each stop string has 1 to 100 characters.")
         return checked

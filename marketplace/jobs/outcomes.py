@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from inference_worker.contracts.jobs import JobFault, JobOutcome, result_name
 from marketplace.core.errors import AppError
+from marketplace.core.plain_text import storable
 from marketplace.core.store import blob_store
 from marketplace.jobs import dispatch, recorders
 from marketplace.jobs.models import Job
@@ -62,6 +63,8 @@ def record_outcome(outcome: JobOutcome) -> bool:
     The kind's recorder runs in the same transaction. A lost database is raised: the outcome stays in the blob store
     and the reaper comes back for it.
     """
+    # What a worker quotes from a file may hold characters that no database stores; such a job must end all the same.
+    outcome = JobOutcome.model_validate(storable(outcome.model_dump()))
     with transaction.atomic():
         job = (
             Job.objects.select_for_update(of=("self",))

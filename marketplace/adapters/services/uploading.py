@@ -23,6 +23,7 @@ from marketplace.adapters.uploads.problems import UploadFault, error, warning
 from marketplace.adapters.uploads.quota import check_quota
 from marketplace.bases import selectors as bases
 from marketplace.core.errors import Conflict, NotAuthenticated, NotFound, TooLarge
+from marketplace.core.plain_text import storable
 from marketplace.moderation import audit
 from marketplace.moderation.selectors import refused_weights
 
@@ -111,11 +112,21 @@ def _suggestions(card: IncomingFile | None, config: dict[str, Any], problems: li
         except cards.CardFault as fault:
             message = f"The card's front matter {fault}, so nothing is filled in from it."
             problems.append(warning("card_front_matter", card.path, message, "Fill in the form; it is written anew."))
-    name = config.get("base_model_name_or_path")
-    if isinstance(name, str) and name:
-        suggested["base_model"] = name[:300]
+    suggested = storable(suggested)
+    if name := _base_name(config):
+        suggested["base_model"] = name
     base = bases.resolve_base(str(suggested.get("base_model", "")))
     return {**suggested, "base": base.name} if base is not None else suggested
+
+
+def _base_name(config: dict[str, Any]) -> str:
+    """The base that the config names; empty when it names none."""
+    name = config.get("base_model_name_or_path")
+    return str(storable(name[:300])) if isinstance(name, str) else ""
+
+
+def _dumped(problems: list[Problem]) -> list[dict[str, Any]]:
+    return [storable(problem.model_dump(mode="json")) for problem in problems]
 
 
 def _refuse(user: User, problems: list[Problem], files: list[IncomingFile]) -> Upload:
@@ -123,13 +134,13 @@ def _refuse(user: User, problems: list[Problem], files: list[IncomingFile]) -> U
         upload = Upload.objects.create(
             owner=user,
             state=Upload.State.REFUSED,
-            problems=[problem.model_dump(mode="json") for problem in problems],
+            problems=_dumped(problems),
         )
         audit.record(
             actor=user,
             action="upload.refuse",
             target=str(upload.pk),
-            files=[file.path[:100] for file in files[:20]],
+            files=storable([file.path[:100] for file in files[:20]]),
             problems=[problem.code for problem in problems],
         )
     return upload
@@ -143,8 +154,7 @@ def _store(
     suggested: dict[str, Any],
 ) -> Upload:
     infos = {path: file.finish() for path, file in picked.items()}
-    name = config.get("base_model_name_or_path")
-    base = bases.resolve_base(name if isinstance(name, str) else "")
+    base = bases.resolve_base(_base_name(config))
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         check_quota(owner, infos.values())
@@ -157,7 +167,7 @@ def _store(
         upload = Upload.objects.create(
             owner=owner,
             artifact=artifact,
-            problems=[problem.model_dump(mode="json") for problem in problems],
+            problems=_dumped(problems),
             files=[_listed(path, info) for path, info in infos.items()],
             suggested=suggested,
         )

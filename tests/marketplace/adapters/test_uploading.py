@@ -280,3 +280,25 @@ def test_hostile_front_matter_is_a_warning(ada: User, front: str) -> None:
     upload = services.create_upload(user=ada, files=incoming({**adapter_files(), "README.md": card}))
     assert upload.state == Upload.State.READY
     assert _codes(upload) == ["card_front_matter"]
+
+
+def test_text_that_no_database_holds(ada: User, make_upload: MakeUpload) -> None:
+    card = b'---\ntitle: "a\\0b\\ud800"\nlicense: "\\0"\n---\n'
+    tensors = {**adapter_files(), "README.md": card}
+    tensors[CONFIG] = tensors[CONFIG].replace(b'"brickyard/wordsmith-v1"', rb'"a\u0000b\ud800", "\u0000": "\ud800"')
+    upload = make_upload(ada, tensors)
+    assert upload.suggested["title"] == "a\ufffdb\ufffd"
+    assert upload.suggested["base_model"] == "a\ufffdb\ufffd"
+    assert upload.artifact is not None
+    assert upload.artifact.state in ("valid", "invalid")
+    assert upload.artifact.problems
+
+    header = b'{"a\\u0000\\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    weights = len(header).to_bytes(8, "little") + header + bytes(4)
+    upload = make_upload(ada, {CONFIG: GOOD[CONFIG], WEIGHTS: weights})
+    assert upload.artifact is not None
+    assert upload.artifact.state == Artifact.State.INVALID
+    assert upload.artifact.problems[0]["code"] != "check_failed"
+
+    upload = make_upload(ada, {"a\0\ud800": b"x"})
+    assert (upload.state, _codes(upload)[0]) == (Upload.State.REFUSED, "file_name")
