@@ -22,7 +22,7 @@ from inference_worker.serving.detokenizer import TextStream
 from inference_worker.serving.loaded_adapter import AdapterKey, LoadedAdapter, adapter_key
 from inference_worker.serving.model_runner import ModelRunner, PrefillFailed
 from inference_worker.serving.prompt import encode_prompt, stop_strings, stop_token_ids
-from inference_worker.serving.resident_cache import ResidentCache
+from inference_worker.serving.resident_cache import CacheFull, ResidentCache
 from inference_worker.serving.sampling import RowSampler, choose_tokens
 from inference_worker.serving.scheduler import Limits, Scheduler
 from inference_worker.serving.sequence import GenerationHandle, Sequence
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 #: Where an adapter's config and weights lie on this machine; may fetch them, may raise an ``EngineError``.
 Resolve = Callable[[AdapterFiles], tuple[str | Path, str | Path]]
+
+#: Seconds after which a request that waits for room looks whether it has been cancelled.
+RELEASE_POLL = 0.25
 
 
 class Engine:
@@ -66,7 +69,7 @@ class Engine:
         """
         handle = handle or GenerationHandle(request.request, request.deadline)
         with ExitStack() as acquired:
-            composition = self._compose(request, resolve, acquired)
+            composition = self._compose(request, resolve, handle, acquired)
             row = self._row(request, composition, handle)
             # From here on the row gives its adapters back, when it ends; until then the stack does.
             held = acquired.pop_all()
@@ -115,13 +118,38 @@ class Engine:
             ],
         }
 
-    def _compose(self, request: GenerateRequest, resolve: Resolve, acquired: ExitStack) -> Composition[LoadedAdapter]:
+    def _compose(
+        self, request: GenerateRequest, resolve: Resolve, handle: GenerationHandle, acquired: ExitStack
+    ) -> Composition[LoadedAdapter]:
+        """The request's adapters, held until ``acquired`` closes.
+
+        While the cache is full of adapters in use the request waits for them, holding none of its own meanwhile, so
+        that two requests cannot wait for each other. Raises ``CacheFull`` when its adapters do not fit even alone.
+        """
         if len(request.adapters) > self.settings.max_adapters_per_request:
             raise BadInput(
                 f"The request names {len(request.adapters)} adapters; at most "
                 f"{self.settings.max_adapters_per_request} can be mixed.",
                 code="too_many_adapters",
             )
+        alone = False  # Whether the last attempt failed while nobody else used anything.
+        while True:
+            try:
+                with ExitStack() as attempt:
+                    composition = compose(self._acquire(request, resolve, attempt))
+                    acquired.push(attempt.pop_all())
+                    return composition
+            except CacheFull:
+                if handle.interrupted() or self._closing:
+                    raise
+                others = self.adapters.wait_for_release(RELEASE_POLL)
+                if alone and not others:
+                    raise
+                alone = not others
+
+    def _acquire(
+        self, request: GenerateRequest, resolve: Resolve, acquired: ExitStack
+    ) -> list[tuple[LoadedAdapter, float]]:
         members = []
         for weighted in request.adapters:
             if weighted.weight == 0.0:
@@ -130,7 +158,7 @@ class Engine:
             adapter = self.adapters.acquire(key, partial(self._load, weighted.adapter, resolve))
             acquired.callback(self.adapters.release, key)
             members.append((adapter, weighted.weight))
-        return compose(members)
+        return members
 
     def _load(self, files: AdapterFiles, resolve: Resolve) -> LoadedAdapter:
         config_path, weights_path = resolve(files)

@@ -52,6 +52,7 @@ class ResidentCache(Generic[Key, Value]):
         self._entries: OrderedDict[Key, Resident[Key, Value]] = OrderedDict()
         self._loading: dict[Key, threading.Event] = {}
         self._lock = threading.Lock()
+        self._released = threading.Condition(self._lock)
 
     def acquire(self, key: Key, load: Callable[[], Value], foretell: Callable[[], int] | None = None) -> Value:
         """The value of ``key``, made by ``load`` if it is not held; ``foretell`` says its bytes before it is loaded.
@@ -90,6 +91,15 @@ class ResidentCache(Generic[Key, Value]):
             entry = self._entries.get(key)
             if entry is not None:
                 entry.users -= 1
+            self._released.notify_all()
+
+    def wait_for_release(self, timeout: float) -> bool:
+        """Sleep until a user gives something back, ``timeout`` seconds at most; False when nobody uses anything."""
+        with self._lock:
+            if not any(entry.users for entry in self._entries.values()):
+                return False
+            self._released.wait(timeout)
+            return True
 
     def pin(self, key: Key, pinned: bool = True) -> bool:
         """Keep an entry from being evicted, or allow it again; False when it is not held."""

@@ -71,6 +71,12 @@ class GenerationHandle:
     def expired(self) -> bool:
         return time.time() >= self.deadline
 
+    def interrupted(self) -> Literal["cancelled", "deadline"] | None:
+        """Why the generation has to end for reasons outside its text, if it has to."""
+        if self.cancelled:
+            return "cancelled"
+        return "deadline" if self.expired else None
+
     def send(self, event: GenerateEvent) -> None:
         """Hand an event to the reader; what comes after the last event is dropped."""
         with self._lock:
@@ -80,7 +86,10 @@ class GenerationHandle:
             self._events.put(event)
 
     def fail(self, error: EngineError) -> None:
-        """End with an error."""
+        """End with an error, or, when nobody waits for it any more, with the reason for that."""
+        reason = self.interrupted()
+        if reason is not None:
+            self.send(GenerateEvent(kind="done", finish_reason=reason))
         self.send(GenerateEvent(kind="error", error_code=error.code, error=error.message))
 
 
@@ -107,9 +116,7 @@ class Sequence:
 
     def interrupted(self) -> FinishReason | None:
         """Why this row has to end now for reasons outside its text."""
-        if self.handle.cancelled:
-            return "cancelled"
-        return "deadline" if self.handle.expired else None
+        return self.handle.interrupted()
 
     def start(self) -> None:
         """Tell the reader that the row has been admitted."""

@@ -353,3 +353,5 @@ def test_adapters_give_way_to_each_other(base: BaseFiles, adapters: list[Adapter
         _, last = finish(pool.submit(ask(base, "the", adapters[2], adapters[3]), resolve))
         assert last.error_code == "adapter_cache_full"
         assert answer(pool, ask(base, "the", adapters[3])) == texts[3]
+        together = [pool.submit(ask(base, "the", files), resolve) for files in adapters * 3]
+        assert [finish(handle)[0] for handle in together] == texts * 3, "who does not fit yet waits for its turn"

@@ -87,6 +87,17 @@ def test_a_failed_load_leaves_nothing_behind() -> None:
     assert held.acquire("key", lambda: "mended") == "mended"
 
 
+def test_waiting_ends_with_a_release_or_when_nobody_uses_anything() -> None:
+    held = cache(100)
+    assert not held.wait_for_release(5.0)
+    held.acquire("key", lambda: "value")
+    threading.Timer(0.05, held.release, ["key"]).start()
+    start = time.monotonic()
+    assert held.wait_for_release(20.0)
+    assert time.monotonic() - start < 10
+    assert not held.wait_for_release(5.0)
+
+
 def test_clearing_evicts_everything() -> None:
     evicted: list[str] = []
     held = cache(100, evicted)
