@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
+from django.urls import is_valid_path
 from django.views.decorators.http import require_safe
 
 from marketplace.adapters.models import Adapter
@@ -144,8 +146,16 @@ def _chosen(query: str, filters: CatalogFilters) -> list[FacetLink]:
 
 @require_safe
 def owner(request: HttpRequest, owner: str) -> HttpResponse:
-    """``/{owner}`` leads to what the owner shows."""
+    """``/{owner}`` leads to what the owner shows; a page's address without its last slash to the page."""
+    if is_valid_path(f"/{owner}/"):
+        return redirect(f"/{owner}/")
     filters = CatalogFilters(owner=owner)
     if not selectors.search(user=request.user, filters=filters).results and owner != request.user.get_username():
         raise NotFound(f"There is nobody named {owner} with an adapter to show.")
     return redirect(f"/catalogue/?{filters.to_params()}")
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Browsers ask for it where no page names an icon."""
+    return redirect(static("img/brick.svg"))
