@@ -14,6 +14,7 @@ from django.core.cache import cache
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Artifact, Blob, Version
 from marketplace.bases.models import Base
+from marketplace.core.redis import redis_client
 from marketplace.moderation.groups import MODERATORS
 
 PASSWORD = "correct horse battery"
@@ -23,9 +24,10 @@ MakeAdapter = Callable[..., Adapter]
 
 
 @pytest.fixture(autouse=True)
-def _empty_cache() -> None:
-    """Rate limits of one test must not meet another's."""
+def _empty_redis() -> None:
+    """Rate limits and waiting messages of one test must not meet another's."""
     cache.clear()
+    redis_client().flushdb()
 
 
 @pytest.fixture
