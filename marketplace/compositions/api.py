@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from inference_worker.contracts.merge_methods import METHODS
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from inference_worker.contracts.merge_methods import METHODS
 from marketplace.adapters.models import Adapter
 from marketplace.compositions import services
 from marketplace.compositions.members import find_adapter

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
-from inference_worker.contracts.merge_methods import METHODS
 from pydantic import ValidationError
 
 from inference_worker.contracts.merge import MergeRequest
+from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.models import User
 from marketplace.adapters.models import ADAPTER_NAME, Adapter
 from marketplace.compositions import verdict

@@ -6,7 +6,8 @@ import os
 import signal
 
 import pytest
-from conftest import Miniature, gone
+
+from tests.marketplace.embedded.running import Miniature, gone
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
