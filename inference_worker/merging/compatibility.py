@@ -11,29 +11,9 @@ from inference_worker.adapter_format.layout import natural_order
 from inference_worker.adapter_format.reader import AdapterReader
 from inference_worker.adapter_format.stream import TORCH_DTYPES
 from inference_worker.adapter_format.writer import DTYPES
+from inference_worker.contracts.merge_limits import ALONE, NEVER
 from inference_worker.contracts.merge_methods import MergeMethodInfo
 from inference_worker.errors import BadInput, Refused
-
-#: Features that no merge can represent, even of one adapter, with the reason.
-NEVER = {
-    "conv": "it changes convolution layers",
-    "mutated_base": "loading it changes the base's own weights (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA); convert it first "
-    "with PEFT's path_initial_model_for_weight_conversion",
-    "qalora": "its A works on pooled inputs (QA-LoRA)",
-    "bdlora": "its factors are block-diagonal (BD-LoRA)",
-    "kasa": "it truncates the base's weights (KaSA)",
-    "monteclora": "it samples its weights (MonteCLoRA)",
-    "arrow": "it is a router of other adapters (Arrow)",
-    "megatron": "it belongs to Megatron's parallel layers",
-    "target_parameters": "it changes bare parameters of mixture-of-experts layers (target_parameters)",
-}
-#: Features that pass through only when this adapter is alone, at weight 1, with the reason.
-ALONE = {
-    "dora": "its magnitudes multiply the whole weight (DoRA), so a sum with other adapters has no such form",
-    "activated_lora": "it acts only after its invocation tokens (activated LoRA)",
-    "layer_replication": "it replicates layers of the base",
-    "tied": "it ties adapters of several layers together (ensure_weight_tying)",
-}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,22 @@ class TokenThrottle(PersonOrAddress):
     scope = "token"
 
 
+class GenerateThrottle(PersonOrAddress):
+    """Generations, by REST and by the playground's page."""
+
+    scope = "generate"
+
+
+class MergeThrottle(PersonOrAddress):
+    """Starting merges and asking for verdicts, by REST and by the page."""
+
+    scope = "merge"
+
+
+class UploadThrottle(PersonOrAddress):
+    scope = "upload"
+
+
 def spend(request: HttpRequest, throttle: type[PersonOrAddress]) -> None:
     """Count one request of a page against ``throttle``. Raises ``TooManyRequests``."""
     limiter = throttle()

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from inference_worker.contracts.merge_methods import METHODS
+from marketplace.accounts.throttling import MergeThrottle
 from marketplace.adapters.models import Adapter
 from marketplace.compositions import services
 from marketplace.compositions.members import find_adapter
@@ -38,6 +39,7 @@ class MergeMethodsView(APIView):
 class MergeCheckView(APIView):
     """Whether a set of adapters can be merged, by what, and under which licence. Changes nothing."""
 
+    throttle_classes = [MergeThrottle]
     anonymous_writes = True  # it only reads; the body is too long for an address
 
     @extend_schema(operation_id="merge_check", request=CheckRequestSerializer, responses=VerdictSerializer)
@@ -50,6 +52,8 @@ class MergeCheckView(APIView):
 
 class MergesView(APIView):
     """Start a merge: the answer is its job, whose result names the new private adapter."""
+
+    throttle_classes = [MergeThrottle]
 
     @extend_schema(
         operation_id="merge_create", request=MergeCreateSerializer, responses={status.HTTP_202_ACCEPTED: JobSerializer}

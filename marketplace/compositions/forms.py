@@ -133,7 +133,7 @@ def read_form(user: Any, data: QueryDict) -> CombineForm:
         seed=data.get("seed", "0"),
         dtype=dtype if dtype in DTYPES else "same",
         name=data.get("name", ""),
-        key=data.get("key", ""),
+        key=data.get("key", "")[:100],
         options=_options(method, data),
         faults=faults,
     )

@@ -14,6 +14,9 @@ from marketplace.adapters import policy, selectors
 from marketplace.adapters.models import Adapter, Artifact, Version
 from marketplace.core.errors import Invalid, NotFound
 
+#: Most adapters in one composition.
+MAX_MEMBERS = 32
+
 
 @dataclass(frozen=True)
 class Member:
@@ -50,12 +53,17 @@ def find_adapter(*, user: User, full_name: str) -> Adapter:
 def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> list[Member]:
     """The members' current versions, each readable by ``user`` and valid.
 
-    Raises ``NotFound`` for what the user may not see and ``Invalid`` for what cannot be used yet.
+    Raises ``NotFound`` for what the user may not see and ``Invalid`` for what cannot be used (yet, or any more).
     """
+    if len(members) > MAX_MEMBERS:
+        raise Invalid(f"At most {MAX_MEMBERS} adapters go into one composition; these are {len(members)}.")
     resolved = []
     for adapter, weight in members:
         if not policy.may_view(user, adapter) or not policy.may_download(user, adapter):
             raise NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to use.")
+        if adapter.moderation != Adapter.Moderation.VISIBLE:
+            state = adapter.get_moderation_display().lower()
+            raise Invalid(f"{adapter.full_name} cannot be used: a moderator has {state} it. Its page says why.")
         if adapter.current is None:
             raise Invalid(f"{adapter.full_name} has no version yet. Wait until its upload is published.")
         version = Version.objects.select_related("artifact").get(pk=adapter.current.pk)

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from inference_worker.contracts.merge import OutputDtype
+from marketplace.compositions.members import MAX_MEMBERS
 
 DTYPES = list(OutputDtype.__args__)  # type: ignore[attr-defined]
 
@@ -17,7 +18,7 @@ class MemberSerializer(serializers.Serializer[Any]):
 
 
 class CheckRequestSerializer(serializers.Serializer[Any]):
-    members = MemberSerializer(many=True, allow_empty=False)
+    members = MemberSerializer(many=True, allow_empty=False, max_length=MAX_MEMBERS)
 
 
 class MergeCreateSerializer(CheckRequestSerializer):
@@ -53,6 +54,7 @@ class VerdictSerializer(serializers.Serializer[Any]):
     rank_sum = serializers.IntegerField()
     licence = LicenceSerializer()
     methods = serializers.ListField(child=serializers.CharField())
+    refused_methods = serializers.DictField(child=serializers.CharField(), help_text="method → why it cannot")
 
 
 class MergeMethodSerializer(serializers.Serializer[Any]):

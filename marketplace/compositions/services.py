@@ -11,15 +11,14 @@ from pydantic import ValidationError
 from inference_worker.contracts.merge import MergeRequest
 from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.models import User
-from marketplace.adapters.models import ADAPTER_NAME, Adapter
+from marketplace.adapters.fields import Checker
+from marketplace.adapters.models import Adapter
 from marketplace.compositions import verdict
-from marketplace.compositions.members import Member, resolve_members
+from marketplace.compositions.members import MAX_MEMBERS, Member, resolve_members
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
 from marketplace.moderation import audit
-
-MAX_MEMBERS = 32
 
 
 def _invalid(field: str, sentence: str) -> Invalid:
@@ -27,8 +26,10 @@ def _invalid(field: str, sentence: str) -> Invalid:
 
 
 def _check_name(user: User, name: str) -> None:
-    if not ADAPTER_NAME.regex.match(name):  # type: ignore[union-attr]
-        raise _invalid("name", str(ADAPTER_NAME.message))
+    """The rules for names, before the work and not after it."""
+    checker = Checker()
+    checker.name(name)
+    checker.finish()
     if Adapter.objects.filter(owner=user, name__iexact=name).exists():
         raise Conflict(
             f"You have, or had, an adapter named {name}. Choose another name.",
@@ -66,6 +67,17 @@ def _check_moderation(members: Sequence[Member]) -> None:
         raise Conflict(f"A moderator has taken down {names}, so it cannot be merged until it is restored.")
 
 
+def _check_legal(judged: dict[str, Any], method: str, rank: int | None) -> None:
+    """Raise ``Invalid`` for what the worker would refuse."""
+    if not judged["mergeable"]:
+        faults = [f"{row['label']}: {row['value']}. {row['detail']}" for row in judged["checks"] if row["ok"] is False]
+        raise Invalid(f"These adapters cannot be merged. {' '.join(faults)}", extra={"fields": {"members": faults}})
+    if reason := judged["refused_methods"].get(method):
+        raise _invalid("method", f"{METHODS[method].title} cannot merge these adapters. {reason}")
+    if rank is not None and METHODS[method].rank != "choose":
+        raise _invalid("rank", f"The rank of {method} follows from its adapters; leave it out.")
+
+
 def create_merge(
     *,
     user: User,
@@ -95,9 +107,7 @@ def create_merge(
     resolved = resolve_members(user=user, members=members)
     _check_moderation(resolved)
     judged = verdict.plan_verdict(resolved)
-    if not judged["mergeable"]:
-        faults = [f"{row['label']}: {row['value']}. {row['detail']}" for row in judged["checks"] if row["ok"] is False]
-        raise Invalid(f"These adapters cannot be merged. {' '.join(faults)}", extra={"fields": {"members": faults}})
+    _check_legal(judged, method, rank)
     request = _request(resolved, method, rank, checked, seed, dtype)
     with transaction.atomic():
         job = jobs.create_job(

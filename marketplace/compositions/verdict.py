@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from inference_worker.contracts.merge_limits import ALONE, CARRIED, NEVER
 from inference_worker.contracts.merge_methods import METHODS
-from marketplace.adapters.licences import merge_licence, obligations_of
+from marketplace.adapters.licences import LicenceVerdict, merge_licence, obligations_of
 from marketplace.compositions.members import Member, conflicting_shapes, shapes_of
 
-#: Features that a low-rank factor pair cannot express; at most one parent may have them, and some methods carry none.
-SPECIAL_FEATURES = {"dora", "modules_to_save", "bias", "lora_bias", "trainable_tokens", "embeddings", "conv"}
 #: From this cosine of signatures on, two adapters are near-duplicates (see the architecture, "Data").
 NEAR_DUPLICATE = 0.98
 
@@ -48,17 +48,47 @@ def _overlap_check(members: Sequence[Member]) -> dict[str, Any]:
     return _check("overlap", True if shared else None, "Shared modules", f"{len(shared)} of {len(union)}", detail)
 
 
+def _refusals(members: Sequence[Member]) -> list[str]:
+    """One sentence per feature that the worker would refuse."""
+    found = []
+    for member in members:
+        for feature in member.artifact.summary.get("features", []):
+            if feature in NEVER:
+                found.append(f"{member.adapter.full_name} cannot be merged: {NEVER[feature]}.")
+            elif feature in ALONE and (len(members) > 1 or member.weight != 1.0):
+                found.append(f"{member.adapter.full_name} can only be carried through alone: {ALONE[feature]}.")
+    return found
+
+
 def _feature_check(members: Sequence[Member]) -> dict[str, Any] | None:
+    """Beyond low rank: what is refused, and what can be carried over from one parent only."""
+    refusals = _refusals(members)
+    if refusals:
+        return _check("features", False, "Beyond low rank", "refused", " ".join(refusals))
     holders = [
-        (m.adapter.full_name, special)
+        f"{m.adapter.full_name}: {', '.join(carried)}"
         for m in members
-        if (special := sorted(SPECIAL_FEATURES & set(m.artifact.summary.get("features", []))))
+        if (carried := sorted(CARRIED & set(m.artifact.summary.get("features", []))))
     ]
     if not holders:
         return None
-    words = "; ".join(f"{name}: {', '.join(features)}" for name, features in holders)
-    detail = "What low-rank factors cannot hold is carried over from one parent only, or refused by name."
-    return _check("features", None if len(holders) == 1 else False, "Beyond low rank", words, detail)
+    detail = "Whole tensors are carried over from one parent; where several bring them, their bytes must agree."
+    return _check("features", True if len(holders) == 1 else None, "Beyond low rank", "; ".join(holders), detail)
+
+
+def _method_refusal(name: str, members: Sequence[Member]) -> str:
+    """Why this method cannot merge these members; empty when it can."""
+    if METHODS[name].rank == "same":
+        ranks: dict[str, set[int]] = {}
+        for member in members:
+            for module in member.artifact.modules:
+                ranks.setdefault(module["name"], set()).add(module["rank"])
+        if any(len(found) > 1 for found in ranks.values()):
+            return "All ranks must be equal; LoRA-LEGO, the truncated sum and the exact sum take any."
+    biased = any("lora_bias" in member.artifact.summary.get("features", []) for member in members)
+    if name == "lego" and biased and len(members) > 1:
+        return "It clusters rank-one units, which a bias of the update is not."
+    return ""
 
 
 def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
@@ -81,9 +111,18 @@ def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
     return _check("similarity", None if near else True, "Closest changes", f"{cosine:.2f}", detail)
 
 
+def _licence(members: Sequence[Member]) -> LicenceVerdict:
+    """The licence of a merge. A parent that had to stay private for its own licence passes that on."""
+    verdict = merge_licence([member.adapter.license for member in members])
+    bound = next((member.adapter for member in members if member.adapter.private_reason), None)
+    if bound is None or not verdict.publishable:
+        return verdict
+    return replace(verdict, publishable=False, reason=f"{bound.full_name} must stay private: {bound.private_reason}")
+
+
 def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
     """Checks, legal methods and the licence that a merge of ``members`` would carry."""
-    licence = merge_licence([member.adapter.license for member in members])
+    licence = _licence(members)
     bases = {member.adapter.base.license: None for member in members if member.adapter.base}
     of_bases = [sentence for license in bases if license for sentence in obligations_of(license)]
     ranks = [member.artifact.rank for member in members]
@@ -92,6 +131,7 @@ def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
     rows += [row for row in (_feature_check(members), _similarity_check(members)) if row is not None]
     rows.append(_check("licence", True if licence.publishable else None, "Licence", licence.license, licence.reason))
     mergeable = all(row["ok"] is not False for row in rows)
+    refusals = {name: _method_refusal(name, members) for name in METHODS}
     return {
         "mergeable": mergeable,
         "checks": rows,
@@ -103,5 +143,6 @@ def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
             "reason": licence.reason,
             "obligations": list(dict.fromkeys([*licence.obligations, *of_bases])),
         },
-        "methods": sorted(METHODS) if mergeable else [],
+        "methods": [name for name, reason in refusals.items() if mergeable and not reason],
+        "refused_methods": {name: reason for name, reason in refusals.items() if reason},
     }

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from inference_worker.contracts.merge_methods import METHODS
+from marketplace.accounts.throttling import MergeThrottle, spend
 from marketplace.adapters.models import Adapter, Artifact
 from marketplace.catalog import selectors as catalog
 from marketplace.catalog.types import CatalogFilters
@@ -30,6 +31,7 @@ def combine(request: HttpRequest) -> HttpResponse:
         return redirect(clean)
     form = read_form(request.user, request.POST if request.method == "POST" else request.GET)
     if request.method == "POST":
+        spend(request, MergeThrottle)
         try:
             job = services.create_merge(user=request.user, **form.arguments())
         except AppError as error:

@@ -49,6 +49,7 @@ def _start_servers() -> None:
             "THROTTLE_ANON": "100000/min",
             "THROTTLE_USER": "100000/min",
             "THROTTLE_UPLOAD": "100000/min",
+            "THROTTLE_MERGE": "100000/min",
             "THROTTLE_GENERATE": "100000/min",
             "THROTTLE_REPORT": "100000/min",
             "THROTTLE_REPORT_ANON": "100000/min",

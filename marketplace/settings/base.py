@@ -187,6 +187,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 # The upload handler counts first, and in words.
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_MAX_FILES + 1
 FILE_UPLOAD_MAX_MEMORY_SIZE = 262_144
+# Views that take files receive them by ``adapters.uploads.handler``; everywhere else a file is refused.
+FILE_UPLOAD_HANDLERS = ["marketplace.core.no_files.RefuseFiles"]
 
 # --- jobs and models -------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)
@@ -231,7 +233,6 @@ QUERY_TIMEOUT_SECONDS = env.float("QUERY_TIMEOUT_SECONDS", default=0.3)
 # --- logs and metrics ------------------------------------------------------------------------------------------------
 configure_structlog()
 LOGGING = logging_settings(env.str("LOG_FORMAT", default="json"), env.str("LOG_LEVEL", default="INFO").upper())
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # --- static files, language, time ------------------------------------------------------------------------------------
@@ -269,6 +270,7 @@ REST_FRAMEWORK = {
         "anon": env.str("THROTTLE_ANON", default="120/min"),
         "user": env.str("THROTTLE_USER", default="600/min"),
         "upload": env.str("THROTTLE_UPLOAD", default="60/min"),
+        "merge": env.str("THROTTLE_MERGE", default="120/min"),
         "generate": env.str("THROTTLE_GENERATE", default="60/min"),
         "report": env.str("THROTTLE_REPORT", default="20/hour"),
         "report_anon": env.str("THROTTLE_REPORT_ANON", default="5/hour"),
