@@ -37,7 +37,8 @@ def record_inspection(job: Job, result: dict[str, Any]) -> None:
     artifact.summary = found.summary.model_dump(mode="json")
     artifact.modules = [module.model_dump(mode="json") for module in found.modules]
     artifact.signature = list(found.signature) or None
-    artifact.rank = found.summary.rank
+    # Where modules differ (merges, rank patterns) the largest one counts.
+    artifact.rank = max(found.summary.ranks, default=found.summary.rank)
     artifact.base = base
     artifact.save()
     for adapter in Adapter.objects.filter(current__artifact=artifact, deleted_at=None).select_related(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load, save
 
 from marketplace.accounts.models import User
 from marketplace.adapters import services
@@ -302,3 +304,13 @@ def test_text_that_no_database_holds(ada: User, make_upload: MakeUpload) -> None
 
     upload = make_upload(ada, {"a\0\ud800": b"x"})
     assert (upload.state, _codes(upload)[0]) == (Upload.State.REFUSED, "file_name")
+
+
+def test_largest_rank_counts(ada: User, make_upload: MakeUpload) -> None:
+    files = adapter_files(rank=4)
+    small = adapter_files(rank=2)
+    config = json.loads(files[CONFIG]) | {"r": 2, "rank_pattern": {MODULES[0]: 4}}
+    tensors = load(small[WEIGHTS]) | {key: value for key, value in load(files[WEIGHTS]).items() if MODULES[0] in key}
+    upload = make_upload(ada, {CONFIG: json.dumps(config).encode(), WEIGHTS: save(tensors)})
+    assert upload.artifact is not None
+    assert (upload.artifact.state, upload.artifact.rank, upload.artifact.summary["rank"]) == ("valid", 4, 2)
