@@ -56,6 +56,8 @@ def _merge(page: Page) -> None:
     expect(page.locator(".verdict")).to_contain_text("wordsmith-v1")
     page.check("input[name=method][value=cat]")
     expect(page.locator(".fixed")).to_have_text("16")
+    assert "method=cat" in page.url
+    assert "csrfmiddlewaretoken" not in page.url
     page.select_option("#dtype", "float32")
     page.fill("#name", "both-tasks")
     page.click(".tray button.primary")

@@ -19,6 +19,9 @@ from marketplace.jobs.models import Job
 from marketplace.moderation.selectors import latest_decision
 
 _SHOWN_EXAMPLES = 20
+#: The note that asks again while the check runs (its id in the template).
+_WAITING = "checking"
+_ENDED = (Artifact.State.VALID, Artifact.State.INVALID)
 
 
 @require_safe
@@ -50,7 +53,11 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "servable": bool(artifact and artifact.state == Artifact.State.VALID and adapter.base_id),
         "decision": latest_decision(adapter) if adapter.moderation != Adapter.Moderation.VISIBLE else None,
     }
-    return render(request, "adapters/adapter.html", context)
+    response = render(request, "adapters/adapter.html", context)
+    if request.headers.get("HX-Trigger") == _WAITING and artifact is not None and artifact.state in _ENDED:
+        # The check has ended: more than the waiting note changes.
+        response["HX-Refresh"] = "true"
+    return response
 
 
 def _examples(request: HttpRequest, adapter: Adapter) -> list[Any]:
@@ -71,7 +78,7 @@ def _first_prompt(examples: list[Any], parents: list[Lineage]) -> str:
 
 def _checking(artifact: Artifact | None) -> Job | None:
     """The job that checks the artefact now, for its progress."""
-    if artifact is None or artifact.state in (Artifact.State.VALID, Artifact.State.INVALID):
+    if artifact is None or artifact.state in _ENDED:
         return None
     return (
         Job.objects.filter(kind="inspect", subject__artifact=artifact.pk, state__in=["queued", "running"])
