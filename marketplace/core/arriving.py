@@ -15,6 +15,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler
 
 from marketplace.core.errors import TooLarge
@@ -24,16 +25,24 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 #: A sender that is silent for longer has gone.
 SILENCE_SECONDS = 60.0
+#: What a form may have beyond ``UPLOAD_MAX_BYTES``; below that the view says in its own words what is too large.
+MARGIN_BYTES = 8 << 20
+
+
+class BodyTooLarge(TooLarge, SuspiciousOperation):
+    """More came than any view takes. Where no view is there to translate it, Django answers with 400."""
 
 
 class ArrivingBody:
     """A blocking file over the messages of an ASGI server. To be read in a worker thread, never in the loop's own.
 
-    Raises ``OSError`` when the sender has gone; nothing waits for ever.
+    Raises ``OSError`` when the sender has gone, ``BodyTooLarge`` beyond ``limit`` bytes; nothing waits for ever.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, limit: int | None = None) -> None:
         self._receive = receive
+        self._limit = limit
+        self._total = 0
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._buffer = bytearray()
@@ -84,10 +93,15 @@ class ArrivingBody:
             self._lost = True
             self._over.set()
             raise OSError("The sender has gone before the body was complete.")
+        part: bytes = message.get("body", b"")
+        self._total += len(part)
+        if self._limit is not None and self._total > self._limit:
+            # Not told to Django as a lost sender: the sender is there and gets an answer.
+            raise BodyTooLarge(_words(self._limit), extra={"limit": self._limit})
         if not message.get("more_body", False):
             self._ended = True
             self._over.set()
-        return message.get("body", b"") or None
+        return part or None
 
     async def receive_after(self) -> Mapping[str, Any]:
         """What Django listens to while the view runs: nothing until the body is over, then the server's messages."""
@@ -108,7 +122,11 @@ class StreamingASGIHandler(ASGIHandler):
     async def handle(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope.get("headers", [])}
         if headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
-            body = ArrivingBody(receive)
+            most = settings.UPLOAD_MAX_BYTES + MARGIN_BYTES
+            if _length(headers) > most:
+                await _refuse(send, most)
+                return
+            body = ArrivingBody(receive, most)
             try:
                 await super().handle(scope, _Receive(body), send)
             finally:
@@ -156,8 +174,12 @@ def _limited(receive: Receive, send: Send, limit: int) -> Receive:
     return counted
 
 
+def _words(limit: int) -> str:
+    return f"The request's body is larger than {limit:,} bytes."
+
+
 async def _refuse(send: Send, limit: int) -> None:
-    error = TooLarge(f"The request's body is larger than {limit:,} bytes.", extra={"limit": limit})
+    error = TooLarge(_words(limit), extra={"limit": limit})
     body = json.dumps(error.envelope()).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})

@@ -15,6 +15,7 @@ from django.http.multipartparser import MultiPartParserError
 
 from inference_worker.blobs import BlobWriter
 from marketplace.adapters.uploads.incoming import IncomingFile, room_in_store
+from marketplace.core.connections import release_connections
 from marketplace.core.errors import AppError, Invalid, NotAuthenticated, TooLarge
 from marketplace.core.store import blob_store
 
@@ -54,6 +55,8 @@ class StoreUploadHandler(FileUploadHandler):
     ) -> None:
         if content_length > settings.UPLOAD_MAX_BYTES + FORM_BYTES:
             raise too_large()
+        # Whoever is signed in was looked up by now; the body may take minutes and needs no database.
+        release_connections()
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
@@ -109,6 +112,8 @@ def receiving(request: HttpRequest) -> Iterator[StoreUploadHandler]:
     request.upload_handlers = [handler]
     try:
         yield handler
+    except TooLarge:
+        raise
     except (SuspiciousOperation, MultiPartParserError) as fault:
         raise Invalid(f"The form could not be read: {fault}") from fault
     except UnreadablePostError as fault:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from marketplace.core import arriving
-from marketplace.core.arriving import ArrivingBody
+from marketplace.core.arriving import ArrivingBody, BodyTooLarge, StreamingASGIHandler
 
 
 def _messages(parts: Iterable[bytes], *, lost: bool = False) -> list[dict[str, Any]]:
@@ -20,7 +22,7 @@ def _messages(parts: Iterable[bytes], *, lost: bool = False) -> list[dict[str, A
     return [*found, {"type": "http.request"}]
 
 
-def _body(messages: list[dict[str, Any]]) -> ArrivingBody:
+def _body(messages: list[dict[str, Any]], limit: int | None = None) -> ArrivingBody:
     waiting = iter(messages)
 
     async def receive() -> dict[str, Any]:
@@ -30,7 +32,7 @@ def _body(messages: list[dict[str, Any]]) -> ArrivingBody:
         assert message is not None
         return message
 
-    return ArrivingBody(receive)
+    return ArrivingBody(receive, limit)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 100])
@@ -108,3 +110,78 @@ async def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_reading_in_the_loop_is_a_bug_not_a_standstill() -> None:
     with pytest.raises(RuntimeError, match="synchronous"):
         _body(_messages([b"abc"])).read(1)
+
+
+async def test_a_body_without_stated_length_ends_at_the_limit() -> None:
+    body = _body(_messages([b"abcd"] * 3), limit=8)
+    assert await asyncio.to_thread(body.read, 8) == b"abcdabcd"
+    with pytest.raises(BodyTooLarge, match="larger than 8 bytes") as caught:
+        await asyncio.to_thread(body.read)
+    assert caught.value.status == 413
+
+
+FILE_PART = (
+    b'--brick\r\nContent-Disposition: form-data; name="x"; filename="x.bin"\r\n'
+    b"Content-Type: application/octet-stream\r\n\r\n"
+)
+
+
+async def _post(path: str, parts: Iterable[bytes], headers: dict[str, str]) -> tuple[int, bytes, int]:
+    """Status, body, and how many parts were taken from the sender."""
+    waiting = iter(parts)
+    sent: list[dict[str, Any]] = []
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        part = next(waiting, None)
+        if part is None:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        taken += 1
+        return {"type": "http.request", "body": part, "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    await StreamingASGIHandler()(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], body, taken
+
+
+def _endless(part: bytes) -> Iterable[bytes]:
+    yield FILE_PART
+    for _ in range(2000):
+        yield part
+
+
+@pytest.mark.django_db
+async def test_a_stranger_cannot_fill_the_disk_with_a_form_that_takes_no_files(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CSRF check reads the form before any view: no byte of the file may be kept, whatever the address."""
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path)
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 1
+    headers = {"host": "localhost", "content-type": "multipart/form-data; boundary=brick", "cookie": "csrftoken=x"}
+    for path in ("/account/login/", "/admin/login/", "/nowhere"):
+        status, _, taken = await _post(path, _endless(bytes(1 << 16)), headers)
+        assert status in (400, 403, 404), path
+        assert taken < 10, path
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_stated_length_beyond_every_limit_is_refused_unread(settings: Any) -> None:
+    settings.UPLOAD_MAX_BYTES = 1000
+    headers = {
+        "host": "localhost",
+        "content-type": "multipart/form-data; boundary=brick",
+        "content-length": str(1000 + arriving.MARGIN_BYTES + 1),
+    }
+    status, body, taken = await _post("/upload", _endless(b"x"), headers)
+    assert (status, json.loads(body)["code"], taken) == (413, "too_large", 0)
