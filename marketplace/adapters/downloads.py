@@ -20,6 +20,7 @@ from inference_worker.errors import BlobMissing
 from marketplace.adapters import policy, selectors
 from marketplace.adapters.models import Adapter, Blob, Version, VersionFile
 from marketplace.adapters.uploads.selection import WEIGHTS
+from marketplace.core.connections import release_connections
 from marketplace.core.errors import NotFound, Unavailable
 from marketplace.core.store import blob_store
 
@@ -196,6 +197,8 @@ def _lazy_chunks(blob: Blob) -> Iterator[bytes]:
 def _streamed(
     request: HttpRequest, chunks: Iterator[bytes], close: Callable[[], None], status: int, headers: dict[str, str]
 ) -> StreamingHttpResponse:
+    # Slow readers would hold a connection each until their answer ends.
+    release_connections()
     body = AsyncChunks(chunks, close) if isinstance(request, ASGIRequest) else _Closing(chunks, close)
     return StreamingHttpResponse(body, status=status, headers=headers)
 

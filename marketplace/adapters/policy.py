@@ -40,6 +40,16 @@ def may_download(user: Person, adapter: Adapter) -> bool:
     return may_view(user, adapter)
 
 
+def may_use(user: Person, adapter: Adapter) -> bool:
+    """Merge it and generate with it: accepted, theirs to load, and not moderated away (for its owner neither)."""
+    return (
+        adapter.moderation == Adapter.Moderation.VISIBLE
+        and adapter.current is not None
+        and adapter.current.artifact.state == Artifact.State.VALID
+        and may_download(user, adapter)
+    )
+
+
 def may_edit(user: Person, adapter: Adapter) -> bool:
     """The owner, as long as no moderator has taken it down."""
     return (

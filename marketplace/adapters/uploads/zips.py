@@ -28,6 +28,8 @@ _CHUNK = 1 << 18
 
 _END = struct.Struct("<4s4H2LH")
 _LOCAL = struct.Struct("<4s5H3L2H")
+#: The Zip64 locator stands right before the end record.
+_LOCATOR, _LOCATOR_SIZE = b"PK\x06\x07", 20
 _REZIP = "Pack the adapter's files again with your system's own zip tool, without a password, and upload that."
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, ValueError)
 
@@ -114,6 +116,9 @@ def _check_frame(stream: IO[bytes], file: IncomingFile) -> None:
         raise _refuse("zip_split", file.path, "The archive is one part of several.")
     if entries > MAX_ENTRIES or size > MAX_DIRECTORY:
         raise _refuse("zip_entries", file.path, f"The archive has more than {MAX_ENTRIES} entries.")
+    if _LOCATOR in tail[max(0, at - _LOCATOR_SIZE) : at]:
+        # zipfile would follow it to another end record, which nobody has looked at here.
+        raise _refuse("zip_zip64", file.path, "The archive has a Zip64 end record, which only larger archives need.")
     end = tail_at + at
     if end + _END.size + comment != file.size:
         raise _refuse("zip_trailing", file.path, "There are bytes behind the end of the archive.")

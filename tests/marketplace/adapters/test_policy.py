@@ -44,6 +44,9 @@ def test_policy_table(role: str, ada: User, bob: User, moderator: User, make_ada
         assert (adapter in visible) is view, what
         assert policy.may_download(user, adapter) is download, what
         assert policy.may_edit(user, adapter) is edit, what
+        # What a moderator took down is out of use for everybody, its owner included.
+        use = download and moderation == "visible" and state == "valid"
+        assert policy.may_use(user, adapter) is use, what
 
 
 def test_deleted_and_unfinished_adapters(ada: User, bob: User, moderator: User, make_adapter) -> None:  # type: ignore[no-untyped-def]
@@ -51,6 +54,8 @@ def test_deleted_and_unfinished_adapters(ada: User, bob: User, moderator: User, 
     empty = Adapter.objects.create(owner=ada, name="empty", visibility="public")
     for user in (ada, bob, moderator, AnonymousUser()):
         assert not policy.may_view(user, gone)
+        assert not policy.may_use(user, gone)
+        assert not policy.may_use(user, empty)
         assert gone not in selectors.visible_adapters(user)
     assert policy.may_view(ada, empty)
     assert not policy.may_view(bob, empty)

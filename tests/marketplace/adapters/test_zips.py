@@ -81,6 +81,31 @@ def _prefixed() -> bytes:
     return b"#!/bin/sh\n" + GOOD
 
 
+def _zip64_hidden() -> bytes:
+    """The plain end record describes a directory of one entry, whose comment is a Zip64 record with its locator; that
+    record describes a larger directory, so it gets round the limits on directories."""
+    shown, hidden = (zip_of({"adapter_config.json": word}, zipfile.ZIP_STORED) for word in (b"shown!", b"hidden"))
+    inner_at = hidden.index(b"PK\x01\x02")
+    inner = hidden[inner_at : hidden.index(b"PK\x05\x06")]
+    at = shown.index(b"PK\x01\x02")
+    entry = bytearray(shown[at : shown.index(b"PK\x05\x06")])
+    record_at = at + len(inner) + len(entry)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 2, 2, len(inner) + len(entry), at)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, record_at, 1)
+    struct.pack_into("<H", entry, 32, len(record) + len(locator))
+    directory = bytes(entry) + record + locator
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(directory), at + len(inner), 0)
+    return shown[:at] + inner + directory + end
+
+
+def test_the_library_would_follow_a_hidden_zip64_record() -> None:
+    """Why ``zip_zip64`` is refused."""
+    archive = _zip64_hidden()
+    assert struct.unpack_from("<H", archive, len(archive) - 12)[0] == 1
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert len(opened.infolist()) == 2
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("archive", "code"),
@@ -99,6 +124,7 @@ def _prefixed() -> bytes:
         (_local_size_differs(), "zip_headers"),
         (_local_name_differs(), "zip_headers"),
         (_crc_differs(), "zip_damaged"),
+        (_zip64_hidden(), "zip_zip64"),
         (GOOD + b"trailing", "zip_trailing"),
         (GOOD[: len(GOOD) // 2], "zip_damaged"),
         (GOOD[:40] + GOOD[60:], "zip_polyglot"),
