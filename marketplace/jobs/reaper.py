@@ -70,8 +70,10 @@ def _guarded(look: Callable[..., None], client: redis.Redis, job: Job, done: dic
 
 
 def _hints_in(queue: str) -> int:
-    with app.connection_or_acquire() as connection:
-        return int(connection.default_channel.client.llen(queue))
+    """How many hints wait in the broker. Asked over a connection of its own: the channel's may still be waiting for
+    a BRPOP that an earlier user of the pooled connection (a ping of the workers) left behind."""
+    with app.connection_or_acquire() as connection, connection.default_channel.conn_or_acquire() as client:
+        return int(client.llen(queue))
 
 
 def recover_outcome(job: Job) -> bool:
