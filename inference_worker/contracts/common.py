@@ -59,8 +59,9 @@ class PromptFormat(Contract):
     stop: tuple[str, ...] = ()
 
     def render(self, prompt: str) -> str:
-        """The plain text of ``prompt``; only meaningful for ``kind == "plain"``."""
-        return self.template.replace("{prompt}", prompt)
+        """The plain text of ``prompt``; only meaningful for ``kind == "plain"``. The first ``{prompt}`` is filled in:
+        filling several would let a short template multiply a long prompt."""
+        return self.template.replace("{prompt}", prompt, 1)
 
 
 class OutputFile(Contract):

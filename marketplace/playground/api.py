@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import wraps
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from inference_worker.contracts.common import PromptFormat
+from marketplace.accounts.throttling import GenerateThrottle
+from marketplace.adapters.fields import Checker
 from marketplace.bases.models import Base
 from marketplace.compositions.members import find_adapter
 from marketplace.core.errors import AppError, NotFound
@@ -41,6 +44,16 @@ class GenerationFailed(AppError):
     code = "generation_failed"
 
 
+def _prompt_format(values: dict[str, Any] | None) -> PromptFormat | None:
+    """Checked by the same rules as an adapter's own prompt format."""
+    if values is None:
+        return None
+    checker = Checker()
+    checked = checker.prompt_format(values)
+    checker.finish()
+    return checked
+
+
 def start(request: Request, data: dict[str, Any]) -> services.Generation:
     """The checked request → a generation under way."""
     base = None
@@ -48,14 +61,13 @@ def start(request: Request, data: dict[str, Any]) -> services.Generation:
         base = Base.objects.filter(name=data["base"]).first()
         if base is None:
             raise NotFound(f"There is no base {data['base']}.")
-    prompt_format = data["prompt_format"]
     return services.start_generation(
         user=request.user,
         base=base,
         members=[(find_adapter(user=request.user, full_name=m["adapter"]), m["weight"]) for m in data["members"]],
         prompt=data["prompt"],
         sampling=dict(data["sampling"]),
-        prompt_format=PromptFormat.model_validate(prompt_format) if prompt_format else None,
+        prompt_format=_prompt_format(data["prompt_format"]),
     )
 
 
@@ -63,8 +75,7 @@ class GenerationsView(APIView):
     """One prompt to a base or to a weighted set of adapters on it, streamed as server-sent events."""
 
     renderer_classes = [JSONRenderer, EventStreamRenderer]
-    throttle_classes = [ScopedRateThrottle]
-    throttle_scope = "generate"
+    throttle_classes = [GenerateThrottle]
     anonymous_writes = True  # nothing is kept but a usage row; the throttle bounds it
 
     @extend_schema(
@@ -80,24 +91,45 @@ class GenerationsView(APIView):
     def post(self, request: Request) -> HttpResponseBase:
         serializer = GenerationCreateSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        data = serializer.validated_data
-        generation = start(request, data)
-        if data["stream"]:
-            response = StreamingHttpResponse(relay.stream(generation), content_type="text/event-stream; charset=utf-8")
-            response["Cache-Control"] = "no-cache"
-            response["X-Accel-Buffering"] = "no"
-            return response
-        text, last = relay.collect(generation)
-        if last.kind == "error":
-            raise GenerationFailed(last.error, code=last.error_code or None)
-        return Response(
-            {
-                "id": generation.id,
-                "base": generation.base.name,
-                "text": text,
-                "finish_reason": last.finish_reason,
-                "prompt_tokens": last.prompt_tokens,
-                "completion_tokens": last.completion_tokens,
-                "warnings": list(generation.warnings),
-            }
-        )
+        generation = start(request, serializer.validated_data)
+        if not serializer.validated_data["stream"]:
+            return Pending(generation)
+        response = StreamingHttpResponse(relay.stream(generation), content_type="text/event-stream; charset=utf-8")
+        response["Cache-Control"] = "no-cache"
+        response["X-Accel-Buffering"] = "no"
+        return response
+
+
+class Pending(Response):
+    """A generation that runs; ``generations`` waits for it without holding a thread."""
+
+    def __init__(self, generation: services.Generation) -> None:
+        super().__init__()
+        self.generation = generation
+
+
+_view = GenerationsView.as_view()
+
+
+@wraps(_view)
+async def generations(request: HttpRequest) -> HttpResponseBase:
+    """The view, asynchronous around REST framework's: a reader that leaves while it waits cancels its generation."""
+    response = await sync_to_async(_view)(request)
+    if not isinstance(response, Pending):
+        return response
+    generation = response.generation
+    text, last = await relay.collect(generation)
+    if last.kind == "error":
+        fault = GenerationFailed(last.error, code=last.error_code or None)
+        return JsonResponse(fault.envelope(), status=fault.status)
+    return JsonResponse(
+        {
+            "id": generation.id,
+            "base": generation.base.name,
+            "text": text,
+            "finish_reason": last.finish_reason,
+            "prompt_tokens": last.prompt_tokens,
+            "completion_tokens": last.completion_tokens,
+            "warnings": list(generation.warnings),
+        }
+    )

@@ -4,4 +4,4 @@ from django.urls import path
 
 from marketplace.playground import api
 
-urlpatterns = [path("generations/", api.GenerationsView.as_view(), name="api-generations")]
+urlpatterns = [path("generations/", api.generations, name="api-generations")]

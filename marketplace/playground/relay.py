@@ -8,8 +8,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
+import redis
+import structlog
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import close_old_connections
@@ -20,6 +24,8 @@ from marketplace.core.connections import arelease_connections
 from marketplace.core.redis import async_redis_client, redis_client
 from marketplace.playground.services import Generation, record_usage
 
+log = structlog.get_logger(__name__)
+
 #: How long one read of the stream waits, in milliseconds; between reads a comment keeps proxies from giving up.
 _BLOCK = 2_000
 _CANCEL_LIFETIME = 600
@@ -27,6 +33,9 @@ _LOST = GenerateEvent(
     kind="error",
     error_code="no_live_worker",
     error="No live worker took the request in time. Try again; if it stays so, the operator must start one.",
+)
+_BROKEN = GenerateEvent(
+    kind="error", error_code="unavailable", error="The message broker does not answer. Try again in a moment."
 )
 _LATE = GenerateEvent(kind="done", finish_reason="deadline")
 _LEFT = GenerateEvent(kind="done", finish_reason="cancelled")
@@ -54,7 +63,9 @@ def _overdue(generation: Generation, begun: bool) -> GenerateEvent | None:
 
 
 def _cancel(generation: Generation) -> None:
-    redis_client().set(keys.generation_cancel(generation.id), "1", ex=_CANCEL_LIFETIME)
+    """Tell the worker to stop. Without Redis it cannot be told, and ends at the deadline by itself."""
+    with suppress(redis.RedisError):
+        redis_client().set(keys.generation_cancel(generation.id), "1", ex=_CANCEL_LIFETIME)
 
 
 def _account(generation: Generation, last: GenerateEvent) -> None:
@@ -70,7 +81,12 @@ async def events(generation: Generation) -> AsyncIterator[GenerateEvent | None]:
     client = async_redis_client()
     position, begun = "0", False
     while True:
-        answer = await client.xread({keys.generation(generation.id): position}, block=_BLOCK, count=64)
+        try:
+            answer = await client.xread({keys.generation(generation.id): position}, block=_BLOCK, count=64)
+        except redis.RedisError as error:
+            log.warning("generation_unreadable", request=generation.id, fault=repr(error))
+            yield _BROKEN
+            return
         last, arrived = _parse(answer)
         position, begun = last or position, begun or bool(arrived)
         for event in arrived:
@@ -84,37 +100,47 @@ async def events(generation: Generation) -> AsyncIterator[GenerateEvent | None]:
                 return
 
 
-async def stream(generation: Generation) -> AsyncIterator[bytes]:
-    """Server-sent events ``started``, ``token``, ``done`` and ``error``; a last row of usage is always written."""
-    final = _LEFT
+@dataclass
+class _End:
+    """How a generation ended, as far as its reader saw."""
+
+    event: GenerateEvent = _LEFT
+
+
+@asynccontextmanager
+async def _accounted(generation: Generation) -> AsyncIterator[_End]:
+    """What must be done however the reading ends: tell the worker to stop if it goes on, record the usage."""
+    end = _End()
     try:
-        await arelease_connections()
+        await arelease_connections()  # The request's work in the database is done; the answer may take minutes.
+        yield end
+    finally:
+        if end.event in (_LEFT, _LOST, _LATE):
+            await sync_to_async(_cancel)(generation)
+        await sync_to_async(_account)(generation, end.event)
+
+
+async def stream(generation: Generation) -> AsyncIterator[bytes]:
+    """Server-sent events ``accepted``, ``started``, ``token``, ``done`` and ``error``; usage is always recorded."""
+    async with _accounted(generation) as end:
         yield _sse("accepted", {"id": generation.id, "base": generation.base.name, "warnings": generation.warnings})
         async for event in events(generation):
             if event is None:
                 yield b": waiting\n\n"
                 continue
             if event.kind in ("done", "error"):
-                final = event
+                end.event = event
             yield _sse(event.kind, event.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True))
-    finally:
-        if final in (_LEFT, _LOST, _LATE):
-            await sync_to_async(_cancel)(generation)
-        await sync_to_async(_account)(generation, final)
 
 
-def collect(generation: Generation) -> tuple[str, GenerateEvent]:
+async def collect(generation: Generation) -> tuple[str, GenerateEvent]:
     """Wait for the whole answer: (text, last event). For readers that do not stream, and for pages without scripts."""
-    client = redis_client()
-    position, begun, text, final = "0", False, [], None
-    while final is None:
-        last, arrived = _parse(client.xread({keys.generation(generation.id): position}, block=_BLOCK, count=256))
-        position, begun = last or position, begun or bool(arrived)
-        text += [event.text for event in arrived]
-        final = next((event for event in arrived if event.kind in ("done", "error")), None)
-        if not arrived:
-            final = _overdue(generation, begun)
-    if final in (_LOST, _LATE):
-        _cancel(generation)
-    record_usage(generation, final)
-    return "".join(text), final
+    text = []
+    async with _accounted(generation) as end:
+        async for event in events(generation):
+            if event is None:
+                continue
+            text.append(event.text)
+            if event.kind in ("done", "error"):
+                end.event = event
+    return "".join(text), end.event

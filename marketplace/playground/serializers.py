@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from marketplace.adapters.serializers import PromptFormatSerializer
 from marketplace.compositions.serializers import MemberSerializer
+from marketplace.playground.services import MAX_MEMBERS
 
 
 class SamplingSerializer(serializers.Serializer[Any]):
@@ -28,7 +29,7 @@ class SamplingSerializer(serializers.Serializer[Any]):
 class GenerationCreateSerializer(serializers.Serializer[Any]):
     prompt = serializers.CharField(max_length=200_000, trim_whitespace=False)
     base = serializers.CharField(max_length=160, required=False, default="", allow_blank=True)
-    members = MemberSerializer(many=True, required=False, default=list)
+    members = MemberSerializer(many=True, required=False, default=list, max_length=MAX_MEMBERS)
     sampling = SamplingSerializer(required=False, default=dict)
     prompt_format = PromptFormatSerializer(required=False, allow_null=True, default=None)
     stream = serializers.BooleanField(default=True, help_text="false waits and answers with the whole text")

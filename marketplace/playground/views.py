@@ -6,9 +6,11 @@ back with complete answers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 
 from inference_worker.contracts.common import PromptFormat
 from inference_worker.contracts.generate import GenerateEvent
+from marketplace.accounts.throttling import GenerateThrottle, spend
 from marketplace.adapters.models import Adapter, ExamplePrompt, Lineage
 from marketplace.bases.models import Base
 from marketplace.compositions.views import candidates
@@ -44,16 +47,46 @@ class Column:
         return self.adapter.full_name if self.adapter else ""
 
 
+@dataclass
+class Page:
+    """The page between its two synchronous halves."""
+
+    form: PlaygroundForm
+    base: Base | None
+    columns: list[Column]
+    started: list[tuple[Column, services.Generation]] = field(default_factory=list)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
-def playground(request: HttpRequest) -> HttpResponse:
+async def playground(request: HttpRequest) -> HttpResponse:
+    """Asynchronous so that waiting for answers holds no thread, and a reader that leaves cancels them."""
     clean = without_token(request)
     if clean is not None:
         return redirect(clean)
+    page = await sync_to_async(_begin)(request)
+    await asyncio.gather(*(_wait(column, generation) for column, generation in page.started))
+    return await sync_to_async(_show)(request, page)
+
+
+def _begin(request: HttpRequest) -> Page:
+    """Read the form; with POST, start every column."""
+    if request.method == "POST":
+        spend(request, GenerateThrottle)
     form = read_form(request.user, request.POST if request.method == "POST" else request.GET)
     base = _base_of(form)
-    columns = _columns(form, base)
+    page = Page(form, base, _columns(form, base))
     if request.method == "POST":
-        _answer(request, form, base, columns)
+        page.started = _start(request, form, base, page.columns)
+    return page
+
+
+async def _wait(column: Column, generation: services.Generation) -> None:
+    column.text, column.last = await relay.collect(generation)
+    column.fault = column.last.error
+
+
+def _show(request: HttpRequest, page: Page) -> HttpResponse:
+    form, base, columns = page.form, page.base, page.columns
     data = request.POST if request.method == "POST" else request.GET
     query = data.get("q", "").strip()
     context = {
@@ -95,13 +128,15 @@ def _format_of(adapter: Adapter) -> dict[str, Any] | None:
     return adapter.current.prompt_format or None if adapter.current else None
 
 
-def _answer(request: HttpRequest, form: PlaygroundForm, base: Base | None, columns: list[Column]) -> None:
-    """Start every column, then wait for all: the engine answers them in one batch."""
+def _start(
+    request: HttpRequest, form: PlaygroundForm, base: Base | None, columns: list[Column]
+) -> list[tuple[Column, services.Generation]]:
+    """Start every column before any is waited for: the engine answers them in one batch."""
     sampling = form.sampling()
     if not form.prompt.strip():
         form.faults["prompt"] = ["Write a prompt."]
     if form.faults:
-        return
+        return []
     started: list[tuple[Column, services.Generation]] = []
     for column in columns:
         try:
@@ -118,9 +153,7 @@ def _answer(request: HttpRequest, form: PlaygroundForm, base: Base | None, colum
         else:
             column.warnings = generation.warnings
             started.append((column, generation))
-    for column, generation in started:
-        column.text, column.last = relay.collect(generation)
-        column.fault = column.last.error
+    return started
 
 
 def _examples(request: HttpRequest, adapters: list[Adapter]) -> list[ExamplePrompt]:

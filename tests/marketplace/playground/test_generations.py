@@ -107,3 +107,31 @@ def test_rest_refuses_in_the_envelope(adapter: Adapter, client: Any) -> None:
         headers={"accept": "text/event-stream"},
     )
     assert accepts_only_events.status_code == 404
+
+
+def test_prompt_format_of_the_request_follows_the_same_rules(adapter: Adapter, client: Any) -> None:
+    body = {"prompt": "cat", "members": [{"adapter": "ada/plural"}], "prompt_format": {"template": "no place"}}
+    answer = client.post("/api/v1/generations/", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "write {prompt}" in answer.json()["extra"]["fields"]["prompt_format"][0]
+    many = client.post(
+        "/api/v1/generations/",
+        {"prompt": "cat", "members": [{"adapter": "ada/plural"}] * 9},
+        content_type="application/json",
+    )
+    assert (many.status_code, list(many.json()["extra"]["fields"])) == (400, ["members"])
+
+
+def test_short_template_cannot_multiply_a_long_prompt() -> None:
+    template = PromptFormat(template="{prompt}" * 500)
+    assert len(template.render("x" * 1000)) < 10_000
+
+
+def test_pages_and_rest_share_one_rate(adapter: Adapter, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from marketplace.accounts.throttling import GenerateThrottle
+
+    monkeypatch.setattr(GenerateThrottle, "get_rate", lambda self: "1/min")
+    page = client.post("/playground/", {"with": "ada/plural", "prompt": ""})
+    assert page.status_code == 422
+    answer = client.post("/api/v1/generations/", {"prompt": "cat"}, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")

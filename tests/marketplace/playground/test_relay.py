@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import pytest
+import redis.asyncio
 from asgiref.sync import sync_to_async
 
 from inference_worker.contracts import keys
@@ -90,7 +91,7 @@ def test_stream_relays_events_in_order_and_records_usage() -> None:
 def test_collect_waits_for_the_whole_text() -> None:
     started = generation()
     write(started.id, token("a"), token("b"), DONE)
-    assert relay.collect(started) == ("ab", DONE)
+    assert run(relay.collect(started)) == ("ab", DONE)
     assert Usage.objects.filter(request=started.id).count() == 1
 
 
@@ -126,6 +127,30 @@ def test_cancelled_task_cancels_the_generation() -> None:
     assert Usage.objects.filter(request=started.id, finish_reason="cancelled").exists()
 
 
+def test_reader_that_leaves_while_waiting_cancels_too() -> None:
+    started = generation()
+
+    async def drop() -> None:
+        task = asyncio.create_task(relay.collect(started))
+        await sync_to_async(write)(started.id, token("a"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(drop())
+    assert redis_client().exists(keys.generation_cancel(started.id))
+
+
+def test_lost_redis_is_said_and_still_accounted(settings, monkeypatch) -> None:
+    started = generation()
+    lost = redis.asyncio.Redis(unix_socket_path="/nowhere/redis.sock")
+    monkeypatch.setattr(relay, "async_redis_client", lambda: lost)
+    (_, (name, data)) = parse(run(read_all(started)))
+    assert (name, data["error_code"]) == ("error", "unavailable")
+    assert Usage.objects.filter(request=started.id).exists()
+
+
 def test_no_worker_is_said_in_words(settings, monkeypatch) -> None:
     settings.GENERATION_START_SECONDS = 0
     monkeypatch.setattr(relay, "_BLOCK", 50)
@@ -141,7 +166,7 @@ def test_deadline_ends_a_silent_generation(monkeypatch) -> None:
     monkeypatch.setattr(relay, "_BLOCK", 50)
     started = generation(seconds=-5)
     write(started.id, token("a"))
-    text, last = relay.collect(started)
+    text, last = run(relay.collect(started))
     assert (text, last.finish_reason) == ("a", "deadline")
 
 
