@@ -39,7 +39,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         limit=PAGE,
     )
     rows = [
-        {"job": job, "kind": KINDS.get(job.kind, job.kind), "live": live}
+        {"job": job, "kind": KINDS.get(job.kind, job.kind), "live": live, "took": _took(job)}
         for job, live in zip(page.items, selectors.live_states(page.items), strict=True)
     ]
     context = {
@@ -55,14 +55,13 @@ def job_list(request: HttpRequest) -> HttpResponse:
 def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
     job = selectors.get_job(user=request.user, job_id=job_id)
     outcome = outcome_of(job)
-    took = (job.finished_at - job.started_at).total_seconds() if job.started_at and job.finished_at else None
     context = {
         "job": job,
         "kind": KINDS.get(job.kind, job.kind),
         "state": selectors.full_state(job),
         "outcome": outcome,
         "compare": _comparison(job, outcome.get("adapter")),
-        "took": took,
+        "took": _took(job),
     }
     return render(request, "jobs/job.html", context)
 
@@ -83,6 +82,11 @@ def outcome_of(job: Job) -> dict[str, Any]:
     )
     upload = Upload.objects.filter(owner=job.owner, artifact_id=artifact, state=Upload.State.READY)
     return {"adapter": made.first(), "upload": upload.first()}
+
+
+def _took(job: Job) -> float | None:
+    """Seconds from start to end, when it has both."""
+    return (job.finished_at - job.started_at).total_seconds() if job.started_at and job.finished_at else None
 
 
 def _comparison(job: Job, adapter: Adapter | None) -> str:
