@@ -6,10 +6,10 @@ from typing import Any
 
 from inference_worker.contracts.merge import MergeRequest, MergeResult
 from marketplace.adapters import services as adapters
-from marketplace.adapters.models import Adapter, Version
-from marketplace.core.errors import Conflict
+from marketplace.adapters.models import Adapter, Artifact, Version
+from marketplace.core.errors import Conflict, NotFound
 from marketplace.jobs.models import Job
-from marketplace.jobs.recorders import register
+from marketplace.jobs.recorders import register, register_check
 
 
 def _free_name(job: Job, wanted: str) -> str:
@@ -35,17 +35,41 @@ def _description(job: Job, request: MergeRequest, versions: list[Version]) -> st
     return "\n\n".join(parts)
 
 
+def _planned_versions(job: Job) -> list[Version]:
+    """The versions that the plan names, in its order."""
+    wanted = [member["version"] for member in job.subject["members"]]
+    found = Version.objects.select_related("adapter__owner", "artifact").in_bulk(wanted)
+    return [found[pk] for pk in wanted]
+
+
+@register_check("merge")
+def check_merge(job: Job) -> None:
+    """Every parent is still the owner's to use.
+
+    The planned versions count, not the current ones: a parent whose newest version is being checked does not stop a
+    merge of an older one. Raises ``NotFound`` for what was hidden or deleted, ``Conflict`` for what was taken down.
+    """
+    for version in _planned_versions(job):
+        adapter = version.adapter
+        seen = adapter.owner_id == job.owner_id or adapter.visibility == Adapter.Visibility.PUBLIC
+        if adapter.deleted_at is not None or not seen:
+            raise NotFound(f"{adapter.full_name} is no longer yours to use, so the merge of it cannot be made.")
+        if adapter.moderation != Adapter.Moderation.VISIBLE:
+            raise Conflict(
+                f"A moderator has taken down {adapter.full_name}, so it cannot be merged until it is restored.",
+                code="member_taken_down",
+            )
+        if version.artifact.state != Artifact.State.VALID:
+            raise Conflict(f"{adapter.full_name} is no longer accepted; its page says why.", code="member_not_valid")
+
+
 @register("merge")
 def record_merge(job: Job, result: dict[str, Any]) -> None:
     """Create the adapter with its files, recipe, lineage and licence; the job's result learns its name."""
     merged = MergeResult.model_validate(result)
     request = MergeRequest.model_validate(job.request)
     members = job.subject["members"]
-    by_id = {
-        version.pk: version
-        for version in Version.objects.select_related("adapter__owner").filter(pk__in=[m["version"] for m in members])
-    }
-    versions = [by_id[member["version"]] for member in members]
+    versions = _planned_versions(job)
     strongest = max(zip(members, versions, strict=True), key=lambda pair: abs(pair[0]["weight"]))[1]
     licence = job.subject["licence"]
     adapter = adapters.create_adapter_from_files(

@@ -1,6 +1,7 @@
 """Who writes a job's result into the marketplace: one function per kind, registered by the app it concerns.
 
 A recorder runs inside the transaction that ends the job, so that a result is either wholly recorded or not at all.
+A kind whose plan rests on what its owner may see registers a check: time passes between the plan and its result.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from marketplace.jobs.models import Job
 Recorder = Callable[[Job, dict[str, Any]], None]
 FailureRecorder = Callable[[Job], None]
 
+Check = Callable[[Job], None]
+
 _on_success: dict[str, Recorder] = {}
 _on_failure: dict[str, FailureRecorder] = {}
+_checks: dict[str, Check] = {}
 
 
 def register(kind: str) -> Callable[[Recorder], Recorder]:
@@ -41,7 +45,30 @@ def register_failure(kind: str) -> Callable[[FailureRecorder], FailureRecorder]:
     return decorate
 
 
+def register_check(kind: str) -> Callable[[Check], Check]:
+    """Decorator: call ``fn(job)`` before a job of ``kind`` is tried again and before its success is recorded.
+
+    It raises an AppError when the job's owner may no longer have what was granted when the job was planned.
+    """
+
+    def decorate(check: Check) -> Check:
+        if kind in _checks:
+            raise ValueError(f"Two checks for the kind {kind!r}: {_checks[kind]!r} and {check!r}")
+        _checks[kind] = check
+        return check
+
+    return decorate
+
+
+def check(job: Job) -> None:
+    """Raises an AppError when the job's plan is no longer allowed."""
+    found = _checks.get(job.kind)
+    if found is not None:
+        found(job)
+
+
 def record_success(job: Job, result: dict[str, Any]) -> None:
+    check(job)
     recorder = _on_success.get(job.kind)
     if recorder is not None:
         recorder(job, result)

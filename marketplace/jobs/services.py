@@ -17,7 +17,7 @@ from inference_worker.contracts.common import Contract
 from inference_worker.contracts.jobs import KINDS, Limits
 from marketplace.accounts.models import User
 from marketplace.core.errors import Conflict, Forbidden
-from marketplace.jobs import dispatch
+from marketplace.jobs import dispatch, recorders
 from marketplace.jobs.models import Job
 from marketplace.jobs.outcomes import cancel_now, record_outcome, record_started, requeue
 from marketplace.moderation import audit
@@ -110,13 +110,17 @@ def cancel_job(*, user: User, job: Job) -> Job:
 
 
 def retry_job(*, user: User, job: Job) -> Job:
-    """Run a failed or cancelled job once more, as a new attempt of the same row."""
+    """Run a failed or cancelled job once more, as a new attempt of the same row.
+
+    Raises what the kind's check raises when the plan is no longer allowed (``recorders.register_check``).
+    """
     with transaction.atomic():
         row = _locked(user, job)
         if row.state not in (Job.State.FAILED, Job.State.CANCELLED):
             raise Conflict(
                 f"The job is {row.state}; only failed and cancelled jobs can be tried again.", code="job_not_ended"
             )
+        recorders.check(row)
         audit.record(actor=user, action="job.retry", target=str(row.pk), kind=row.kind, attempt=row.attempt + 1)
         row.max_attempts = row.attempt + ATTEMPTS
         requeue(row, "Waiting to be tried again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from marketplace.compositions import services
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
-from marketplace.jobs.services import record_outcome
+from marketplace.jobs.services import cancel_job, record_outcome, retry_job
 from marketplace.moderation.models import AuditEntry
 
 MakeAdapter = Callable[..., Adapter]
@@ -113,6 +114,54 @@ def test_name_taken_meanwhile_loses_nothing(
     finish(job)
     job.refresh_from_db()
     assert job.result["adapter"] == "ada/both-2"
+
+
+#: What may happen to a parent between the plan and its result → the words with which the merge is refused then.
+WITHDRAWN = [
+    ({"visibility": "private"}, NotFound, "bob/past is no longer yours"),
+    ({"deleted_at": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}, NotFound, "bob/past is no longer yours"),
+    ({"moderation": "quarantined"}, Conflict, "taken down bob/past"),
+]
+
+
+@pytest.mark.parametrize(("change", "fault", "words"), WITHDRAWN, ids=["private", "deleted", "quarantined"])
+def test_retry_asks_again_whether_the_parents_may_be_used(
+    pair: list[tuple[Adapter, float]], ada: User, change: dict[str, Any], fault: type[Exception], words: str
+) -> None:
+    job = cancel_job(user=ada, job=merge(ada, pair))
+    Adapter.objects.filter(name="past").update(**change)
+    with pytest.raises(fault, match=words):
+        retry_job(user=ada, job=job)
+    job.refresh_from_db()
+    assert (job.state, job.attempt) == (Job.State.CANCELLED, 1)
+    assert not AuditEntry.objects.filter(action="job.retry").exists()
+    Adapter.objects.filter(name="past").update(visibility="public", deleted_at=None, moderation="visible")
+    assert retry_job(user=ada, job=job).attempt == 2
+
+
+@pytest.mark.parametrize(("change", "fault", "words"), WITHDRAWN, ids=["private", "deleted", "quarantined"])
+def test_a_parent_withdrawn_while_the_merge_ran_fails_it(
+    pair: list[tuple[Adapter, float]], ada: User, change: dict[str, Any], fault: type[Exception], words: str
+) -> None:
+    job = merge(ada, pair)
+    Adapter.objects.filter(name="past").update(**change)
+    finish(job)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert words in job.error_message
+    assert not Adapter.objects.filter(name="both").exists()
+
+
+def test_a_parents_newer_version_that_waits_for_its_check_stops_no_merge(
+    pair: list[tuple[Adapter, float]], ada: User, make_adapter: MakeAdapter, bob: User
+) -> None:
+    job = merge(ada, pair)
+    newer = make_adapter(bob, "newer").current
+    Artifact.objects.filter(pk=newer.artifact_id).update(state="pending")
+    Adapter.objects.filter(name="past").update(current=newer)
+    finish(job)
+    job.refresh_from_db()
+    assert job.state == Job.State.SUCCEEDED
 
 
 def test_no_derivatives_stays_private_with_the_reason(pair: list[tuple[Adapter, float]], ada: User) -> None:

@@ -24,6 +24,7 @@ MakeOutcome = Callable[..., JobOutcome]
 def _no_recorders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorders, "_on_success", {})
     monkeypatch.setattr(recorders, "_on_failure", {})
+    monkeypatch.setattr(recorders, "_checks", {})
 
 
 @pytest.fixture
