@@ -83,6 +83,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "marketplace.core.health.middleware.RequestMetrics",
+    "marketplace.core.health.probes.Probes",
     "django.middleware.security.SecurityMiddleware",
     "marketplace.core.csp.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -234,6 +235,8 @@ QUERY_TIMEOUT_SECONDS = env.float("QUERY_TIMEOUT_SECONDS", default=0.3)
 configure_structlog()
 LOGGING = logging_settings(env.str("LOG_FORMAT", default="json"), env.str("LOG_LEVEL", default="INFO").upper())
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# Without a token, a site on the net shows its metrics to its own machine only.
+METRICS_OPEN = DEBUG or INSECURE_HTTP
 
 # --- static files, language, time ------------------------------------------------------------------------------------
 STATIC_URL = "/static/"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Generic, TypeVar
 
 import psycopg
 import redis
@@ -20,10 +21,14 @@ from marketplace.celery import app
 from marketplace.core.redis import redis_client
 from marketplace.core.store import blob_store
 
+Answer = TypeVar("Answer")
+
 _CONNECT_SECONDS = 2
 _PING_SECONDS = 0.7
 #: An answer of the workers is good for this long, so that health checks do not become load.
 _PING_LIFETIME = 3.0
+#: All parts' states are good for this long: whoever hammers ``/readyz`` costs one question to the servers.
+_PARTS_LIFETIME = 2.0
 #: Role -> what stays away without it.
 WORKERS = {
     "marketplace": "results of jobs are not recorded",
@@ -132,21 +137,21 @@ def _workers(broker_answers: bool) -> list[Part]:
     ]
 
 
-class _Remembered:
-    """The last answer for as long as it is good; several askers at once wait for one question."""
+class _Remembered(Generic[Answer]):
+    """The last answer for as long as ``lifetime`` says; several askers at once wait for one question."""
 
-    def __init__(self, ask: Callable[[], frozenset[str]]) -> None:
+    def __init__(self, ask: Callable[[], Answer], lifetime: Callable[[Answer], float]) -> None:
         self._ask = ask
+        self._lifetime = lifetime
         self._lock = threading.Lock()
-        self._until = 0.0
-        self._value: frozenset[str] = frozenset()
+        self._held: tuple[float, Answer] | None = None
 
-    def get(self) -> frozenset[str]:
+    def get(self) -> Answer:
         with self._lock:
-            if time.monotonic() >= self._until:
-                self._value = self._ask()
-                self._until = time.monotonic() + _PING_LIFETIME * (1.0 if set(WORKERS) <= self._value else 0.1)
-            return self._value
+            if self._held is None or time.monotonic() >= self._held[0]:
+                value = self._ask()
+                self._held = time.monotonic() + self._lifetime(value), value
+            return self._held[1]
 
 
 def _ping() -> frozenset[str]:
@@ -158,9 +163,22 @@ def _ping() -> frozenset[str]:
     return frozenset(node.split("@")[0] for answer in answers or [] for node in answer)
 
 
-_roles = _Remembered(_ping)
+def _ping_lifetime(present: frozenset[str]) -> float:
+    """Where a role is missing, its return should be seen soon."""
+    return _PING_LIFETIME * (1.0 if set(WORKERS) <= present else 0.1)
+
+
+_roles = _Remembered(_ping, _ping_lifetime)
 
 
 def live_roles() -> frozenset[str]:
     """Roles of which at least one worker answers."""
     return _roles.get()
+
+
+_parts = _Remembered(all_parts, lambda parts: _PARTS_LIFETIME * (1.0 if all(part.ok for part in parts) else 0.25))
+
+
+def known_parts() -> list[Part]:
+    """``all_parts``, at most ``_PARTS_LIFETIME`` seconds old in this process."""
+    return _parts.get()

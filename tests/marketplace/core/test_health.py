@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import redis
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.test import AsyncRequestFactory, Client
+from django.test import AsyncClient, AsyncRequestFactory, Client
 
 from marketplace.core.health import parts
 from marketplace.core.health.metrics import REQUESTS
@@ -21,8 +22,9 @@ ROLES = ["marketplace_worker", "live_worker", "inspect_worker", "batch_worker"]
 @pytest.fixture(autouse=True)
 def _fresh_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test asks the workers anew; none of them runs here."""
-    monkeypatch.setattr(parts, "_roles", parts._Remembered(parts._ping))
+    monkeypatch.setattr(parts, "_roles", parts._Remembered(parts._ping, parts._ping_lifetime))
     monkeypatch.setattr(parts, "_PING_SECONDS", 0.05)
+    monkeypatch.setattr(parts, "_parts", parts._Remembered(parts.all_parts, lambda found: 0.0))
 
 
 def readyz(client: Client) -> tuple[int, dict[str, object], dict[str, dict[str, object]]]:
@@ -48,9 +50,23 @@ def test_readyz_names_missing_workers_and_serves_all_the_same(client: Client) ->
 
 @pytest.mark.django_db
 def test_readyz_is_ready_when_every_role_answers(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "_roles", parts._Remembered(lambda: frozenset(parts.WORKERS)))
+    monkeypatch.setattr(parts, "_roles", parts._Remembered(lambda: frozenset(parts.WORKERS), lambda roles: 9.0))
     status, body, _ = readyz(client)
     assert (status, body["status"], body["missing"]) == (200, "ready", [])
+
+
+@pytest.mark.django_db
+def test_hammering_readyz_asks_the_servers_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def ask() -> list[parts.Part]:
+        asked.append(1)
+        return parts.all_parts()
+
+    monkeypatch.setattr(parts, "_parts", parts._Remembered(ask, lambda found: 60.0))
+    answers = [readyz(client)[1] for _ in range(5)]
+    assert len(asked) == 1
+    assert all(answer == answers[0] for answer in answers)
 
 
 @pytest.mark.django_db
@@ -142,3 +158,38 @@ def test_metrics_may_need_a_token(client: Client, settings: object, monkeypatch:
     assert client.get("/metrics").status_code == 401
     assert client.get("/metrics", headers={"Authorization": "Bearer Sesame"}).status_code == 401
     assert client.get("/metrics", headers={"Authorization": "Bearer sesame"}).status_code == 200
+
+
+@pytest.mark.django_db
+def test_metrics_without_a_token_stay_on_this_machine(client: Client, settings: Any) -> None:
+    """As on a server: TLS in front, no token set."""
+    settings.METRICS_TOKEN, settings.METRICS_OPEN = "", False
+    assert client.get("/metrics").status_code == 200
+    refused = client.get("/metrics", REMOTE_ADDR="192.0.2.7")
+    assert refused.status_code == 403
+    assert "METRICS_TOKEN" in refused.content.decode()
+    assert client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 403
+    assert client.get("/metrics", REMOTE_ADDR="").status_code == 403
+    settings.METRICS_OPEN = True
+    assert client.get("/metrics", REMOTE_ADDR="192.0.2.7").status_code == 200
+
+
+@pytest.mark.django_db
+def test_probes_answer_whatever_the_host_and_without_tls(settings: Any) -> None:
+    """A container's health check asks http://127.0.0.1:8000 although only the site's name is allowed."""
+    settings.ALLOWED_HOSTS = ["brickyard.example.org"]
+    settings.SECURE_SSL_REDIRECT = True
+    client = Client()
+    for path in ("/healthz", "/readyz", "/metrics"):
+        answer = client.get(path, headers={"Host": "127.0.0.1:8000"})
+        assert answer.status_code == 200, path
+    assert client.post("/healthz", headers={"Host": "127.0.0.1:8000"}).status_code == 405
+    assert client.get("/", headers={"Host": "127.0.0.1:8000"}).status_code == 400
+    assert client.get("/", headers={"Host": "brickyard.example.org"})["Location"] == "https://brickyard.example.org/"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_probes_answer_under_asgi(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["brickyard.example.org"]
+    answer = await AsyncClient().get("/healthz", headers={"Host": "127.0.0.1:8000"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
