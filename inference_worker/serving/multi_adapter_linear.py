@@ -39,14 +39,23 @@ class RowFactors:
     gain: Tensor | None  # (rows, 1, d_out)
 
 
+class ActiveRows:
+    """What a layer computes next. It is no attribute of the module itself, since setting those is slow."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self) -> None:
+        self.rows: RowFactors | None = None
+
+
 class MultiAdapterLinear(nn.Module):
-    """Wraps ``nn.Linear`` or ``Conv1D``. ``rows`` is set by the slot table before a forward pass; None is the base."""
+    """Wraps ``nn.Linear`` or ``Conv1D``. The slot table sets ``active.rows`` before a pass; None is the base."""
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
         self.base = base
         self.d_out, self.d_in = linear_shape(base)
-        self.rows: RowFactors | None = None
+        self.active = ActiveRows()
 
     @property
     def weight(self) -> Tensor:
@@ -64,7 +73,7 @@ class MultiAdapterLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (…, d_in), its leading dimensions flattening to rows × tokens in row-major order."""
         y: Tensor = self.base(x)
-        rows = self.rows
+        rows = self.active.rows
         if rows is None:
             return y
         count = rows.At.shape[0]

@@ -73,15 +73,15 @@ class SlotTable:
         for name, layer in self._layers.items():
             slots = self._slots.get(name)
             if slots is None:
-                layer.rows = None
+                layer.active.rows = None
                 continue
             gain = None if slots.gain is None else slots.gain[start:end]
-            layer.rows = RowFactors(slots.At[start:end], slots.Bt[start:end], gain)
+            layer.active.rows = RowFactors(slots.At[start:end], slots.Bt[start:end], gain)
 
     def deactivate(self) -> None:
         """Leave every layer computing the bare base."""
         for layer in self._layers.values():
-            layer.rows = None
+            layer.active.rows = None
 
     def _ensure(self, name: str, rows: int, rank: int) -> ModuleSlots:
         """Slots with room for ``rows`` rows of ``rank``, grown by doubling where needed."""

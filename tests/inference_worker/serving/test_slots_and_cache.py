@@ -105,7 +105,7 @@ def test_wrapping_keeps_names_and_results() -> None:
 
 def test_an_input_that_has_not_the_rows_is_refused() -> None:
     layer = MultiAdapterLinear(nn.Linear(4, 6))
-    layer.rows = RowFactors(torch.zeros(3, 4, 8), torch.zeros(3, 8, 6), None)
+    layer.active.rows = RowFactors(torch.zeros(3, 4, 8), torch.zeros(3, 8, 6), None)
     with pytest.raises(EngineError, match="3 rows"):
         layer(torch.zeros(4, 4))
 
