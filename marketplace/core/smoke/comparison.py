@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from marketplace.core.smoke.site import SmokeFault
+from marketplace.core.smoke.site import LeftOut, SmokeFault
 
 TOLERANCE = 1e-4
 _WITHIN = 300.0
@@ -21,10 +21,15 @@ _WITHIN = 300.0
 def compare_logits(base: Path, merged: Path, parents: list[tuple[Path, float]], prompts: list[str]) -> str:
     """Logits of ``merged`` in PEFT against the weighted sum of ``parents`` in PEFT.
 
-    Returns a sentence with the largest difference. Raises ``SmokeFault`` beyond ``TOLERANCE``.
+    Returns a sentence with the largest difference. Raises ``SmokeFault`` beyond ``TOLERANCE`` and ``LeftOut`` without
+    PyTorch.
     """
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("peft") is None:
-        return "left out: PyTorch and PEFT are not installed here; the digests of the files were compared"
+        raise LeftOut(
+            "PyTorch and PEFT are not installed here, so only the files' digests were compared. To compare the logits "
+            "too, run the same against this site from a clone of the repository: `make setup`, then "
+            "`.venv/bin/python manage.py smoke --url … --token …`."
+        )
     command = [sys.executable, "-m", "inference_worker.testbed.compare", "--base", str(base), "--merged", str(merged)]
     for prompt in prompts:
         command += ["--prompt", prompt]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -13,16 +14,28 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _POLL_SECONDS = 0.25
 
 
+class LeftOut(Exception):
+    """A step that cannot be done here; the message says why, and where it can."""
+
+
 class SmokeFault(Exception):
     """A step did not hold; the message says what was asked and what came back."""
 
 
 class Site:
-    """One site. Used as a context manager, it takes back the token that it made."""
+    """One site. Used as a context manager, it takes back the token that it made.
 
-    def __init__(self, url: str) -> None:
+    ``public`` is the address under which the site knows itself. Where ``url`` is another one (the server behind its
+    proxy, from inside its container), requests carry the public host and scheme, as the proxy would send them.
+    """
+
+    def __init__(self, url: str, public: str = "", transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, follow_redirects=False)
+        self.public = public.rstrip("/") or self.url
+        self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, follow_redirects=False, transport=transport)
+        if self.public != self.url:
+            parts = urlsplit(self.public)
+            self._http.headers.update({"Host": parts.netloc, "X-Forwarded-Proto": parts.scheme})
         self._made_token: int | None = None
         self.user = ""
 
@@ -62,7 +75,7 @@ class Site:
         return self._http.cookies.get("csrftoken") or ""
 
     def _same_origin(self) -> dict[str, str]:
-        return {"X-CSRFToken": self._csrf(), "Origin": self.url, "Referer": f"{self.url}/"}
+        return {"X-CSRFToken": self._csrf(), "Origin": self.public, "Referer": f"{self.public}/"}
 
     # --- requests ----------------------------------------------------------------------------------------------------
     def _send(self, method: str, path: str, expected: tuple[int, ...], **arguments: Any) -> httpx.Response:
@@ -70,6 +83,9 @@ class Site:
             answer = self._http.request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise SmokeFault(f"{method} {self.url}{path}: no answer ({error or type(error).__name__})") from error
+        if self.public != self.url:
+            for cookie in self._http.cookies.jar:
+                cookie.secure = False  # Meant for the public address, whose TLS the proxy ends.
         if answer.status_code not in expected:
             raise SmokeFault(f"{method} {path}: {answer.status_code} {_words(answer)}")
         return answer

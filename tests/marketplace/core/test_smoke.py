@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from django.test import Client
 
+from marketplace.accounts.models import Token
+from marketplace.core.management.commands.smoke import Command, _public
 from marketplace.core.smoke.comparison import compare_logits
-from marketplace.core.smoke.site import SmokeFault, wait_for
+from marketplace.core.smoke.site import LeftOut, Site, SmokeFault, wait_for
 from marketplace.core.smoke.steps import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,3 +67,57 @@ def test_comparison_says_why_it_could_not(tmp_path: Path) -> None:
     (tmp_path / "broken" / "adapter_model.safetensors").write_bytes(b"")
     with pytest.raises(SmokeFault, match="could not be compared"):
         compare_logits(SHIPPED / "base", tmp_path / "broken", [(ADAPTERS / "opposites", 1.0)], ["x"])
+
+
+class _Django(httpx.BaseTransport):
+    """Hands httpx's requests to Django, as a server in the same container would."""
+
+    def __init__(self) -> None:
+        self.client = Client(enforce_csrf_checks=True)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+        self.client.cookies.clear()
+        answer = self.client.generic(
+            request.method,
+            request.url.raw_path.decode(),
+            request.read(),
+            content_type=request.headers.get("content-type", "application/octet-stream"),
+            headers=headers,
+        )
+        cookies = [("set-cookie", morsel.OutputString()) for morsel in answer.cookies.values()]
+        return httpx.Response(answer.status_code, headers=[*answer.headers.items(), *cookies], content=answer.content)
+
+
+@pytest.mark.django_db
+def test_inside_the_container_it_speaks_as_the_proxy_would(make_person: Any, settings: Any) -> None:
+    """TLS, one allowed host, secure cookies: all as on a server; asked at http://localhost:8000 past the proxy."""
+    settings.ALLOWED_HOSTS = ["brickyard.example.org"]
+    settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    make_person("op")
+    with Site("http://localhost:8000", "https://brickyard.example.org", transport=_Django()) as site:
+        site.sign_in("op", "correct horse battery")
+        assert site.user == "op"
+        assert Token.objects.filter(owner__username="op", name="smoke test").exists()
+    with pytest.raises(SmokeFault, match="400"), Site("http://localhost:8000", transport=_Django()) as site:
+        site.sign_in("op", "correct horse battery")
+
+
+def test_the_public_address_is_the_environments_for_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITE_URL", "https://brickyard.example.org")
+    assert _public({"url": "http://localhost:8000", "public_url": ""}) == "https://brickyard.example.org"
+    assert _public({"url": "https://other.example.org", "public_url": ""}) == ""
+    assert _public({"url": "http://10.0.0.3", "public_url": "https://x.example"}) == "https://x.example"
+
+
+def test_without_torch_the_comparison_is_left_out_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    command, out = Command(stdout=(text := io.StringIO())), []
+    command._left_out = out
+    command._step("compare logits", lambda: compare_logits(SHIPPED / "base", SHIPPED, [], []))
+    assert text.getvalue().startswith("LEFT    compare logits")
+    assert "manage.py smoke --url" in text.getvalue()
+    assert out == ["compare logits"]
+    with pytest.raises(LeftOut):
+        compare_logits(SHIPPED / "base", SHIPPED, [], [])
