@@ -51,7 +51,7 @@ def test_workers_have_the_roles_environment_and_no_database(role: Any, services:
         if not (role.name == "live" and name == "OMP_NUM_THREADS"):
             assert given[name] == value, name
     config = WorkerConfig.from_environment(given)
-    assert config.redis_url == "redis://redis:6379/0"
+    assert re.sub(r"\$\{REDIS_PASSWORD:\?[^}]*\}", "secret", config.redis_url) == "redis://:secret@redis:6379/0"
 
 
 def test_marketplace_variables_are_read_by_the_settings(services: dict[str, Any]) -> None:
@@ -65,7 +65,7 @@ def test_example_environment_names_what_compose_requires() -> None:
     required = set(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text(encoding="utf-8")))
     used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text(encoding="utf-8")))
     example = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
-    assert {"SECRET_KEY", "POSTGRES_PASSWORD", "ALLOWED_HOSTS", "SITE_URL"} == required
+    assert {"SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "ALLOWED_HOSTS", "SITE_URL"} == required
     assert used == set(example)
 
 
@@ -83,6 +83,21 @@ def test_redis_keeps_its_messages(services: dict[str, Any]) -> None:
     command = services["redis"]["command"]
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
     assert command[command.index("--appendonly") + 1] == "yes"
+
+
+def test_redis_asks_everybody_for_a_password(services: dict[str, Any]) -> None:
+    redis = services["redis"]
+    command = redis["command"]
+    assert command[command.index("--requirepass") + 1].startswith("${REDIS_PASSWORD:?")
+    assert redis["environment"]["REDISCLI_AUTH"].startswith("${REDIS_PASSWORD:?")
+    assert "PONG" in redis["healthcheck"]["test"][-1]
+    users = [
+        service["environment"]["REDIS_URL"]
+        for service in services.values()
+        if "REDIS_URL" in service.get("environment", {})
+    ]
+    assert len(users) == 6
+    assert all(url.startswith("redis://:${REDIS_PASSWORD:?") for url in users)
 
 
 def test_migrations_come_before_what_needs_them(services: dict[str, Any]) -> None:
