@@ -20,7 +20,7 @@ from marketplace.core.pagination import PAGE_PARAMETERS, keyset_page, page_argum
 from marketplace.jobs import selectors, services
 from marketplace.jobs.events import event_response
 from marketplace.jobs.models import Job
-from marketplace.jobs.serializers import JobFilterSerializer, JobSerializer, JobSummarySerializer
+from marketplace.jobs.serializers import JobFilterSerializer, JobSerializer, JobSummarySerializer, summary
 
 _FILTERS = [
     OpenApiParameter("state", str, many=True, enum=Job.State.values, description="Only jobs in one of these states."),
@@ -60,7 +60,8 @@ class JobsView(APIView):
         wanted = filters.validated_data
         jobs = selectors.jobs_of(user, states=sorted(wanted.get("state", [])), kind=wanted.get("kind", ""))
         page = keyset_page(jobs, order=("-created_at", "-id"), **page_arguments(request))
-        return Response(page_body(request, page, lambda job: JobSummarySerializer(job).data))
+        states = {job.pk: state for job, state in zip(page.items, selectors.full_states(page.items), strict=True)}
+        return Response(page_body(request, page, lambda job: summary(states[job.pk])))
 
 
 class JobView(APIView):

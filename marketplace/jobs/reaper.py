@@ -17,6 +17,7 @@ import redis
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from inference_worker.contracts import keys
@@ -29,7 +30,10 @@ from marketplace.jobs.outcomes import cancel_now, fail_or_retry, record_outcome,
 
 log = structlog.get_logger(__name__)
 
+#: Jobs of a state, or of a queue, that one tick looks after; the next ticks do the others.
 BATCH = 500
+#: Columns that may be long and that nothing here reads.
+_LONG = ("log", "result", "subject")
 LOST_WORKER = JobFault(
     code="lost_worker",
     message="The worker that ran this job went away.",
@@ -41,21 +45,26 @@ def reap() -> dict[str, int]:
     """One tick. Returns what was done, by name, for the log."""
     done: dict[str, int] = defaultdict(int)
     client = redis_client()
-    for job in Job.objects.filter(state=Job.State.RUNNING).order_by("started_at")[:BATCH]:
+    running = Job.objects.filter(state=Job.State.RUNNING).defer(*_LONG, "request")
+    for job in running.order_by("started_at")[:BATCH]:
         _guarded(_look_after_running, client, job, done)
-    stale = timezone.now() - timedelta(seconds=settings.JOB_RESEND_SECONDS)
-    waiting: dict[str, list[Job]] = defaultdict(list)
-    for job in Job.objects.filter(state=Job.State.QUEUED).order_by("created_at", "id"):
-        waiting[job.queue].append(job)
-    for queue, jobs in waiting.items():
+    queued = Job.objects.filter(state=Job.State.QUEUED)
+    for queue, count in queued.order_by().values_list("queue").annotate(count=Count("pk")):
         # Every waiting job needs one hint. Hints beyond those in the broker were lost, or are held by a busy worker.
-        lost = len(jobs) - _hints_in(queue)
-        due = [job for job in jobs if job.dispatched_at is None or job.dispatched_at < stale]
-        for job in due[: max(lost, 0)]:
-            _guarded(_look_after_queued, client, job, done)
+        lost = min(count - _hints_in(queue), BATCH)
+        if lost > 0:
+            for job in _due(queued.filter(queue=queue))[:lost]:
+                _guarded(_look_after_queued, client, job, done)
     if done:
         log.info("jobs_reaped", **done)
     return dict(done)
+
+
+def _due(queued: QuerySet[Job]) -> QuerySet[Job]:
+    """Those whose hint was sent so long ago that it may be sent again, the oldest first."""
+    stale = timezone.now() - timedelta(seconds=settings.JOB_RESEND_SECONDS)
+    due = queued.filter(Q(dispatched_at=None) | Q(dispatched_at__lt=stale))
+    return due.defer(*_LONG).order_by("created_at", "id")
 
 
 def _guarded(look: Callable[..., None], client: redis.Redis, job: Job, done: dict[str, int]) -> None:

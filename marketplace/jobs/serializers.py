@@ -63,8 +63,15 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
-        state = selectors.full_state(instance)
-        return {name: state[name] for name in map(str, self.fields)}
+        return summary(selectors.full_state(instance))
+
+
+_SUMMARY = tuple(JobSummarySerializer().fields)
+
+
+def summary(state: dict[str, Any]) -> dict[str, Any]:
+    """What a list shows of a ``selectors.full_state``."""
+    return {name: state[name] for name in _SUMMARY}
 
 
 class JobFilterSerializer(serializers.Serializer[Any]):

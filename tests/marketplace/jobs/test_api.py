@@ -66,6 +66,18 @@ def test_waiting_jobs_know_their_place(client, make_job) -> None:
     assert places == [0, 1]
 
 
+def test_a_lists_cost_does_not_grow_with_its_jobs(client, make_job, django_assert_max_num_queries) -> None:
+    jobs = [make_job() for _ in range(7)] + [make_job(state="running") for _ in range(5)]
+    live = {"progress": 0.5, "message": "Reading", "log": []}
+    redis_client().set(keys.job_live(str(jobs[-1].pk), 1), json.dumps(live))
+    client.get("/api/v1/jobs/")
+    with django_assert_max_num_queries(3):
+        rows = client.get("/api/v1/jobs/").json()["results"]
+    assert [row["waiting_before"] for row in reversed(rows)] == [*range(7), 0, 0, 0, 0, 0]
+    assert rows[0]["message"] == "Reading"
+    assert "log" not in rows[0]
+
+
 def test_cancel_and_retry(client, make_job) -> None:
     job = make_job()
     assert client.post(f"/api/v1/jobs/{job.pk}/cancel/").json()["state"] == "cancelled"

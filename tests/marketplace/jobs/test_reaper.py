@@ -150,3 +150,18 @@ def test_documents_go_a_week_after_the_end(make_job, make_outcome) -> None:
     assert kept == [None, b"{}", b"{}"]
     old.refresh_from_db()
     assert old.state == "succeeded", "rows are kept"
+
+
+def test_a_tick_is_bounded_and_reads_no_long_columns(
+    make_job, monkeypatch, django_assert_max_num_queries, settings
+) -> None:
+    """Many waiting jobs whose hints lie in the broker cost a tick one count, not a row each."""
+    for _ in range(6):
+        make_job()
+    with django_assert_max_num_queries(2) as asked:
+        assert reaper.reap() == {}
+    assert not any('"log"' in query["sql"] for query in asked.captured_queries)
+    redis_client().flushall()
+    settings.JOB_RESEND_SECONDS = 0.0
+    monkeypatch.setattr(reaper, "BATCH", 4)
+    assert reaper.reap() == {"resent": 4}
