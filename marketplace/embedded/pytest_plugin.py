@@ -66,6 +66,13 @@ _start_servers()
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright's synchronous API leaves a loop running in the thread, in which no
+    asynchronous test can start."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     for server in _SERVERS:
         if isinstance(server, EmbeddedPostgres):
