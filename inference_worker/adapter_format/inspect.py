@@ -156,6 +156,7 @@ def _measure_module(info: ModuleInfo, file: TensorFile, builder: SignatureBuilde
     state.modules.append(
         ModuleStats(
             name=info.name,
+            kind=info.kind,
             rank=info.rank,
             d_in=info.d_in,
             d_out=info.d_out,

@@ -20,6 +20,8 @@ class ModuleStats(Contract):
     normalised singular values."""
 
     name: str
+    #: ``linear`` or ``embedding``.
+    kind: str = "linear"
     rank: int
     d_in: int
     d_out: int

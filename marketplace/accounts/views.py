@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from marketplace.accounts import selectors, services
 from marketplace.accounts.forms import ProfileForm, TokenForm
 from marketplace.accounts.throttling import TokenThrottle, spend
-from marketplace.adapters.selectors import visible_adapters
+from marketplace.adapters.selectors import listed_adapters
 from marketplace.adapters.uploads.quota import quota_of, stored_bytes
 from marketplace.core.errors import AppError
 from marketplace.core.forms import show_fault
@@ -25,7 +25,7 @@ _SHOWN_ADAPTERS = 100
 def _page(request: HttpRequest, status: int = 200, **changed: Any) -> HttpResponse:
     user = request.user
     used, quota = stored_bytes(user), quota_of(user)
-    own = visible_adapters(user).filter(owner=user)
+    own = listed_adapters(user).filter(owner=user)
     context = {
         "profile_form": ProfileForm(initial={"display_name": user.display_name}, auto_id="profile_%s"),
         "token_form": TokenForm(auto_id="token_%s"),

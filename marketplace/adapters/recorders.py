@@ -9,7 +9,8 @@ import structlog
 from inference_worker.contracts.common import Problem
 from inference_worker.contracts.inspect import InspectResult
 from marketplace.adapters.models import Adapter, Artifact
-from marketplace.adapters.services.artifacts import CHECK_FAILED, KIND
+from marketplace.adapters.services.advancing import advance, base_name_of, set_base
+from marketplace.adapters.services.artifacts import CHECK_FAILED, KIND, inspections_of
 from marketplace.adapters.services.versions import embed_when_valid
 from marketplace.bases import selectors as bases
 from marketplace.bases.models import Base
@@ -41,9 +42,8 @@ def record_inspection(job: Job, result: dict[str, Any]) -> None:
     artifact.rank = max(found.summary.ranks, default=found.summary.rank)
     artifact.base = base
     artifact.save()
-    for adapter in Adapter.objects.filter(current__artifact=artifact, deleted_at=None).select_related(
-        "owner", "base", "current__artifact"
-    ):
+    users = Adapter.objects.filter(pk__in=artifact.versions.values("adapter"), deleted_at=None)
+    for adapter in users.select_for_update(of=("self",)).select_related("owner", "base").order_by("pk"):
         _follow(adapter, artifact, base)
 
 
@@ -77,13 +77,12 @@ def _base_problems(job: Job, found: InspectResult, base: Base | None) -> list[Pr
 
 
 def _follow(adapter: Adapter, artifact: Artifact, base: Base | None) -> None:
-    """The columns of an adapter whose current version is this artefact; an owner's own answer on the base stays."""
-    changes: dict[str, Any] = {"base_name": artifact.summary.get("base_model_name", "")[:300] or adapter.base_name}
-    if base is not None:
-        changes["base"] = base
-    if adapter.base is not None and bases.shape_conflicts(adapter.base, artifact.modules):
-        changes["base"] = base
-    Adapter.objects.filter(pk=adapter.pk).update(**changes)
+    """What an adapter with a version on this artefact takes over: the version itself once it is accepted, the base."""
+    stands = adapter.current is not None and adapter.current.artifact_id == artifact.pk
+    if not stands and (artifact.state != Artifact.State.VALID or not advance(adapter, artifact)):
+        return
+    set_base(adapter, artifact, found=base, name=base_name_of(artifact))
+    adapter.save(update_fields=["base", "base_name"])
     if artifact.state == Artifact.State.VALID:
         embed_when_valid(adapter)
 
@@ -95,8 +94,7 @@ def record_failed_inspection(job: Job) -> None:
     undecided = (Artifact.State.PENDING, Artifact.State.VALIDATING)
     if artifact is None or artifact.state not in undecided:
         return
-    others = Job.objects.filter(kind=KIND, subject__artifact=artifact.pk).exclude(pk=job.pk)
-    if others.exclude(state__in=Job.ENDED).exists():
+    if inspections_of(artifact).exclude(pk=job.pk).exclude(state__in=Job.ENDED).exists():
         return
     why = "was cancelled" if job.state == Job.State.CANCELLED else f"could not be finished: {job.error_message}"
     problem = Problem(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from pgvector.django import CosineDistance
 
 from marketplace.adapters import policy
@@ -22,6 +22,12 @@ MIN_PREFIX = 7
 def visible_adapters(user: policy.Person) -> QuerySet[Adapter]:
     """Every adapter that ``user`` may see, with its owner, base, current version and artefact."""
     return Adapter.objects.filter(policy.viewable(user)).select_related("owner", "base", "current__artifact")
+
+
+def listed_adapters(user: policy.Person) -> QuerySet[Adapter]:
+    """``visible_adapters`` for lists, without what pages of one adapter alone show: hundreds of rows of measurements
+    would be read and parsed for nothing."""
+    return visible_adapters(user).defer("current__artifact__modules", "current__artifact__problems")
 
 
 def get_adapter(*, user: policy.Person, owner: str, name: str) -> Adapter:
@@ -87,7 +93,7 @@ NEAR_DUPLICATE = 0.98
 
 def similar_adapters(*, user: policy.Person, adapter: Adapter, limit: int = 6) -> list[SimilarAdapter]:
     """Adapters whose description is nearest in meaning and, before them, near-duplicates by their weights."""
-    others = visible_adapters(user).exclude(pk=adapter.pk)
+    others = listed_adapters(user).exclude(pk=adapter.pk)
     by_meaning = _by_meaning(others, adapter, limit)
     by_weights = _by_weights(others, adapter, limit)
     rows = {row.pk: row for row in others.filter(pk__in={*by_weights, *by_meaning})}
@@ -149,6 +155,29 @@ def versions_of(*, user: policy.Person, adapter: Adapter) -> QuerySet[Version]:
     """The commits that ``user`` may see: owners all of them, others the accepted ones."""
     versions = adapter.versions.select_related("artifact", "author", "parent").prefetch_related("files__blob")
     return versions if adapter.owner_id == user.pk else versions.filter(artifact__state=Artifact.State.VALID)
+
+
+def waiting_version(*, user: policy.Person, adapter: Adapter) -> Version | None:
+    """The owner's newest version beside the current one that is being checked or was not accepted; None for others."""
+    if adapter.owner_id != user.pk or adapter.current is None:
+        return None
+    later = Q(artifact__state=Artifact.State.INVALID, pk__gt=adapter.current.pk)
+    later |= Q(artifact__state__in=[Artifact.State.PENDING, Artifact.State.VALIDATING])
+    others = adapter.versions.select_related("artifact").exclude(artifact=adapter.current.artifact_id)
+    return others.filter(later).order_by("-pk").first()
+
+
+def recipe_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any] | None:
+    """The current version's recipe. Parents that ``user`` may not see lose their names and keep their digests."""
+    recipe = adapter.current.recipe if adapter.current else None
+    if not recipe or not recipe.get("parents"):
+        return recipe
+    edges = Lineage.objects.filter(child_id=adapter.current_id)
+    seen = set(edges.filter(parent__adapter__in=visible_adapters(user).values("pk")).values_list("position", flat=True))
+    shown = [
+        parent if position in seen else {**parent, "label": ""} for position, parent in enumerate(recipe["parents"])
+    ]
+    return {**recipe, "parents": shown}
 
 
 def uploads_of(user: policy.Person) -> QuerySet[Upload]:

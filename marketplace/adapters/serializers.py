@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from marketplace.adapters import policy, selectors
@@ -125,12 +126,13 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     parent = serializers.CharField(source="parent.commit", allow_null=True, default=None)
     author = serializers.CharField(source="author.username", allow_null=True, default=None)
     state = serializers.CharField(source="artifact.state")
+    problems = ProblemSerializer(source="artifact.problems", many=True)
     prompt_format = PromptFormatSerializer()
     files = VersionFileSerializer(many=True)
 
     class Meta:
         model = Version
-        fields = ["commit", "parent", "author", "message", "state", "prompt_format", "files", "created_at"]
+        fields = ["commit", "parent", "author", "message", "state", "problems", "prompt_format", "files", "created_at"]
 
 
 class LineageEdgeSerializer(serializers.Serializer[Lineage]):
@@ -158,7 +160,10 @@ class AdapterDetailSerializer(AdapterSerializer):
         help_text="Per adapted module: name, rank, d_in, d_out, norm of Δ, effective rank.",
     )
     prompt_format = PromptFormatSerializer(source="current.prompt_format", default={})
-    recipe = serializers.DictField(source="current.recipe", allow_null=True, default=None)
+    recipe = serializers.SerializerMethodField(help_text="How it was made; parents out of your sight have no label.")
+    waiting = serializers.SerializerMethodField(
+        help_text="For its owner: the version that is being checked or was not accepted, beside the current one."
+    )
     private_reason = serializers.CharField(help_text="Why it has to stay private; empty when it may be public.")
     moderation_reason = serializers.SerializerMethodField(help_text="What the moderator wrote; empty when visible.")
     obligations = serializers.SerializerMethodField()
@@ -169,12 +174,20 @@ class AdapterDetailSerializer(AdapterSerializer):
     class Meta(AdapterSerializer.Meta):
         fields = [
             *AdapterSerializer.Meta.fields, "private_reason", "moderation_reason", "obligations", "problems", "summary",
-            "modules", "prompt_format", "recipe", "examples", "files", "lineage",
+            "modules", "prompt_format", "recipe", "waiting", "examples", "files", "lineage",
         ]  # fmt: skip
 
     def get_moderation_reason(self, adapter: Adapter) -> str:
         decision = latest_decision(adapter) if adapter.moderation != Adapter.Moderation.VISIBLE else None
         return decision.reason if decision else ""
+
+    def get_recipe(self, adapter: Adapter) -> dict[str, Any] | None:
+        return selectors.recipe_of(user=self.context["user"], adapter=adapter)
+
+    @extend_schema_field(VersionSerializer(allow_null=True))
+    def get_waiting(self, adapter: Adapter) -> dict[str, Any] | None:
+        version = selectors.waiting_version(user=self.context["user"], adapter=adapter)
+        return None if version is None else dict(VersionSerializer(version).data)
 
     def get_obligations(self, adapter: Adapter) -> list[str]:
         return list(obligations_of(adapter.license, adapter.base.license if adapter.base else ""))

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from marketplace.bases.models import Base, BaseAlias
@@ -66,7 +65,7 @@ def _by_last_part(name: str) -> Base | None:
 def shape_conflicts(base: Base, modules: Iterable[Mapping[str, Any]]) -> list[str]:
     """Sentences about adapted modules that ``base`` lacks or has in another shape; empty while its shapes are unread.
 
-    ``modules`` are dumped ``contracts.inspect.ModuleStats``.
+    ``modules`` are dumped ``contracts.inspect.ModuleStats``. As for the worker, only an embedding may be transposed.
     """
     if base.state != Base.State.READY:
         return []
@@ -74,16 +73,14 @@ def shape_conflicts(base: Base, modules: Iterable[Mapping[str, Any]]) -> list[st
     for module in modules:
         expected = base.shapes.get(module["name"])
         found = [module["d_out"], module["d_in"]]
+        embedding = module.get("kind") == "embedding"
         if expected is None:
-            conflicts.append(f"{base.name} has no module {module['name']}.")
-        elif list(expected) not in (found, found[::-1]):
+            # Bases list their linear layers alone.
+            if not embedding:
+                conflicts.append(f"{base.name} has no module {module['name']}.")
+        elif list(expected) != found and not (embedding and list(expected) == found[::-1]):
             conflicts.append(
                 f"{module['name']} is {found[0]}×{found[1]} in the adapter and {expected[0]}×{expected[1]} in "
                 f"{base.name}."
             )
     return conflicts
-
-
-def default_base() -> Base | None:
-    """The base that settings name as the default one; None before it is registered."""
-    return resolve_base(settings.DEFAULT_BASE)

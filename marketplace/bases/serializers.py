@@ -48,4 +48,6 @@ class RegisterBaseSerializer(serializers.Serializer[Any]):
     license = serializers.CharField(max_length=40, required=False, default="", allow_blank=True)
     aliases = serializers.ListField(child=serializers.CharField(max_length=200), required=False, default=list)
     parent = serializers.CharField(max_length=160, required=False, default="", allow_blank=True)
-    served = serializers.BooleanField(default=True)
+    served = serializers.BooleanField(
+        required=False, allow_null=True, default=None, help_text="A new base is served unless told; null leaves it."
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 
@@ -51,12 +52,13 @@ def register_base(
     license: str = "",
     aliases: Iterable[str] = (),
     parent: Base | None = None,
-    served: bool = True,
+    served: bool | None = None,
 ) -> Base:
     """Make a base known, or bring a known one up to date; a job reads its shapes.
 
-    ``source`` is a hub repository's id or a directory that every worker sees; empty means ``source_of(name)``. A
-    second call with the same arguments changes nothing. Raises ``Invalid``, ``Conflict`` for an alias of another base.
+    ``source`` is a hub repository's id or a directory that every worker sees; empty means ``source_of(name)``;
+    ``served`` None leaves it as it is (a new one is served). A second call with the same arguments changes nothing, and
+    what an admin has switched stays. Raises ``Invalid``, ``Conflict`` for an alias of another base.
     """
     if not actor.is_staff:
         raise Forbidden("Only staff may register bases.")
@@ -70,24 +72,33 @@ def register_base(
                 "revision": revision,
                 "license": license,
                 "parent": parent,
-                "served": served,
+                "served": served is not False,
             },
         )
         moved = (base.source, base.revision) != (source, revision)
-        base.source, base.revision, base.served = source, revision, served
-        base.license = license or base.license
-        base.parent = parent or base.parent
+        base.source, base.revision = source, revision
+        changes = _change(base, license=license or None, parent=parent, served=served)
         if moved or base.state == Base.State.FAILED:
             base.state, base.fault = Base.State.PENDING, ""
         base.save()
         added = _add_aliases(base, aliases)
         if base.state == Base.State.PENDING and not _is_being_read(base):
             request_shapes(actor=actor, base=base)
-        if created or moved or added:
-            audit.record(
-                actor=actor, action="base.register", target=name, source=source, revision=revision, aliases=added
-            )
+        if created or moved or added or changes:
+            said = {"source": source, "revision": revision, "aliases": added, "changes": changes}
+            audit.record(actor=actor, action="base.register", target=name, **said)
     return base
+
+
+def _change(base: Base, **wanted: Any) -> dict[str, list[str]]:
+    """Set the fields that are not None; returns those that differ, each with its words before and after."""
+    changes = {}
+    for field, value in wanted.items():
+        before = getattr(base, field)
+        if value is not None and value != before:
+            setattr(base, field, value)
+            changes[field] = [str(before), str(value)]
+    return changes
 
 
 def _check(name: str, source: str) -> None:

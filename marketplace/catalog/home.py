@@ -9,7 +9,7 @@ from django.db.models import Count
 
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Artifact
-from marketplace.adapters.selectors import visible_adapters
+from marketplace.adapters.selectors import listed_adapters
 
 NEWEST = 6
 MOST_USED = 6
@@ -42,7 +42,7 @@ class Home:
 
 def home(user: User | AnonymousUser) -> Home:
     """The shop window: public adapters that ``user`` may see."""
-    listed = visible_adapters(user).filter(
+    listed = listed_adapters(user).filter(
         visibility=Adapter.Visibility.PUBLIC, current__artifact__state=Artifact.State.VALID
     )
     newest = list(listed.order_by("-created_at", "-id")[:WALL])

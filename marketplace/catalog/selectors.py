@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
-from marketplace.adapters.selectors import visible_adapters
+from marketplace.adapters.selectors import listed_adapters
 from marketplace.catalog import cursors, meaning, words
 from marketplace.catalog.facets import count_facets
 from marketplace.catalog.types import CatalogFilters, FacetValue, Mode, SearchHit, SearchPage
@@ -54,7 +54,7 @@ def search(
 def listed(user: User | AnonymousUser) -> QuerySet[Adapter]:
     """What belongs into a catalogue for ``user``: what they may see, without what moderators see only as such."""
     shown = Q(moderation=Adapter.Moderation.VISIBLE, visibility=Adapter.Visibility.PUBLIC)
-    return visible_adapters(user).filter(shown | Q(owner_id=user.pk))
+    return listed_adapters(user).filter(shown | Q(owner_id=user.pk))
 
 
 def filtered(adapters: QuerySet[Adapter], filters: CatalogFilters) -> QuerySet[Adapter]:

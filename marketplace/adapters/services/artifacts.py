@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from inference_worker.blobs import BlobInfo
@@ -79,10 +80,15 @@ def needs_check(artifact: Artifact) -> bool:
     return artifact.state in (Artifact.State.PENDING, Artifact.State.VALIDATING)
 
 
-def inspections_of(artifact: Artifact) -> Iterable[Job]:
+def inspections_of(artifact: Artifact) -> QuerySet[Job]:
     """The checks of an artefact, newest first."""
     return Job.objects.filter(kind=KIND, subject__artifact=artifact.pk).order_by("-created_at")
 
 
 def is_being_checked(artifact: Artifact) -> bool:
-    return Job.objects.filter(kind=KIND, subject__artifact=artifact.pk).exclude(state__in=Job.ENDED).exists()
+    return running_inspection(artifact) is not None
+
+
+def running_inspection(artifact: Artifact) -> Job | None:
+    """The newest check of an artefact that is under way."""
+    return inspections_of(artifact).exclude(state__in=Job.ENDED).first()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -13,10 +14,10 @@ from inference_worker.contracts.common import OutputFile, PromptFormat
 from marketplace.accounts.models import User
 from marketplace.adapters import cards
 from marketplace.adapters.fields import MAX_DESCRIPTION, Checker
-from marketplace.adapters.models import Adapter, Version
+from marketplace.adapters.models import Adapter, Artifact, Blob, Version
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.card_files import write_card
-from marketplace.adapters.services.publishing import check_fields, check_owner_quota, insert_adapter
+from marketplace.adapters.services.publishing import Fields, check_fields, check_owner_quota, insert_adapter
 from marketplace.adapters.services.versions import create_version, embed_when_valid
 from marketplace.adapters.uploads.selection import CARD, CONFIG, MAX_CONFIG, WEIGHTS
 from marketplace.bases import selectors as bases
@@ -58,54 +59,83 @@ def create_adapter_from_files(
         examples=[],
     )
     checker.finish()
-    infos = {file.path: BlobInfo(file.sha256, file.git_sha1, file.size) for file in files}
-    if CONFIG not in infos or WEIGHTS not in infos:
-        raise Invalid(f"The job wrote no {CONFIG} or no {WEIGHTS}; it wrote {', '.join(sorted(infos)) or 'nothing'}.")
+    infos = _infos(files)
     with transaction.atomic():
         check_owner_quota(owner, infos.values())
         rows = artifacts.keep_blobs(infos.values())
         artifact, _ = artifacts.get_artifact(config=rows[infos[CONFIG].sha256], weights=rows[infos[WEIGHTS].sha256])
-        base_name = _base_name(infos[CONFIG].sha256)
-        base = artifact.base or bases.resolve_base(base_name)
-        adapter = insert_adapter(
-            Adapter(
-                owner=owner,
-                name=name,
-                origin=origin,
-                private_reason=private_reason,
-                title=fields.title,
-                description=fields.description,
-                license=fields.license,
-                tags=fields.tags,
-                base=base,
-                base_name=base_name,
-            )
+        adapter = _insert(
+            fields, artifact, infos[CONFIG], owner=owner, name=name, origin=origin, private_reason=private_reason
         )
-        parents = [(parent.adapter.full_name, weight) for parent, weight in lineage]
-        card = write_card(adapter, fields.prompt_format, origin=cards.Origin(operation, parents, recipe))
-        create_version(
-            author=owner,
-            adapter=adapter,
-            artifact=artifact,
-            files={**{path: rows[info.sha256] for path, info in infos.items()}, CARD: card},
-            message=f"Made by {operation} from {', '.join(parent for parent, _ in parents)}",
-            prompt_format=fields.prompt_format,
-            recipe=recipe,
-            parents=lineage,
-            operation=operation,
-        )
+        blobs = {path: rows[info.sha256] for path, info in infos.items()}
+        _commit(adapter, artifact, blobs, _Origin(operation, recipe, lineage), fields.prompt_format)
         if artifacts.needs_check(artifact):
-            artifacts.request_inspection(owner=owner, artifact=artifact, label=adapter.full_name, base=base)
+            artifacts.request_inspection(owner=owner, artifact=artifact, label=adapter.full_name, base=adapter.base)
         embed_when_valid(adapter)
-        audit.record(
-            actor=owner,
-            action="adapter.create",
-            target=adapter.full_name,
-            origin=origin,
-            operation=operation,
-            parents=[parent for parent, _ in parents],
-        )
     return adapter
+
+
+def _insert(fields: Fields, artifact: Artifact, config: BlobInfo, **columns: Any) -> Adapter:
+    """The adapter's row, private."""
+    base_name = _base_name(config.sha256)
+    return insert_adapter(
+        Adapter(
+            title=fields.title,
+            description=fields.description,
+            license=fields.license,
+            tags=fields.tags,
+            base=artifact.base or bases.resolve_base(base_name),
+            base_name=base_name,
+            **columns,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """How the files were made, and of what with which weights."""
+
+    operation: str
+    recipe: Mapping[str, Any]
+    lineage: Sequence[tuple[Version, float]]
+
+    @property
+    def parents(self) -> list[tuple[str, float]]:
+        return [(parent.adapter.full_name, weight) for parent, weight in self.lineage]
+
+
+def _commit(
+    adapter: Adapter, artifact: Artifact, blobs: Mapping[str, Blob], origin: _Origin, prompt_format: PromptFormat
+) -> None:
+    """The first version with its generated card, and the audit entry."""
+    names = [parent for parent, _ in origin.parents]
+    card = write_card(adapter, prompt_format, origin=cards.Origin(origin.operation, origin.parents, origin.recipe))
+    create_version(
+        author=adapter.owner,
+        adapter=adapter,
+        artifact=artifact,
+        files={**blobs, CARD: card},
+        message=f"Made by {origin.operation} from {', '.join(names)}",
+        prompt_format=prompt_format,
+        recipe=origin.recipe,
+        parents=origin.lineage,
+        operation=origin.operation,
+    )
+    audit.record(
+        actor=adapter.owner,
+        action="adapter.create",
+        target=adapter.full_name,
+        origin=adapter.origin,
+        operation=origin.operation,
+        parents=names,
+    )
+
+
+def _infos(files: Sequence[OutputFile]) -> dict[str, BlobInfo]:
+    infos = {file.path: BlobInfo(file.sha256, file.git_sha1, file.size) for file in files}
+    if CONFIG not in infos or WEIGHTS not in infos:
+        raise Invalid(f"The job wrote no {CONFIG} or no {WEIGHTS}; it wrote {', '.join(sorted(infos)) or 'nothing'}.")
+    return infos
 
 
 def _base_name(config: str) -> str:

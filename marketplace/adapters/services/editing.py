@@ -11,10 +11,11 @@ from django.utils import timezone
 from inference_worker.contracts.common import PromptFormat
 from marketplace.accounts.models import User
 from marketplace.adapters import cards, policy
+from marketplace.adapters.cards import CardFields
 from marketplace.adapters.fields import Checker
-from marketplace.adapters.models import Adapter, Artifact, Embedding
+from marketplace.adapters.models import Adapter, Artifact, Embedding, Lineage
 from marketplace.adapters.services.card_files import card_fields, current_card, store_card
-from marketplace.adapters.services.publishing import check_fields, set_examples
+from marketplace.adapters.services.publishing import Fields, check_fields, set_examples
 from marketplace.adapters.services.versions import create_version, embed_when_valid
 from marketplace.adapters.uploads.selection import CARD
 from marketplace.bases import selectors as bases
@@ -55,49 +56,27 @@ def edit_adapter(
 
     A changed card is a new commit on the same artefact: nothing is checked again, only the texts are embedded again.
     Without a change there is no commit. ``base`` answers which base it is where the config names none that is known.
+    Raises ``Invalid`` for faults of fields, among them another licence for a merge, and ``Conflict`` as
+    ``set_visibility``.
     """
     with transaction.atomic():
-        row = _editable(user, adapter)
-        current = row.current
-        if current is None:
-            raise Conflict(f"{row.full_name} has no version yet.")
-        before_format = PromptFormat.model_validate(current.prompt_format)
-        before = card_fields(row, before_format)
-        checker = Checker()
+        row, checker = _editable(user, adapter), Checker()
+        before = _card_before(row)
         fields = check_fields(
             checker,
             title=row.title if title is None else title,
             description=row.description if description is None else description,
             license=row.license if license is None else license,
             tags=row.tags if tags is None else tags,
-            prompt_format=before_format if prompt_format is None else prompt_format,
+            prompt_format=before.prompt_format if prompt_format is None else prompt_format,
             examples=[] if examples is None else examples,
         )
+        _check_licence(checker, row, fields.license)
         checker.finish()
-        row.title, row.description, row.license = fields.title, fields.description, fields.license
-        row.tags = fields.tags
-        if base is not None:
-            _answer_base(row, base)
-        row.updated_at = timezone.now()
-        row.save(update_fields=["title", "description", "license", "tags", "base", "updated_at"])
+        _write_columns(row, fields, base)
         if examples is not None:
             set_examples(row, fields.examples)
-        after = card_fields(row, fields.prompt_format)
-        if after != before:
-            files = {file.path: file.blob for file in current.files.select_related("blob")}
-            text = cards.rewrite(current_card(row), after, full_name=row.full_name, before=before)
-            create_version(
-                author=user,
-                adapter=row,
-                artifact=current.artifact,
-                files={**files, CARD: store_card(text)},
-                message=message or "Edit the card",
-                prompt_format=fields.prompt_format,
-                recipe=current.recipe,
-                # A card changes nothing about how the weights were made.
-                parents=[(edge.parent, edge.weight) for edge in current.parents.select_related("parent")],
-                operation=next((edge.operation for edge in current.parents.all()), ""),
-            )
+        _commit_card(user, row, before, card_fields(row, fields.prompt_format), message)
         if visibility is not None and visibility != row.visibility:
             _set_visibility(row, visibility)
         embed_when_valid(row)
@@ -109,6 +88,53 @@ def edit_adapter(
             visibility=row.visibility,
         )
     return row
+
+
+def _card_before(row: Adapter) -> CardFields:
+    if row.current is None:
+        raise Conflict(f"{row.full_name} has no version yet.")
+    return card_fields(row, PromptFormat.model_validate(row.current.prompt_format))
+
+
+def _check_licence(checker: Checker, row: Adapter, license: str) -> None:
+    """A merge carries what its parents' licences ask for; to state another one would undo that."""
+    derived = row.origin == Adapter.Origin.MERGE or bool(row.private_reason)
+    if derived and license != row.license:
+        checker.fault(
+            "license",
+            f"{row.full_name} was merged, so its licence follows from its parents and stays "
+            f"{row.license or 'not stated'}.",
+        )
+
+
+def _write_columns(row: Adapter, fields: Fields, base: str | None) -> None:
+    row.title, row.description, row.license = fields.title, fields.description, fields.license
+    row.tags = fields.tags
+    if base is not None:
+        _answer_base(row, base)
+    row.updated_at = timezone.now()
+    row.save(update_fields=["title", "description", "license", "tags", "base", "updated_at"])
+
+
+def _commit_card(user: User, row: Adapter, before: CardFields, after: CardFields, message: str) -> None:
+    """A new version with the changed card; a card changes nothing about how the weights were made."""
+    current = row.current
+    if after == before or current is None:
+        return
+    files = {file.path: file.blob for file in current.files.select_related("blob")}
+    text = cards.rewrite(current_card(row), after, full_name=row.full_name, before=before)
+    edges = list(current.parents.select_related("parent"))
+    create_version(
+        author=user,
+        adapter=row,
+        artifact=current.artifact,
+        files={**files, CARD: store_card(text)},
+        message=message or "Edit the card",
+        prompt_format=after.prompt_format,
+        recipe=current.recipe,
+        parents=[(edge.parent, edge.weight) for edge in edges],
+        operation=next((edge.operation for edge in edges), ""),
+    )
 
 
 def _answer_base(row: Adapter, name: str) -> None:
@@ -128,7 +154,12 @@ def _answer_base(row: Adapter, name: str) -> None:
 
 
 def set_visibility(*, user: User, adapter: Adapter, visibility: str) -> Adapter:
-    """Make an adapter public or private. ``Conflict`` where a licence keeps it private or it was not accepted."""
+    """Make an adapter public or private.
+
+    ``Conflict`` where a licence keeps it private, it was not accepted, or a parent of a merge is not public: recipe,
+    card and message of a merge name its parents. A parent that goes out of sight later stays named in the files of
+    the published merge; REST and pages name it no more (``selectors.recipe_of``, ``selectors.lineage_of``).
+    """
     with transaction.atomic():
         row = _editable(user, adapter)
         if visibility != row.visibility:
@@ -146,9 +177,27 @@ def _set_visibility(row: Adapter, visibility: str) -> None:
             raise Conflict(row.private_reason, code="must_stay_private")
         if row.current is not None and row.current.artifact.state == Artifact.State.INVALID:
             raise Conflict(f"{row.full_name} was not accepted, so it cannot be public.", code="artifact_invalid")
+        _check_parents(row)
     row.visibility = visibility
     row.updated_at = timezone.now()
     row.save(update_fields=["visibility", "updated_at"])
+
+
+def _check_parents(row: Adapter) -> None:
+    """``Conflict`` while a parent is private or taken down; parents of others are not named."""
+    edges = Lineage.objects.filter(child__adapter=row).exclude(
+        parent__adapter__visibility=Adapter.Visibility.PUBLIC, parent__adapter__moderation=Adapter.Moderation.VISIBLE
+    )
+    hidden = {edge.parent.adapter for edge in edges.select_related("parent__adapter__owner")}
+    if not hidden:
+        return
+    own = sorted(parent.full_name for parent in hidden if policy.may_edit(row.owner, parent))
+    sentences = [f"{row.full_name} names what it was merged from, and not all of that is public."]
+    if own:
+        sentences.append(f"Publish {', '.join(own)} first.")
+    if len(own) < len(hidden):
+        sentences.append("A parent belongs to somebody's private adapter, or was taken down; the merge stays private.")
+    raise Conflict(" ".join(sentences), code="parents_private", extra={"parents": own})
 
 
 def delete_adapter(*, user: User, adapter: Adapter) -> None:

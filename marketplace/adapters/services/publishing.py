@@ -13,7 +13,8 @@ from inference_worker.contracts.common import PromptFormat
 from marketplace.accounts.models import User
 from marketplace.adapters import policy
 from marketplace.adapters.fields import MAX_DESCRIPTION, Checker, Example
-from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Upload
+from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Upload, Version
+from marketplace.adapters.services.advancing import set_base
 from marketplace.adapters.services.card_files import current_card, uploaded_card, write_card
 from marketplace.adapters.services.versions import MAX_MESSAGE, create_version, embed_when_valid
 from marketplace.adapters.uploads.quota import check_quota
@@ -78,6 +79,13 @@ def publish_upload(
         examples=examples,
     )
     checker.finish()
+    return _publish_first(user, upload, name, visibility, fields, base, message or "First version")
+
+
+def _publish_first(
+    user: User, upload: Upload, name: str, visibility: str, fields: Fields, base: str, message: str
+) -> Adapter:
+    """The adapter's row, examples, card and first version, from checked fields."""
     with transaction.atomic():
         artifact = _claim(user, upload)
         chosen = _base_for(artifact, upload, base)
@@ -96,14 +104,14 @@ def publish_upload(
         )
         set_examples(created, fields.examples)
         card = write_card(created, fields.prompt_format, uploaded=uploaded_card(upload))
-        _commit(user, created, upload, artifact, card, fields.prompt_format, message or "First version")
+        version = _commit(user, created, upload, artifact, card, fields.prompt_format, message)
         audit.record(
             actor=user,
             action="adapter.publish",
             target=created.full_name,
             upload=str(upload.pk),
             visibility=visibility,
-            commit=created.current.commit if created.current else "",
+            commit=version.commit,
         )
     return created
 
@@ -215,10 +223,10 @@ def _commit(
     card: Blob,
     prompt_format: PromptFormat | Mapping[str, Any],
     message: str,
-) -> None:
+) -> Version:
     blobs = {blob.sha256: blob for blob in Blob.objects.filter(sha256__in=[file["sha256"] for file in upload.files])}
     files = {file["path"]: blobs[file["sha256"]] for file in upload.files}
-    create_version(
+    version = create_version(
         author=user,
         adapter=adapter,
         artifact=artifact,
@@ -229,9 +237,11 @@ def _commit(
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.PUBLISHED, adapter=adapter)
     upload.state, upload.adapter = Upload.State.PUBLISHED, adapter
     embed_when_valid(adapter)
+    return version
 
 
 def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) -> Adapter:
+    """The next version. Others go on with the accepted one until the new one is accepted too."""
     if not policy.may_edit(user, adapter):
         raise Forbidden(f"You may not change {adapter.full_name}.")
     with transaction.atomic():
@@ -242,21 +252,22 @@ def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) ->
         previous = locked.versions.select_related("artifact").get(pk=locked.current_id)
         if previous.artifact_id == artifact.pk and uploaded_card(upload) is None:
             raise Conflict("The upload has the same bytes as the current version.", code="nothing_changed")
-        locked.base = _base_for(artifact, upload, "")
-        locked.base_name = str(upload.suggested.get("base_model", ""))[:300]
-        locked.save(update_fields=["base", "base_name"])
+        base_name = str(upload.suggested.get("base_model", ""))[:300]
         uploaded = uploaded_card(upload)
         if uploaded is None:
             uploaded = current_card(locked)
         prompt_format = PromptFormat.model_validate(previous.prompt_format)
-        card = write_card(locked, prompt_format, uploaded=uploaded)
-        _commit(user, locked, upload, artifact, card, prompt_format, message or "New version")
+        card = write_card(locked, prompt_format, uploaded=uploaded, base_name=base_name)
+        version = _commit(user, locked, upload, artifact, card, prompt_format, message or "New version")
+        if locked.current == version:
+            set_base(locked, artifact, found=_base_for(artifact, upload, ""), name=base_name)
+            locked.save(update_fields=["base", "base_name"])
         audit.record(
             actor=user,
             action="adapter.version",
             target=locked.full_name,
             upload=str(upload.pk),
-            commit=locked.current.commit if locked.current else "",
+            commit=version.commit,
         )
     return locked
 

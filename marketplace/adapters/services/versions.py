@@ -30,13 +30,13 @@ def create_version(
     parents: Sequence[tuple[Version, float]] = (),
     operation: str = "",
 ) -> Version:
-    """Commit ``files`` (path → blob) as the adapter's newest version. Call inside a transaction, permission checked.
+    """Commit ``files`` (path → blob) to the adapter. Call inside a transaction, permission checked.
 
-    ``parents`` are the versions that it was made from by ``operation``, with their weights; the commit's own parent is
-    the version that was current until now.
+    The version is current at once, unless the adapter has an accepted one and the new artefact is still unchecked:
+    ``advancing.advance`` follows then. ``parents`` are the versions that it was made from by ``operation``, with their
+    weights; the commit's own parent is the version that was current until now.
     """
-    locked = Adapter.objects.select_for_update(of=("self",)).get(pk=adapter.pk)
-    previous = locked.current
+    previous = Adapter.objects.select_for_update(of=("self",)).get(pk=adapter.pk).current
     now = timezone.now()
     message = " ".join(message.split())[:MAX_MESSAGE] or "Update"
     version = Version.objects.create(
@@ -56,6 +56,18 @@ def create_version(
         recipe=recipe,
         created_at=now,
     )
+    _attach(version, files, parents, operation)
+    if previous is None or _in_force(artifact, previous.artifact):
+        adapter.current = version
+        adapter.updated_at = now
+        adapter.save(update_fields=["current", "updated_at"])
+    return version
+
+
+def _attach(
+    version: Version, files: Mapping[str, Blob], parents: Sequence[tuple[Version, float]], operation: str
+) -> None:
+    """The version's tree and its lineage."""
     VersionFile.objects.bulk_create(
         [VersionFile(version=version, path=path, blob=blob) for path, blob in sorted(files.items())]
     )
@@ -65,10 +77,12 @@ def create_version(
             for position, (parent, weight) in enumerate(parents)
         ]
     )
-    adapter.current = version
-    adapter.updated_at = now
-    adapter.save(update_fields=["current", "updated_at"])
-    return version
+
+
+def _in_force(artifact: Artifact, previous: Artifact) -> bool:
+    """Whether a version on ``artifact`` replaces one on ``previous`` at once: nobody may lose an accepted one by it."""
+    valid = Artifact.State.VALID
+    return artifact.pk == previous.pk or artifact.state == valid or previous.state != valid
 
 
 def embed_when_valid(adapter: Adapter) -> None:

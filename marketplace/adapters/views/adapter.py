@@ -12,10 +12,10 @@ from marketplace.adapters import policy, selectors
 from marketplace.adapters.forms import ReportForm
 from marketplace.adapters.heat_map import heat_map
 from marketplace.adapters.models import Adapter, Artifact, ExamplePrompt, Lineage
+from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.card_files import current_card
 from marketplace.adapters.snippets import snippets_for
 from marketplace.compositions.clusters import clusters_of
-from marketplace.jobs.models import Job
 from marketplace.moderation.selectors import latest_decision
 
 _SHOWN_EXAMPLES = 20
@@ -28,6 +28,8 @@ _ENDED = (Artifact.State.VALID, Artifact.State.INVALID)
 def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
     artifact = adapter.current.artifact if adapter.current else None
+    waiting = selectors.waiting_version(user=request.user, adapter=adapter)
+    undecided = _undecided(artifact, waiting.artifact if waiting else None)
     examples = _examples(request, adapter)
     lineage = selectors.lineage_of(user=request.user, adapter=adapter)
     context: dict[str, Any] = {
@@ -40,7 +42,8 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "owns": adapter.owner_id == request.user.pk,
         "examples": examples,
         "try_prompt": _first_prompt(examples, lineage["parents"]),
-        "versions": list(adapter.versions.select_related("author")[:10]),
+        "versions": list(selectors.versions_of(user=request.user, adapter=adapter)[:10]),
+        "waiting": waiting,
         "files": list(selectors.files_of(adapter.current)) if adapter.current else [],
         "lineage": lineage,
         "similar": selectors.similar_adapters(user=request.user, adapter=adapter),
@@ -48,13 +51,13 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "report_form": ReportForm(auto_id="report_%s"),
         "heat_map": heat_map(artifact.modules) if artifact else None,
         "clusters": clusters_of(adapter.current, request.GET.get("module", "")) if adapter.current else None,
-        "checking": _checking(artifact),
+        "checking": artifacts.running_inspection(undecided) if undecided else None,
         "usable": bool(artifact and artifact.state == Artifact.State.VALID),
         "servable": bool(artifact and artifact.state == Artifact.State.VALID and adapter.base_id),
         "decision": latest_decision(adapter) if adapter.moderation != Adapter.Moderation.VISIBLE else None,
     }
     response = render(request, "adapters/adapter.html", context)
-    if request.headers.get("HX-Trigger") == _WAITING and artifact is not None and artifact.state in _ENDED:
+    if request.headers.get("HX-Trigger") == _WAITING and artifact is not None and undecided is None:
         # The check has ended: more than the waiting note changes.
         response["HX-Refresh"] = "true"
     return response
@@ -76,22 +79,16 @@ def _first_prompt(examples: list[Any], parents: list[Lineage]) -> str:
     return examples[0].prompt if examples else ""
 
 
-def _checking(artifact: Artifact | None) -> Job | None:
-    """The job that checks the artefact now, for its progress."""
-    if artifact is None or artifact.state in _ENDED:
-        return None
-    return (
-        Job.objects.filter(kind="inspect", subject__artifact=artifact.pk, state__in=["queued", "running"])
-        .order_by("-created_at")
-        .first()
-    )
+def _undecided(*found: Artifact | None) -> Artifact | None:
+    """The first one whose check has not ended."""
+    return next((artifact for artifact in found if artifact is not None and artifact.state not in _ENDED), None)
 
 
 @require_safe
 def versions_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Every version with its files."""
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
-    versions = list(adapter.versions.select_related("author", "artifact").prefetch_related("files__blob"))
+    versions = list(selectors.versions_of(user=request.user, adapter=adapter))
     return render(
         request,
         "adapters/versions.html",

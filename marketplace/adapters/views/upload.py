@@ -23,7 +23,6 @@ from marketplace.bases.models import Base
 from marketplace.core.errors import AppError, Forbidden, Invalid
 from marketplace.core.forms import show_fault
 from marketplace.jobs import selectors as jobs
-from marketplace.jobs.models import Job
 
 _ENDED = (Artifact.State.VALID, Artifact.State.INVALID)
 
@@ -144,7 +143,7 @@ def _reading(upload: Upload) -> dict[str, Any]:
         return {"artifact": None, "problems": upload.problems, "reading": False}
     job = None
     if artifact.state not in _ENDED:
-        job = Job.objects.filter(kind="inspect", subject__artifact=artifact.pk).order_by("-created_at").first()
+        job = artifacts.inspections_of(artifact).first()
     reading = artifact.state not in _ENDED and artifacts.is_being_checked(artifact)
     if not reading and artifact.state not in _ENDED:
         # The check may have ended between the two questions.

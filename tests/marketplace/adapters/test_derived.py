@@ -98,14 +98,59 @@ def test_card_edit_of_a_merge_keeps_its_lineage(ada: User, bob: User, parents: l
     assert len(selectors.lineage_of(user=ada, adapter=parents[1])["children"]) == 1
 
 
+RECIPE = {
+    "method": "linear",
+    "parents": [{"label": "ada/one", "weights": "a" * 64}, {"label": "bob/two", "weights": "b" * 64}],
+}
+
+
 @pytest.mark.django_db
-def test_private_parents_are_counted_not_named(ada: User, bob: User, parents: list[Adapter]) -> None:
+def test_a_merge_is_published_after_its_parents(ada: User, bob: User, parents: list[Adapter]) -> None:
     merged = _merge(ada, parents)
     run_inspection(Job.objects.get(kind="inspect", state="queued"))
+    for publish in (
+        lambda: services.set_visibility(user=ada, adapter=merged, visibility="public"),
+        lambda: services.edit_adapter(user=ada, adapter=merged, visibility="public"),
+    ):
+        with pytest.raises(Conflict, match="Publish ada/one first") as caught:
+            publish()
+        assert (caught.value.code, caught.value.extra["parents"]) == ("parents_private", ["ada/one"])
+    services.set_visibility(user=bob, adapter=parents[1], visibility="private")
+    services.set_visibility(user=ada, adapter=parents[0], visibility="public")
+    with pytest.raises(Conflict, match="somebody's private adapter") as caught:
+        services.set_visibility(user=ada, adapter=merged, visibility="public")
+    assert "bob" not in caught.value.message
+    services.set_visibility(user=bob, adapter=parents[1], visibility="public")
+    assert services.set_visibility(user=ada, adapter=merged, visibility="public").visibility == "public"
+
+
+@pytest.mark.django_db
+def test_parents_that_went_out_of_sight_are_counted_not_named(ada: User, bob: User, parents: list[Adapter]) -> None:
+    merged = _merge(ada, parents, recipe=RECIPE)
+    run_inspection(Job.objects.get(kind="inspect", state="queued"))
+    services.set_visibility(user=ada, adapter=parents[0], visibility="public")
     services.set_visibility(user=ada, adapter=merged, visibility="public")
-    found = selectors.lineage_of(user=bob, adapter=selectors.get_adapter(user=bob, owner="ada", name="both"))
+    services.set_visibility(user=ada, adapter=parents[0], visibility="private")
+    seen = selectors.get_adapter(user=bob, owner="ada", name="both")
+    found = selectors.lineage_of(user=bob, adapter=seen)
     assert [edge.parent.adapter.name for edge in found["parents"]] == ["two"]
     assert found["hidden_parents"] == 1
+    redacted = [{"label": "", "weights": "a" * 64}, RECIPE["parents"][1]]
+    assert selectors.recipe_of(user=bob, adapter=seen) == {**RECIPE, "parents": redacted}
+    assert selectors.recipe_of(user=ada, adapter=seen) == RECIPE
+
+
+@pytest.mark.django_db
+def test_a_merge_keeps_its_licence(ada: User, parents: list[Adapter]) -> None:
+    merged = _merge(ada, parents, license="cc-by-nc-4.0")
+    for other in ("mit", ""):
+        with pytest.raises(Invalid, match=r"stays cc-by-nc-4\.0") as caught:
+            services.edit_adapter(user=ada, adapter=merged, license=other, title="New")
+        assert list(caught.value.extra["fields"]) == ["license"]
+    edited = services.edit_adapter(user=ada, adapter=merged, license="CC-BY-NC-4.0", title="New")
+    assert (edited.license, edited.title) == ("cc-by-nc-4.0", "New")
+    # What was trained has the licence that its author states.
+    assert services.edit_adapter(user=ada, adapter=parents[0], license="mit").license == "mit"
 
 
 @pytest.mark.django_db

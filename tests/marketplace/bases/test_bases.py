@@ -69,6 +69,41 @@ def test_register_reads_shapes_once(staff: User, folder: Path) -> None:
     assert Job.objects.count() == 1
 
 
+def test_repeating_keeps_what_an_admin_switched(staff: User, folder: Path) -> None:
+    wish = {"actor": staff, "name": "org/tiny", "source": str(folder)}
+    assert services.register_base(**wish).served
+    Base.objects.update(served=False)
+    assert not services.register_base(**wish).served
+    call_command("register_base", "org/tiny", str(folder), stdout=io.StringIO())
+    assert not Base.objects.get().served
+    assert AuditEntry.objects.filter(action="base.register").count() == 1
+    parent = services.register_base(actor=staff, name="org/parent", served=False)
+    assert not parent.served
+    services.register_base(**wish, served=True, license="mit", parent=parent)
+    base = Base.objects.get(name="org/tiny")
+    assert (base.served, base.license, base.parent) == (True, "mit", parent)
+    entry = AuditEntry.objects.filter(action="base.register", target="org/tiny").order_by("-pk")[0]
+    assert entry.detail["changes"] == {
+        "license": ["", "mit"], "parent": ["None", "org/parent"], "served": ["False", "True"],
+    }  # fmt: skip
+    call_command("register_base", "org/tiny", str(folder), "--not-served", stdout=io.StringIO())
+    assert not Base.objects.get(name="org/tiny").served
+
+
+def test_only_embeddings_may_be_transposed() -> None:
+    base = Base(name="b", state=Base.State.READY, shapes={"c_attn": [48, 16], "wte": [16, 99]})
+    module = {"name": "c_attn", "d_out": 48, "d_in": 16}
+    assert selectors.shape_conflicts(base, [module]) == []
+    for kind in ({}, {"kind": "linear"}):
+        turned = {"name": "c_attn", "d_out": 16, "d_in": 48, **kind}
+        assert selectors.shape_conflicts(base, [turned]) == ["c_attn is 16×48 in the adapter and 48×16 in b."]
+        assert selectors.shape_conflicts(base, [{**turned, "name": "absent"}]) == ["b has no module absent."]
+    for d_out, d_in in ((16, 99), (99, 16)):
+        assert not selectors.shape_conflicts(base, [{"name": "wte", "kind": "embedding", "d_out": d_out, "d_in": d_in}])
+    assert selectors.shape_conflicts(base, [{"name": "wte", "kind": "embedding", "d_out": 16, "d_in": 98}])
+    assert not selectors.shape_conflicts(base, [{"name": "embed", "kind": "embedding", "d_out": 1, "d_in": 2}])
+
+
 def test_moved_base_is_read_again_and_the_old_answer_is_dropped(staff: User, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -22,7 +22,9 @@ class Command(BaseCommand):
         parser.add_argument("--license", default="")
         parser.add_argument("--alias", action="append", default=[], help="another name of it; may be repeated")
         parser.add_argument("--parent", default="", help="the base that it was made from")
-        parser.add_argument("--not-served", action="store_true", help="adapters are stored, but not tried on it")
+        served = parser.add_mutually_exclusive_group()
+        served.add_argument("--served", action="store_true", help="adapters are tried on it, as on every new base")
+        served.add_argument("--not-served", action="store_true", help="adapters are stored, but not tried on it")
         parser.add_argument("--by", default="", help="a staff account; the first one unless told")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,7 +37,7 @@ class Command(BaseCommand):
                 license=options["license"],
                 aliases=options["alias"],
                 parent=selectors.get_base(name=options["parent"]) if options["parent"] else None,
-                served=not options["not_served"],
+                served=True if options["served"] else False if options["not_served"] else None,
             )
         except AppError as error:
             raise CommandError(error.message) from error
