@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.account.admin import EmailAddressAdmin as AllauthEmailAddressAdmin
 from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress, EmailConfirmation
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -19,6 +23,21 @@ from marketplace.moderation.admin_base import AuditedAdmin, ReadOnlyAdmin
 
 # The admin's own form counts no failed attempts; staff sign in where everybody does.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+# The stock pages of groups and addresses write without a word in the audit log; keys of confirmations are nobody's.
+for _stock in (Group, EmailAddress, EmailConfirmation):
+    if admin.site.is_registered(_stock):
+        admin.site.unregister(_stock)
+
+
+@admin.register(Group)
+class GroupAdmin(AuditedAdmin, DjangoGroupAdmin):
+    """Who may do what; every change is audited."""
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(AuditedAdmin, AllauthEmailAddressAdmin):
+    """Addresses of accounts. Marking one as verified is audited by the signal that it sends."""
 
 
 class NewUserForm(AdminUserCreationForm):

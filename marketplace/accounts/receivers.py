@@ -37,9 +37,22 @@ def on_email_change(sender: Any, request: HttpRequest, user: User, **_: Any) -> 
     audit.record(actor=user, action="account.change_email", target=user.username)
 
 
+@receiver(signals.email_added)
+def on_email_added(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+    audit.record(actor=user, action="account.add_email", target=user.username)
+
+
+@receiver(signals.email_removed)
+def on_email_removed(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+    audit.record(actor=user, action="account.remove_email", target=user.username)
+
+
 @receiver(signals.email_confirmed)
 def on_email_confirmed(sender: Any, request: HttpRequest, email_address: Any, **_: Any) -> None:
-    audit.record(actor=email_address.user, action="account.confirm_email", target=email_address.user.username)
+    """By the owner, with or without a session, or by an operator in the admin."""
+    asker = getattr(request, "user", None)
+    actor = asker if isinstance(asker, User) else email_address.user
+    audit.record(actor=actor, action="account.confirm_email", target=email_address.user.username)
 
 
 @receiver(user_login_failed)

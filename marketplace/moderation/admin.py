@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from marketplace.adapters import policy
 from marketplace.adapters.models import Adapter
 from marketplace.core.errors import AppError
 from marketplace.moderation import services
@@ -104,7 +105,16 @@ class AdapterAdmin(DecidingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Adapter]:
         is_open = Q(reports__state=Report.State.OPEN)
-        return super().get_queryset(request).annotate(open_count=Count("reports", filter=is_open))
+        adapters = super().get_queryset(request)
+        if not request.user.is_superuser:
+            adapters = adapters.filter(policy.viewable(request.user))  # type: ignore[arg-type]
+        return adapters.annotate(open_count=Count("reports", filter=is_open))
+
+    def _decidable(self, request: HttpRequest) -> QuerySet[Adapter]:
+        """What the moderator sees, and what has open reports: an owner cannot escape by turning it private."""
+        seen = Q(pk__in=self.get_queryset(request).values("pk"))
+        reported = Q(pk__in=Report.objects.filter(state=Report.State.OPEN).values("adapter"))
+        return Adapter.objects.filter(seen | reported).select_related("owner")
 
     @admin.display(description="open reports", ordering="open_count")
     def open_reports(self, adapter: Any) -> int:
@@ -135,7 +145,7 @@ class AdapterAdmin(DecidingAdmin):
         if not self.has_moderate_permission(request):
             raise PermissionDenied
         ids = [int(pk) for pk in request.GET.get("ids", "").split(",") if pk.isdecimal()]
-        adapters = list(Adapter.objects.filter(pk__in=ids).select_related("owner"))
+        adapters = list(self._decidable(request).filter(pk__in=ids))
         back = reverse("admin:adapters_adapter_changelist")
         if action not in _WORDS or not adapters:
             self.message_user(request, "Choose at least one adapter and an action.", messages.ERROR)

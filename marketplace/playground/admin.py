@@ -17,3 +17,6 @@ class UsageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_change_permission(self, request: HttpRequest, obj: Usage | None = None) -> bool:
         return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Usage | None = None) -> bool:
+        return False

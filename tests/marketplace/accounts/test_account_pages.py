@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.test import Client
 
@@ -165,3 +166,13 @@ def test_pages_of_the_account_open_for_its_owner(client: Client, ada: User, addr
     assert client.get(f"/account/{address}").status_code in (302, 405) or address == "logout/"
     client.force_login(ada)
     assert client.get(f"/account/{address}").status_code == 200
+
+
+def test_adding_and_removing_an_address_is_audited(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    assert client.post("/account/email/", {"action_add": "", "email": "second@example.org"}).status_code == 302
+    EmailAddress.objects.get(email="second@example.org")
+    client.post("/account/email/", {"action_remove": "", "email": "second@example.org"})
+    assert not EmailAddress.objects.filter(email="second@example.org").exists()
+    entries = AuditEntry.objects.filter(actor=ada, action__contains="_email").order_by("pk")
+    assert [entry.action for entry in entries] == ["account.add_email", "account.remove_email"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from django.contrib.auth.models import Group
 from django.test import Client
 
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.moderation import audit, services
-from marketplace.moderation.models import AuditEntry, Decision
+from marketplace.moderation.models import AuditEntry, Decision, Report
+from marketplace.playground.models import Usage
 
 pytestmark = pytest.mark.django_db
 
@@ -110,6 +113,63 @@ def test_nothing_can_be_changed_or_deleted_by_hand(desk: Client, adapter: Adapte
 def test_unknown_action_or_no_adapter_goes_back_with_words(desk: Client, adapter: Adapter) -> None:
     for address in ("decide/burn/?ids=1", "decide/quarantine/?ids=", "decide/quarantine/?ids=999999,x"):
         assert "Choose at least one adapter" in desk.get(ADAPTERS + address, follow=True).content.decode()
+
+
+def test_private_adapters_are_not_the_moderators(desk: Client, make_adapter: Any, ada: User, moderator: User) -> None:
+    """The same rule as on the site; what was moderated stays in sight, and reports are not escaped by hiding."""
+    secret = make_adapter(ada, "secret", visibility="private")
+    make_adapter(ada, "frozen", visibility="private", moderation="quarantined")
+    make_adapter(moderator, "own", visibility="private")
+    listed = desk.get(ADAPTERS).content.decode()
+    assert "ada/secret" not in listed
+    assert "ada/frozen" in listed
+    assert "mo/own" in listed
+    assert desk.get(f"{ADAPTERS}{secret.pk}/change/").status_code == 302
+    decide = f"{ADAPTERS}decide/quarantine/?ids={secret.pk}"
+    assert "ada/secret" not in desk.get(decide, follow=True).content.decode()
+    Report.objects.create(adapter=secret, reason="spam")
+    assert "ada/secret" in desk.get(decide).content.decode()
+    assert "ada/secret" not in desk.get(ADAPTERS).content.decode()
+    desk.force_login(User.objects.create_superuser("boss", password="x"))
+    assert "ada/secret" in desk.get(ADAPTERS).content.decode()
+    assert desk.get(f"{ADAPTERS}{secret.pk}/change/").status_code == 200
+
+
+def test_groups_and_addresses_are_changed_with_a_word_in_the_audit_log(client: Client, ada: User) -> None:
+    boss = User.objects.create_superuser("boss", password="x")
+    client.force_login(boss)
+    client.post("/admin/auth/group/add/", {"name": "Helpers"})
+    group = Group.objects.get(name="Helpers")
+    client.post(f"/admin/auth/group/{group.pk}/change/", {"name": "Aides"})
+    client.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"})
+    assert not Group.objects.filter(name="Aides").exists()
+    client.post("/admin/account/emailaddress/add/", {"user": ada.pk, "email": "a@example.org"})
+    address = EmailAddress.objects.get(email="a@example.org")
+    changelist = "/admin/account/emailaddress/"
+    client.post(changelist, {"action": "make_verified", "_selected_action": [address.pk]})
+    client.post(changelist, {"action": "delete_selected", "_selected_action": [address.pk], "post": "yes"})
+    assert not EmailAddress.objects.filter(email="a@example.org").exists()
+    entries = AuditEntry.objects.order_by("pk").values_list("action", flat=True)
+    assert [action for action in entries if action.startswith(("group", "emailaddress", "account.confirm"))] == [
+        "group.admin_add",
+        "group.admin_change",
+        "group.admin_delete",
+        "emailaddress.admin_add",
+        "account.confirm_email",
+        "emailaddress.admin_delete",
+    ]
+    assert AuditEntry.objects.get(action="account.confirm_email").actor == boss
+    assert client.get("/admin/account/emailconfirmation/").status_code == 404
+
+
+def test_usage_can_only_be_read(client: Client, ada: User) -> None:
+    client.force_login(User.objects.create_superuser("boss", password="x"))
+    usage = Usage.objects.create(user=ada, request="r1")
+    assert client.get("/admin/playground/usage/").status_code == 200
+    assert client.post(f"/admin/playground/usage/{usage.pk}/delete/", {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": [usage.pk], "post": "yes"}
+    client.post("/admin/playground/usage/", chosen)
+    assert Usage.objects.filter(pk=usage.pk).exists()
 
 
 def test_admin_writes_on_accounts_are_audited(client: Client, ada: User) -> None:
