@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from textwrap import dedent
 
 from django.conf import settings
@@ -45,8 +46,11 @@ def snippets_for(adapter: Adapter) -> list[Snippet]:
 
 
 def _base_for_others(adapter: Adapter) -> str:
-    """What somebody elsewhere loads the base by: a repository, never a directory of this machine."""
+    """What somebody elsewhere loads the base by: a repository, or a folder that Brickyard's own repository ships; never
+    another directory of this machine."""
     source = adapter.base.source if adapter.base else ""
     if source and not source.startswith(("/", ".", "~")):
         return source
+    if source and Path(source).is_relative_to(settings.BASE_DIR / "inference_worker"):
+        return f"brickyard/{Path(source).relative_to(settings.BASE_DIR)}"
     return adapter.base_name or "the-base-it-was-trained-on"

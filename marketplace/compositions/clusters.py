@@ -117,7 +117,10 @@ def read_report(version: Version) -> dict[str, Any] | None:
 
 
 def clusters_of(version: Version, module: str = "") -> Clusters | None:
-    """The picture of one module (the first one unless told); None where the method has no clusters."""
+    """The picture of one module; None where the method has no clusters.
+
+    Unless told, the module in which most bricks hold units of several adapters: there the merge has most to show.
+    """
     report = read_report(version)
     if report is None:
         return None
@@ -128,8 +131,16 @@ def clusters_of(version: Version, module: str = "") -> Clusters | None:
     }
     if not by_name:
         return None
-    name = module if module in by_name else next(iter(by_name))
+    name = module if module in by_name else max(by_name, key=lambda known: _mixed(by_name[known]))
     return _draw(name, list(by_name), by_name[name], _labels(version, report, by_name[name]))
+
+
+def _mixed(detail: Mapping[str, Any]) -> int:
+    """How many bricks hold units of more than one adapter."""
+    sources: dict[int, set[int]] = defaultdict(set)
+    for adapter, cluster in zip(detail["adapter"], detail["cluster"], strict=True):
+        sources[cluster].add(adapter)
+    return sum(len(adapters) > 1 for adapters in sources.values())
 
 
 def _has_clusters(detail: Any) -> bool:

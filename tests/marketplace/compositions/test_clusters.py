@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from marketplace.compositions.clusters import _draw, _has_clusters, colour_of
+from marketplace.compositions.clusters import _draw, _has_clusters, _mixed, colour_of
 
 LABELS = ["a/one", "b/two"]
 DETAIL = {
@@ -27,6 +27,12 @@ def test_every_unit_leads_to_its_brick() -> None:
         assert end == pytest.approx(drawn.bricks[number].middle, abs=0.06)
         name, _, rest = unit.title.removeprefix("Unit ").partition(" of ")
         assert any(f"{rest.split(',')[0]} unit {name} " in member for member in drawn.bricks[number].members)
+
+
+def test_bricks_of_several_adapters_are_counted() -> None:
+    assert _mixed(DETAIL) == 1
+    assert _mixed(DETAIL | {"cluster": [0, 1, 2, 3]}) == 0
+    assert _mixed(DETAIL | {"cluster": [0, 1, 0, 1]}) == 2
 
 
 def test_bricks_stand_below_their_units() -> None:
