@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,10 +39,16 @@ RELEASE_POLL = 0.25
 
 
 class Engine:
-    """Thread-safe. ``submit`` reads adapters in the caller's thread and returns when the row is queued."""
+    """Thread-safe. ``submit`` reads adapters in the caller's thread and returns when the row is queued.
 
-    def __init__(self, base: LoadedBase, settings: EngineSettings) -> None:
+    ``reading`` is entered around every read of an adapter, and around nothing that waits for other requests.
+    """
+
+    def __init__(
+        self, base: LoadedBase, settings: EngineSettings, reading: AbstractContextManager[Any] | None = None
+    ) -> None:
         self.base = base
+        self._reading = reading or nullcontext()
         self.settings = settings
         self.adapters: ResidentCache[AdapterKey, LoadedAdapter] = ResidentCache(
             "adapter", settings.adapter_cache_bytes, lambda adapter: adapter.nbytes
@@ -161,8 +168,9 @@ class Engine:
         return members
 
     def _load(self, files: AdapterFiles, resolve: Resolve) -> LoadedAdapter:
-        config_path, weights_path = resolve(files)
-        return load_adapter(config_path, weights_path, files.label, self.base)
+        with self._reading:
+            config_path, weights_path = resolve(files)
+            return load_adapter(config_path, weights_path, files.label, self.base)
 
     def _row(
         self, request: GenerateRequest, composition: Composition[LoadedAdapter], handle: GenerationHandle

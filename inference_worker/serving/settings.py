@@ -36,7 +36,7 @@ class EngineSettings(BaseModel):
     max_adapters_per_request: int = Field(default=64, ge=1)
     adapter_cache_bytes: int = Field(default=2 * GIB, ge=0)
     base_cache_bytes: int = Field(default=16 * GIB, ge=0)
-    #: Threads that fetch and read adapters and bases beside the engines.
+    #: How many adapters, and how many bases, are fetched and read at a time beside the engines.
     loader_threads: int = Field(default=4, ge=1)
 
     @classmethod
