@@ -10,6 +10,7 @@ from functools import partial
 
 import torch
 
+from inference_worker.contracts.bases import base_source
 from inference_worker.contracts.common import BaseFiles
 from inference_worker.contracts.generate import GenerateRequest
 from inference_worker.errors import EngineError
@@ -146,8 +147,8 @@ def shutting_down() -> EngineError:
 
 
 def base_key(base: BaseFiles) -> BaseKey:
-    """Two names of one checkpoint are one base."""
-    return base.source, base.revision
+    """Two names of one checkpoint are one base, and so are two spellings of one directory."""
+    return base_source(base.source), base.revision
 
 
 def dtype_bytes(dtype: torch.dtype) -> int:

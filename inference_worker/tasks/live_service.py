@@ -14,6 +14,7 @@ import structlog
 from inference_worker.blobs import BlobStore
 from inference_worker.config import WorkerConfig
 from inference_worker.contracts import keys
+from inference_worker.contracts.bases import base_files
 from inference_worker.contracts.common import AdapterFiles, BaseFiles
 from inference_worker.contracts.generate import GenerateRequest
 from inference_worker.contracts.live import GENERATE_QUEUE, INTERVAL, LIFETIME, LiveBase, LiveStatus
@@ -22,21 +23,13 @@ from inference_worker.retrieval.encoder import Encoder, load_encoder
 from inference_worker.serving.pool import EnginePool
 from inference_worker.serving.settings import EngineSettings
 from inference_worker.tasks.streams import StreamWriter
-from inference_worker.testbed.library import BASE_NAME
 
 log = structlog.get_logger(__name__)
 
-#: The base that comes with the package.
-SHIPPED_BASE = Path(__file__).resolve().parents[1] / "testbed" / "shipped" / "base"
 
-
-def default_base(name: str) -> BaseFiles | None:
-    """The base to load at the start: the shipped one by its name, else a directory or a repository id."""
-    if not name:
-        return None
-    if name == BASE_NAME:
-        return BaseFiles(name=name, source=str(SHIPPED_BASE))
-    return BaseFiles(name=name, source=name, revision=os.environ.get("DEFAULT_BASE_REVISION") or None)
+def default_base(setting: str) -> BaseFiles | None:
+    """The base to load at the start, named as the marketplace names it; None for an empty setting."""
+    return base_files(setting, os.environ.get("DEFAULT_BASE_REVISION", "")) if setting else None
 
 
 class LiveService:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from inference_worker.contracts.bases import BaseShapesRequest
+from inference_worker.contracts.bases import SHIPPED_BASES, BaseShapesRequest, base_source
 from inference_worker.contracts.common import BaseFiles
 from marketplace.accounts.models import User
 from marketplace.bases.models import Base, BaseAlias
@@ -19,28 +19,9 @@ from marketplace.jobs.models import Job
 from marketplace.moderation import audit
 
 KIND = "base_shapes"
-#: Bases that come with this repository: name → directory.
-SHIPPED = {
-    "wordsmith-v1": Path(__file__).resolve().parents[2] / "inference_worker" / "testbed" / "shipped" / "base",
-}
+SHIPPED = SHIPPED_BASES
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _MAX_NAME, _MAX_ALIAS = 160, 200
-
-
-def source_of(name: str) -> str:
-    """Where a base is found: the shipped directory, the directory that ``name`` is, or ``name`` as a hub's id."""
-    if name in SHIPPED:
-        return str(SHIPPED[name])
-    return str(Path(name).expanduser().resolve()) if is_directory(name) else name
-
-
-def name_of(setting: str) -> str:
-    """A base's name from a setting: directories count by their last part."""
-    return Path(setting).expanduser().resolve().name if is_directory(setting) else setting
-
-
-def is_directory(name: str) -> bool:
-    return name.startswith(("/", "./", "../", "~"))
 
 
 def register_base(
@@ -56,13 +37,13 @@ def register_base(
 ) -> Base:
     """Make a base known, or bring a known one up to date; a job reads its shapes.
 
-    ``source`` is a hub repository's id or a directory that every worker sees; empty means ``source_of(name)``;
+    ``source`` is a hub repository's id or a directory that every worker sees; empty means ``base_source(name)``;
     ``served`` None leaves it as it is (a new one is served). A second call with the same arguments changes nothing, and
     what an admin has switched stays. Raises ``Invalid``, ``Conflict`` for an alias of another base.
     """
     if not actor.is_staff:
         raise Forbidden("Only staff may register bases.")
-    source = source.strip() or source_of(name)
+    source = base_source(source.strip() or name)
     _check(name, source)
     with transaction.atomic():
         base, created = Base.objects.select_for_update().get_or_create(

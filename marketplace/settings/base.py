@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from inference_worker.contracts.bases import base_name, base_source
 from marketplace.settings.environment import complete_environment
 from marketplace.settings.logging import configure_structlog, logging_settings
 
@@ -225,7 +226,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
 # Kind of job -> its own limits, for example {"merge": {"memory_mb": 16384, "seconds": 7200}}.
 JOB_LIMITS = env.json("JOB_LIMITS", default={})
 ENCODER = env.str("ENCODER", default="all-MiniLM-L6-v2")
-DEFAULT_BASE = env.str("DEFAULT_BASE", default="wordsmith-v1")
+# A directory counts by its last part, in the marketplace as in the workers.
+_default_base = env.str("DEFAULT_BASE", default="wordsmith-v1")
+DEFAULT_BASE, DEFAULT_BASE_SOURCE = base_name(_default_base), base_source(_default_base)
+DEFAULT_BASE_REVISION = env.str("DEFAULT_BASE_REVISION", default="")
 GENERATION_SECONDS = env.float("GENERATION_SECONDS", default=120)
 GENERATION_START_SECONDS = env.float("GENERATION_START_SECONDS", default=60)
 PLAYGROUND_ANONYMOUS = env.bool("PLAYGROUND_ANONYMOUS", default=True)

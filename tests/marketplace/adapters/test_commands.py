@@ -118,7 +118,7 @@ def test_default_base_may_be_a_directory(shipped: Path, tmp_path: Path, settings
     folder = tmp_path / "my-base"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    settings.DEFAULT_BASE = str(folder)
+    settings.DEFAULT_BASE, settings.DEFAULT_BASE_SOURCE = "my-base", str(folder)
     call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
     base = Base.objects.get(name="my-base")
     assert base.source == str(folder)

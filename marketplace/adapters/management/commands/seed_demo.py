@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from inference_worker.contracts.bases import base_files
 from marketplace.accounts.models import User
 from marketplace.adapters.imports import META, import_adapter, read_meta
 from marketplace.adapters.models import Adapter
@@ -68,11 +69,10 @@ class Command(BaseCommand):
             bases.register_base(
                 actor=admin, name="wordsmith-v1", license="apache-2.0", aliases=["brickyard/wordsmith-v1"]
             )
-        if settings.DEFAULT_BASE not in ("wordsmith-v1", ""):
+        if settings.DEFAULT_BASE and str(bases.SHIPPED["wordsmith-v1"]) != settings.DEFAULT_BASE_SOURCE:
+            base = base_files(settings.DEFAULT_BASE_SOURCE, settings.DEFAULT_BASE_REVISION)
             bases.register_base(
-                actor=admin,
-                name=bases.name_of(settings.DEFAULT_BASE),
-                source=bases.source_of(settings.DEFAULT_BASE),
+                actor=admin, name=settings.DEFAULT_BASE, source=base.source, revision=base.revision or ""
             )
 
     def _adapters(self, people: dict[str, User]) -> int:
