@@ -57,6 +57,11 @@ def may_edit(user: Person, adapter: Adapter) -> bool:
     )
 
 
+def may_relicense(adapter: Adapter) -> bool:
+    """Its author states a licence; a merge carries what its parents' licences ask for, and keeps it."""
+    return adapter.origin != Adapter.Origin.MERGE and not adapter.private_reason
+
+
 def viewable(user: Person) -> Q:
     """``may_view`` as a condition on ``Adapter`` rows."""
     rule = Q(

@@ -98,8 +98,7 @@ def _card_before(row: Adapter) -> CardFields:
 
 def _check_licence(checker: Checker, row: Adapter, license: str) -> None:
     """A merge carries what its parents' licences ask for; to state another one would undo that."""
-    derived = row.origin == Adapter.Origin.MERGE or bool(row.private_reason)
-    if derived and license != row.license:
+    if license != row.license and not policy.may_relicense(row):
         checker.fault(
             "license",
             f"{row.full_name} was merged, so its licence follows from its parents and stays "
@@ -157,8 +156,9 @@ def set_visibility(*, user: User, adapter: Adapter, visibility: str) -> Adapter:
     """Make an adapter public or private.
 
     ``Conflict`` where a licence keeps it private, it was not accepted, or a parent of a merge is not public: recipe,
-    card and message of a merge name its parents. A parent that goes out of sight later stays named in the files of
-    the published merge; REST and pages name it no more (``selectors.recipe_of``, ``selectors.lineage_of``).
+    card and message of a merge name its parents. A parent that goes out of sight later stays named there, in what
+    was published with its owner's consent; lineage and recipe on pages and in REST name it no more
+    (``selectors.lineage_of``, ``selectors.recipe_of``).
     """
     with transaction.atomic():
         row = _editable(user, adapter)

@@ -28,6 +28,9 @@ _ENDED = (Artifact.State.VALID, Artifact.State.INVALID)
 def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
     artifact = adapter.current.artifact if adapter.current else None
+    if adapter.current is not None:
+        # What is drawn from the recipe names no parent that the reader may not see.
+        adapter.current.recipe = selectors.recipe_of(user=request.user, adapter=adapter)
     waiting = selectors.waiting_version(user=request.user, adapter=adapter)
     undecided = _undecided(artifact, waiting.artifact if waiting else None)
     examples = _examples(request, adapter)

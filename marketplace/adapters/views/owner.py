@@ -29,7 +29,12 @@ def _own_adapter(request: HttpRequest, owner: str, name: str) -> Adapter:
 def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     adapter = _own_adapter(request, owner, name)
     initial = card_initial(adapter)
-    form = EditForm(request.POST or None, initial=initial, private_reason=adapter.private_reason)
+    form = EditForm(
+        request.POST or None,
+        initial=initial,
+        private_reason=adapter.private_reason,
+        relicense=policy.may_relicense(adapter),
+    )
     if request.method == "POST" and form.is_valid():
         try:
             services.edit_adapter(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from inference_worker.contracts.common import OutputFile
 from marketplace.accounts.models import User
@@ -125,7 +126,9 @@ def test_a_merge_is_published_after_its_parents(ada: User, bob: User, parents: l
 
 
 @pytest.mark.django_db
-def test_parents_that_went_out_of_sight_are_counted_not_named(ada: User, bob: User, parents: list[Adapter]) -> None:
+def test_parents_that_went_out_of_sight_are_counted_not_named(
+    ada: User, bob: User, parents: list[Adapter], client: Client
+) -> None:
     merged = _merge(ada, parents, recipe=RECIPE)
     run_inspection(Job.objects.get(kind="inspect", state="queued"))
     services.set_visibility(user=ada, adapter=parents[0], visibility="public")
@@ -138,10 +141,13 @@ def test_parents_that_went_out_of_sight_are_counted_not_named(ada: User, bob: Us
     redacted = [{"label": "", "weights": "a" * 64}, RECIPE["parents"][1]]
     assert selectors.recipe_of(user=bob, adapter=seen) == {**RECIPE, "parents": redacted}
     assert selectors.recipe_of(user=ada, adapter=seen) == RECIPE
+    client.force_login(bob)
+    assert client.get("/api/v1/adapters/ada/both/").json()["recipe"]["parents"] == redacted
+    assert client.get("/ada/both").context["version"].recipe["parents"] == redacted
 
 
 @pytest.mark.django_db
-def test_a_merge_keeps_its_licence(ada: User, parents: list[Adapter]) -> None:
+def test_a_merge_keeps_its_licence(ada: User, parents: list[Adapter], client: Client) -> None:
     merged = _merge(ada, parents, license="cc-by-nc-4.0")
     for other in ("mit", ""):
         with pytest.raises(Invalid, match=r"stays cc-by-nc-4\.0") as caught:
@@ -149,6 +155,10 @@ def test_a_merge_keeps_its_licence(ada: User, parents: list[Adapter]) -> None:
         assert list(caught.value.extra["fields"]) == ["license"]
     edited = services.edit_adapter(user=ada, adapter=merged, license="CC-BY-NC-4.0", title="New")
     assert (edited.license, edited.title) == ("cc-by-nc-4.0", "New")
+    client.force_login(ada)
+    page = client.get("/ada/both/edit")
+    assert page.context["form"].fields["license"].disabled
+    assert "Follows from what it was merged from." in page.content.decode()
     # What was trained has the licence that its author states.
     assert services.edit_adapter(user=ada, adapter=parents[0], license="mit").license == "mit"
 
