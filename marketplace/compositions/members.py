@@ -12,7 +12,7 @@ from inference_worker.contracts.common import AdapterFiles
 from marketplace.accounts.models import User
 from marketplace.adapters import policy, selectors
 from marketplace.adapters.models import Adapter, Artifact, Version
-from marketplace.core.errors import Invalid, NotFound
+from marketplace.core.errors import Conflict, Invalid, NotFound
 
 #: Most adapters in one composition.
 MAX_MEMBERS = 32
@@ -53,7 +53,8 @@ def find_adapter(*, user: User, full_name: str) -> Adapter:
 def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> list[Member]:
     """The members' current versions, each readable by ``user`` and valid.
 
-    Raises ``NotFound`` for what the user may not see and ``Invalid`` for what cannot be used (yet, or any more).
+    Raises ``NotFound`` for what the user may not see, ``Conflict`` for what a moderator took down and ``Invalid`` for
+    what cannot be used yet.
     """
     if len(members) > MAX_MEMBERS:
         raise Invalid(f"At most {MAX_MEMBERS} adapters go into one composition; these are {len(members)}.")
@@ -63,7 +64,7 @@ def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> 
             raise NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to use.")
         if adapter.moderation != Adapter.Moderation.VISIBLE:
             state = adapter.get_moderation_display().lower()
-            raise Invalid(f"{adapter.full_name} cannot be used: a moderator has {state} it. Its page says why.")
+            raise Conflict(f"{adapter.full_name} cannot be used: a moderator has {state} it. Its page says why.")
         if adapter.current is None:
             raise Invalid(f"{adapter.full_name} has no version yet. Wait until its upload is published.")
         version = Version.objects.select_related("artifact").get(pk=adapter.current.pk)
