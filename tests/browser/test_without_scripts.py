@@ -29,7 +29,7 @@ def test_find_filter_and_download(plain_page: Page) -> None:
     page = plain_page
     page.goto("/")
     page.fill("#home-q", "plural of nouns")
-    page.click("text=Search >> visible=true")
+    page.click(".hero button:text-is('Search')")
     page.click(".row:has-text('wordsmith/plural-nouns') h3 a")
     with page.expect_download() as waiting:
         page.click(".files a:text-is('adapter_config.json')")
