@@ -120,7 +120,7 @@ def create_merge(
                 "members": [{"version": m.version.pk, "weight": m.weight} for m in resolved],
                 "licence": judged["licence"],
             },
-            title=f"Merge {len(resolved)} adapters into {user.username}/{name} by {METHODS[method].title}",
+            title=f"Merge {len(resolved)} adapters into {user.username}/{name} ({METHODS[method].title})",
             idempotency_key=idempotency_key,
         )
         audit.record(
