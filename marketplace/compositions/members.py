@@ -12,7 +12,7 @@ from inference_worker.contracts.common import AdapterFiles
 from marketplace.accounts.models import User
 from marketplace.adapters import policy, selectors
 from marketplace.adapters.models import Adapter, Artifact, Version
-from marketplace.core.errors import Conflict, Invalid, NotFound
+from marketplace.core.errors import AppError, Conflict, Invalid, NotFound
 
 #: Most adapters in one composition.
 MAX_MEMBERS = 32
@@ -60,19 +60,24 @@ def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> 
         raise Invalid(f"At most {MAX_MEMBERS} adapters go into one composition; these are {len(members)}.")
     resolved = []
     for adapter, weight in members:
-        if not policy.may_view(user, adapter) or not policy.may_download(user, adapter):
-            raise NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to use.")
-        if adapter.moderation != Adapter.Moderation.VISIBLE:
-            state = adapter.get_moderation_display().lower()
-            raise Conflict(f"{adapter.full_name} cannot be used: a moderator has {state} it. Its page says why.")
-        if adapter.current is None:
-            raise Invalid(f"{adapter.full_name} has no version yet. Wait until its upload is published.")
-        version = Version.objects.select_related("artifact").get(pk=adapter.current.pk)
-        if version.artifact.state != Artifact.State.VALID:
-            state = version.artifact.get_state_display().lower()
-            raise Invalid(f"{adapter.full_name} cannot be used: it is {state}. Its page says why.")
-        resolved.append(Member(adapter, version, float(weight)))
+        if adapter.current is None or not policy.may_use(user, adapter):
+            raise _why_not(user, adapter)
+        resolved.append(Member(adapter, adapter.current, float(weight)))
     return resolved
+
+
+def _why_not(user: User, adapter: Adapter) -> AppError:
+    """The words for what ``policy.may_use`` forbids; what the user may not see does not exist."""
+    name = adapter.full_name
+    if not policy.may_download(user, adapter):
+        return NotFound(f"There is no adapter {name}, or it is not yours to use.")
+    if adapter.moderation != Adapter.Moderation.VISIBLE:
+        state = adapter.get_moderation_display().lower()
+        return Conflict(f"{name} cannot be used: a moderator has {state} it. Its page says why.")
+    if adapter.current is None:
+        return Invalid(f"{name} has no version yet. Wait until its upload is published.")
+    state = adapter.current.artifact.get_state_display().lower()
+    return Invalid(f"{name} cannot be used: it is {state}. Its page says why.")
 
 
 def shapes_of(member: Member) -> dict[str, tuple[int, int]]:
