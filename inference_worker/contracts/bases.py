@@ -42,17 +42,30 @@ def base_files(setting: str, revision: str = "") -> BaseFiles:
     )
 
 
+#: The task of models that fill in masked words; PEFT has no name for it.
+MASKED_LM = "MASKED_LM"
+#: The key of names that count whatever the adapter's task is.
+ANY_TASK = "*"
+
+
 class BaseShapesRequest(Contract):
     base: BaseFiles
 
 
 class BaseShapesResult(Contract):
-    """``shapes`` maps every linear-like module's dotted name to (d_out, d_in); ``fingerprint`` is the sha256 of the
-    sorted shapes, ``tokenizer_hash`` of the tokenizer's canonical JSON."""
+    """``shapes`` maps every adaptable module's dotted name to (d_out, d_in), as the class of ``task`` names it; an
+    embedding has (width, tokens). ``variants`` holds per other task, and under ``ANY_TASK``, the modules that have
+    another name or shape there. ``fingerprint`` is the sha256 of the sorted shapes, ``tokenizer_hash`` of the
+    tokenizer's canonical JSON."""
 
     config: dict[str, Any]
     shapes: dict[str, tuple[int, int]]
     fingerprint: str
+    #: PEFT's task type of the class that the checkpoint was saved as, or ``MASKED_LM``.
+    task: str = "CAUSAL_LM"
+    variants: dict[str, dict[str, tuple[int, int]]] = {}
     tokenizer_hash: str = ""
     chat_template: str = ""
     parameters: int = 0
+    #: Sentences about what the base is not good for.
+    notes: tuple[str, ...] = ()

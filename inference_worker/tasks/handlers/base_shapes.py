@@ -9,5 +9,4 @@ from inference_worker.tasks.context import JobContext
 
 def handle(request: BaseShapesRequest, context: JobContext) -> BaseShapesResult:
     """Raises ``BadInput`` when the base cannot be read."""
-    context.progress(0.1, f"Reading the configuration of {request.base.name}")
-    return read_base_shapes(request.base)
+    return read_base_shapes(request.base, context.progress)
