@@ -1,5 +1,6 @@
 """What may be done with uploads and adapters: every rule, one transaction each, with its audit entry."""
 
+from marketplace.adapters.services.card_editing import edit_card
 from marketplace.adapters.services.derived import create_adapter_from_files
 from marketplace.adapters.services.editing import delete_adapter, edit_adapter, set_visibility
 from marketplace.adapters.services.publishing import publish_upload
@@ -13,6 +14,7 @@ __all__ = [
     "delete_adapter",
     "discard_upload",
     "edit_adapter",
+    "edit_card",
     "publish_upload",
     "recheck_upload",
     "set_visibility",

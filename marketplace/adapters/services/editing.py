@@ -14,16 +14,16 @@ from marketplace.adapters import cards, policy
 from marketplace.adapters.cards import CardFields
 from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter, Artifact, Embedding, Lineage
-from marketplace.adapters.services.card_files import card_fields, current_card, store_card
+from marketplace.adapters.services.card_commits import commit_card
+from marketplace.adapters.services.card_files import card_fields, current_card
 from marketplace.adapters.services.publishing import Fields, check_fields, set_examples
-from marketplace.adapters.services.versions import create_version, embed_when_valid
-from marketplace.adapters.uploads.selection import CARD
+from marketplace.adapters.services.versions import embed_when_valid
 from marketplace.bases import selectors as bases
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.moderation import audit
 
 
-def _editable(user: User, adapter: Adapter) -> Adapter:
+def locked_for_editing(user: User, adapter: Adapter) -> Adapter:
     """The row, locked, when ``user`` may change it. Call inside a transaction."""
     row = Adapter.objects.select_for_update(of=("self",)).select_related("owner", "base").filter(pk=adapter.pk).first()
     if row is None or not policy.may_view(user, row):
@@ -60,7 +60,7 @@ def edit_adapter(
     ``set_visibility``.
     """
     with transaction.atomic():
-        row, checker = _editable(user, adapter), Checker()
+        row, checker = locked_for_editing(user, adapter), Checker()
         before = _card_before(row)
         fields = check_fields(
             checker,
@@ -71,7 +71,7 @@ def edit_adapter(
             prompt_format=before.prompt_format if prompt_format is None else prompt_format,
             examples=[] if examples is None else examples,
         )
-        _check_licence(checker, row, fields.license)
+        check_stated_licence(checker, row, fields.license)
         checker.finish()
         _write_columns(row, fields, base)
         if examples is not None:
@@ -96,7 +96,7 @@ def _card_before(row: Adapter) -> CardFields:
     return card_fields(row, PromptFormat.model_validate(row.current.prompt_format))
 
 
-def _check_licence(checker: Checker, row: Adapter, license: str) -> None:
+def check_stated_licence(checker: Checker, row: Adapter, license: str) -> None:
     """A merge carries what its parents' licences ask for; to state another one would undo that."""
     if license != row.license and not policy.may_relicense(row):
         checker.fault(
@@ -116,24 +116,11 @@ def _write_columns(row: Adapter, fields: Fields, base: str | None) -> None:
 
 
 def _commit_card(user: User, row: Adapter, before: CardFields, after: CardFields, message: str) -> None:
-    """A new version with the changed card; a card changes nothing about how the weights were made."""
-    current = row.current
-    if after == before or current is None:
+    """A new version with the changed card, if it changed."""
+    if after == before:
         return
-    files = {file.path: file.blob for file in current.files.select_related("blob")}
     text = cards.rewrite(current_card(row), after, full_name=row.full_name, before=before)
-    edges = list(current.parents.select_related("parent"))
-    create_version(
-        author=user,
-        adapter=row,
-        artifact=current.artifact,
-        files={**files, CARD: store_card(text)},
-        message=message or "Edit the card",
-        prompt_format=after.prompt_format,
-        recipe=current.recipe,
-        parents=[(edge.parent, edge.weight) for edge in edges],
-        operation=next((edge.operation for edge in edges), ""),
-    )
+    commit_card(author=user, adapter=row, text=text, message=message, prompt_format=after.prompt_format)
 
 
 def _answer_base(row: Adapter, name: str) -> None:
@@ -161,7 +148,7 @@ def set_visibility(*, user: User, adapter: Adapter, visibility: str) -> Adapter:
     (``selectors.lineage_of``, ``selectors.recipe_of``).
     """
     with transaction.atomic():
-        row = _editable(user, adapter)
+        row = locked_for_editing(user, adapter)
         if visibility != row.visibility:
             _set_visibility(row, visibility)
             audit.record(actor=user, action="adapter.visibility", target=row.full_name, visibility=visibility)
@@ -203,7 +190,7 @@ def _check_parents(row: Adapter) -> None:
 def delete_adapter(*, user: User, adapter: Adapter) -> None:
     """Delete an adapter. Its name stays taken, and what was made from it keeps its lineage."""
     with transaction.atomic():
-        row = _editable(user, adapter)
+        row = locked_for_editing(user, adapter)
         row.deleted_at = row.updated_at = timezone.now()
         row.search = None
         row.save(update_fields=["deleted_at", "updated_at", "search"])

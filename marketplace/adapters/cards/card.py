@@ -12,31 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import yaml
-
 from inference_worker.contracts.common import PromptFormat
+from marketplace.adapters.cards.front_matter import FENCE, CardFault, join, split
 
-MAX_FRONT_MATTER = 64_000
-_FENCE = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?P<front>.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#[ \t]+(?P<title>.+?)[ \t#]*$", re.MULTILINE)
-
-
-class CardFault(ValueError):
-    """The front matter cannot be read; the message is the end of a sentence."""
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them can stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise CardFault("uses YAML aliases")
-        return super().compose_node(parent, index)
-
-
-class _PlainDumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
 
 
 @dataclass(frozen=True)
@@ -61,26 +40,6 @@ class Origin:
     operation: str
     parents: Sequence[tuple[str, float]]
     recipe: Mapping[str, Any]
-
-
-def split(text: str) -> tuple[dict[str, Any], str]:
-    """(front matter, body) of a card. Raises ``CardFault`` for front matter that is no bounded plain YAML mapping."""
-    match = _FENCE.match(text)
-    if match is None:
-        return {}, text.removeprefix("\ufeff")
-    if len(match["front"]) > MAX_FRONT_MATTER:
-        raise CardFault(f"is longer than {MAX_FRONT_MATTER} characters")
-    try:
-        loaded = yaml.load(match["front"], Loader=_PlainLoader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as fault:
-        if isinstance(fault, CardFault):
-            raise
-        raise CardFault(f"is not valid YAML ({str(fault).splitlines()[0][:120]})") from fault
-    if loaded is None:
-        return {}, text[match.end() :]
-    if not isinstance(loaded, dict):
-        raise CardFault("is not a mapping")
-    return {str(key): value for key, value in loaded.items()}, text[match.end() :]
 
 
 def suggested(text: str) -> dict[str, Any]:
@@ -115,7 +74,7 @@ def _texts(value: Any) -> list[str]:
 
 def write(fields: CardFields, *, full_name: str, origin: Origin | None = None) -> str:
     """A whole card, generated."""
-    return _join(_front_matter({}, fields), body_of(fields, full_name=full_name, origin=origin))
+    return join(_front_matter({}, fields), body_of(fields, full_name=full_name, origin=origin))
 
 
 def rewrite(text: str, fields: CardFields, *, full_name: str, before: CardFields | None = None) -> str:
@@ -126,12 +85,12 @@ def rewrite(text: str, fields: CardFields, *, full_name: str, before: CardFields
     try:
         front, body = split(text)
     except CardFault:
-        match = _FENCE.match(text)
+        match = FENCE.match(text)
         front, body = {}, text[match.end() :] if match else text
     if before is not None and body.strip().startswith(lead_of(before, full_name=full_name).strip()):
         old, new = lead_of(before, full_name=full_name).strip(), lead_of(fields, full_name=full_name)
         body = "\n" + new.rstrip("\n") + body.strip()[len(old) :] + "\n"
-    return _join(_front_matter(front, fields), body)
+    return join(_front_matter(front, fields), body)
 
 
 def _front_matter(front: Mapping[str, Any], fields: CardFields) -> dict[str, Any]:
@@ -148,11 +107,6 @@ def _front_matter(front: Mapping[str, Any], fields: CardFields) -> dict[str, Any
     return {key: value for key, value in ours.items() if value} | {
         key: value for key, value in front.items() if key not in ours
     }
-
-
-def _join(front: Mapping[str, Any], body: str) -> str:
-    text = yaml.dump(dict(front), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
-    return f"---\n{text}---\n{body if body.startswith(chr(10)) else chr(10) + body}"
 
 
 def lead_of(fields: CardFields, *, full_name: str) -> str:

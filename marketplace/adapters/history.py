@@ -1,0 +1,63 @@
+"""Two versions side by side: what a reader of an adapter's history sees."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from marketplace.adapters import diffs, policy, selectors
+from marketplace.adapters.models import Adapter, Version
+from marketplace.adapters.services.card_files import card_of
+from marketplace.core.errors import NotFound
+from marketplace.core.store import blob_store
+
+_MAX_CONFIG = 1_000_000
+
+
+@dataclass(frozen=True)
+class VersionDiff:
+    """``before`` is None for the changes of a first version, which has nothing to be compared with."""
+
+    before: Version
+    after: Version
+    files: list[diffs.FileChange]
+    config: list[diffs.ValueChange]
+    card: list[diffs.Line]
+    prompt_format: list[diffs.ValueChange]
+    tensors: diffs.TensorDiff
+
+    @property
+    def empty(self) -> bool:
+        return not self.files
+
+
+def compare_versions(*, user: policy.Person, adapter: Adapter, before: str, after: str) -> VersionDiff:
+    """The changes from revision ``before`` to ``after``. Raises ``NotFound`` for a revision out of the user's sight."""
+    old, new = (_visible(user, adapter, revision) for revision in (before, after))
+    return VersionDiff(
+        before=old,
+        after=new,
+        files=diffs.file_changes(selectors.files_of(old), selectors.files_of(new)),
+        config=diffs.config_changes(_config_of(old), _config_of(new)),
+        card=diffs.card_lines(card_of(old), card_of(new)),
+        prompt_format=diffs.config_changes(old.prompt_format, new.prompt_format),
+        tensors=diffs.tensor_diff(old.artifact, new.artifact),
+    )
+
+
+def _visible(user: policy.Person, adapter: Adapter, revision: str) -> Version:
+    version = selectors.get_version(adapter=adapter, revision=revision)
+    if not selectors.versions_of(user=user, adapter=adapter).filter(pk=version.pk).exists():
+        raise NotFound(f"{adapter.full_name} has no revision “{revision}”.")
+    return version
+
+
+def _config_of(version: Version) -> dict[str, Any]:
+    """The config as it was uploaded; empty where it cannot be read (a version that was not accepted)."""
+    with blob_store().open(version.artifact.config_blob_id) as file:
+        try:
+            config = json.loads(file.read(_MAX_CONFIG).decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            return {}
+    return config if isinstance(config, dict) else {}
