@@ -1,15 +1,14 @@
-"""Content-addressed blob store over fsspec: sha256 names, atomic writes, local cache.
+"""The store: sha256 names, atomic writes, local cache.
 
 Layout below the store's root: ``blobs/ab/cd/<sha256>`` for content, ``plans/{job}/{attempt}`` and
-``results/{job}/{attempt}`` for the job machine, ``tmp/`` for writes under way. Free of torch and Django: the web
-side and the workers share it.
+``results/{job}/{attempt}`` for the job machine, ``partial/`` for files that arrive in pieces, ``tmp/`` for writes
+under way.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import hashlib
 import os
 import re
@@ -18,114 +17,16 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlparse
 
 import fsspec
 
-from inference_worker.errors import BlobCorrupt, BlobMissing, StorageFull
+from inference_worker.blobs.writer import CHUNK, BlobInfo, BlobWriter, room
+from inference_worker.errors import BlobCorrupt, BlobMissing
 
-CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-
-
-@dataclass(frozen=True)
-class BlobInfo:
-    """What is known of stored bytes. ``git_sha1`` is the digest of git's blob object (header + bytes)."""
-
-    sha256: str
-    git_sha1: str
-    size: int
-
-
-@contextlib.contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise StorageFull("The disk of the blob store is full; free some space and try again.") from error
-        raise
-
-
-class BlobWriter:
-    """Bytes on their way in. Nothing is visible under a digest until ``commit``; leaving without it discards.
-
-    git's blob digest covers the length up front, so it needs ``size`` beforehand; without it ``commit`` reads the
-    temporary file once more.
-    """
-
-    def __init__(self, store: BlobStore, size: int | None = None) -> None:
-        self._store = store
-        self._declared = size
-        self._sha256 = hashlib.sha256()
-        self._git = None if size is None else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-        self._info: BlobInfo | None = None
-        self.size = 0
-        with _room():
-            store.scratch.mkdir(parents=True, exist_ok=True)
-            self._path = store.scratch / uuid.uuid4().hex
-            self._file: IO[bytes] = open(self._path, "xb")  # noqa: SIM115 (closed by commit and discard)
-
-    def write(self, data: bytes) -> None:
-        with _room():
-            self._file.write(data)
-        self._sha256.update(data)
-        if self._git is not None:
-            self._git.update(data)
-        self.size += len(data)
-
-    def open(self) -> IO[bytes]:
-        """The bytes written so far, as a seekable file of its own."""
-        with _room():
-            if not self._file.closed:
-                self._file.flush()
-        return open(self._path, "rb")
-
-    def finish(self) -> BlobInfo:
-        """End the writing, make the bytes durable and say what they are. Nothing is visible before ``commit``."""
-        if self._info is None:
-            with _room():
-                self._file.flush()
-                os.fsync(self._file.fileno())
-            self._file.close()
-            if self._git is None or self._declared != self.size:
-                git = git_sha1_of(self._path, self.size)
-            else:
-                git = self._git.hexdigest()
-            self._info = BlobInfo(self._sha256.hexdigest(), git, self.size)
-        return self._info
-
-    def commit(self) -> BlobInfo:
-        """Make the bytes visible under their digest; identical bytes are stored once."""
-        info = self.finish()
-        try:
-            self._store._adopt(self._path, info.sha256)
-        finally:
-            self._path.unlink(missing_ok=True)
-        return info
-
-    def discard(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-
-    def __enter__(self) -> BlobWriter:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.discard()
-
-
-def git_sha1_of(path: Path, size: int) -> str:
-    """sha1 of git's blob object of the file's bytes."""
-    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 class BlobStore:
@@ -176,7 +77,7 @@ class BlobStore:
                 # The collection of garbage spares what was written lately.
                 os.utime(target)
             return
-        with _room():
+        with room():
             if self.is_local:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.chmod(temporary, 0o644)
@@ -218,7 +119,7 @@ class BlobStore:
         temporary = self._cache / f".{uuid.uuid4().hex}"
         digest = hashlib.sha256()
         try:
-            with _room(), self.open(sha256) as source, open(temporary, "xb") as target:
+            with room(), self.open(sha256) as source, open(temporary, "xb") as target:
                 while chunk := source.read(CHUNK):
                     digest.update(chunk)
                     target.write(chunk)
@@ -243,7 +144,7 @@ class BlobStore:
     def put_document(self, name: str, data: bytes) -> None:
         """Write ``plans/…`` or ``results/…`` atomically; a second write replaces the first."""
         target = self._document(name)
-        with _room():
+        with room():
             if not self.is_local:
                 self._fs.pipe_file(target, data)
                 return
