@@ -1,0 +1,14 @@
+"""Who asks."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AnonymousUser
+
+from marketplace.accounts.models import User
+
+Person = User | AnonymousUser
+
+
+def is_known(person: Person) -> bool:
+    """Somebody with an account that is in use; a suspended account has the rights of a stranger at the door."""
+    return isinstance(person, User) and person.is_active

@@ -1,0 +1,114 @@
+"""The rule about a row and the rule about rows say the same, for everybody, in every state; and some rules by name."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from marketplace import policy
+from marketplace.adapters import selectors
+from marketplace.adapters.models import Adapter
+from marketplace.core.errors import AppError, Forbidden, NotFound
+from marketplace.policy import Action
+from tests.marketplace.policy.conftest import COMBINATIONS, World
+
+pytestmark = pytest.mark.django_db
+
+
+def test_rows_and_queries_agree(world: World) -> None:
+    for role, person in world.people.items():
+        of_rows = {adapter.pk: policy.rights(person, adapter) for adapter in world.adapters}
+        for action in Action:
+            of_query = set(Adapter.objects.filter(policy.allowed(person, action)).values_list("pk", flat=True))
+            for adapter, combination in zip(world.adapters, COMBINATIONS, strict=True):
+                said = action in of_rows[adapter.pk]
+                assert said is (adapter.pk in of_query), (role, action, combination)
+
+
+def test_one_question_gives_the_same_as_all(world: World) -> None:
+    person, adapter = world.people["writer"], world.adapters[0]
+    for action in Action:
+        assert policy.may(person, action, adapter) is (action in policy.rights(person, adapter))
+
+
+def test_refusals_follow_the_rules(world: World) -> None:
+    """What may be done is not refused; what may not be seen is not there; the rest has words of its own."""
+    for role, person in world.people.items():
+        for adapter, combination in zip(world.adapters, COMBINATIONS, strict=True):
+            held = policy.rights(person, adapter)
+            for action in (Action.DOWNLOAD, Action.USE, Action.EDIT, Action.ADMINISTER, Action.ASK):
+                what = (role, action, combination)
+                if action in held:
+                    policy.require(person, action, adapter)
+                    continue
+                with pytest.raises(AppError) as raised:
+                    policy.require(person, action, adapter)
+                if Action.VIEW not in held:
+                    assert raised.type is NotFound, what
+                assert adapter.full_name in str(raised.value), what
+
+
+def test_greater_rights_include_smaller_ones(world: World) -> None:
+    ladder = [Action.ADMINISTER, Action.EDIT, Action.SEE_DRAFTS, Action.DOWNLOAD, Action.VIEW]
+    for role, person in world.people.items():
+        for adapter, combination in zip(world.adapters, COMBINATIONS, strict=True):
+            held = policy.rights(person, adapter)
+            for greater, smaller in itertools.pairwise(ladder):
+                # The owner of what was removed keeps the page, not the files.
+                if greater in held and not (smaller == Action.DOWNLOAD and adapter.moderation == "removed"):
+                    assert smaller in held, (role, greater, smaller, combination)
+            assert Action.DOWNLOAD in held or Action.USE not in held, (role, combination)
+            assert Action.VIEW in held or Action.LIST not in held, (role, combination)
+
+
+def test_suspended_accounts_and_waiting_requests_count_for_nothing(world: World) -> None:
+    for adapter in world.adapters:
+        nobody = policy.rights(world.people["anonymous"], adapter)
+        assert policy.rights(world.people["suspended"], adapter) == nobody
+        stranger = policy.rights(world.people["stranger"], adapter)
+        assert policy.rights(world.people["waiting"], adapter) == stranger
+        assert policy.rights(world.people["refused"], adapter) == stranger
+        assert stranger - {Action.ASK} == nobody
+
+
+def _in_order(world: World, visibility: str) -> Adapter:
+    return world.adapters[COMBINATIONS.index((visibility, "visible", "valid", ""))]
+
+
+def test_gated(world: World) -> None:
+    adapter = _in_order(world, "gated")
+    seen = {Action.LIST, Action.VIEW}
+    assert policy.rights(world.people["stranger"], adapter) == seen | {Action.ASK}
+    assert policy.rights(world.people["moderator"], adapter) == seen | {Action.ASK}
+    assert policy.rights(world.people["approved"], adapter) == seen | {Action.DOWNLOAD, Action.USE}
+    assert policy.rights(world.people["reader"], adapter) == seen | {Action.DOWNLOAD, Action.USE}
+    with pytest.raises(Forbidden) as raised:
+        policy.require(world.people["stranger"], Action.DOWNLOAD, adapter)
+    assert raised.value.code == "access_required"
+    assert raised.value.extra == {"ask_at": f"/{adapter.full_name}/access"}
+
+
+def test_private(world: World) -> None:
+    adapter = _in_order(world, "private")
+    used = {Action.LIST, Action.VIEW, Action.DOWNLOAD, Action.USE}
+    for name in ("anonymous", "stranger", "approved", "moderator", "superuser"):
+        assert policy.rights(world.people[name], adapter) == set(), name
+    assert policy.rights(world.people["reader"], adapter) == used
+    written = used | {Action.SEE_DRAFTS, Action.EDIT}
+    assert policy.rights(world.people["writer"], adapter) == written
+    assert policy.rights(world.people["owner"], adapter) == written | {Action.ADMINISTER}
+
+
+def test_earlier_versions_count_by_their_own_state(world: World) -> None:
+    adapter = _in_order(world, "public")
+    waiting = world.adapters[COMBINATIONS.index(("public", "visible", "pending", ""))].current
+    assert policy.may(world.people["stranger"], Action.DOWNLOAD, adapter)
+    assert not policy.may(world.people["stranger"], Action.DOWNLOAD, adapter, version=waiting)
+    assert policy.may(world.people["owner"], Action.DOWNLOAD, adapter, version=waiting)
+
+
+def test_selectors_read_by_the_same_rules(world: World) -> None:
+    for person in world.people.values():
+        seen = {adapter.pk for adapter in world.adapters if policy.may_view(person, adapter)}
+        assert set(selectors.visible_adapters(person).values_list("pk", flat=True)) == seen
