@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inference_worker.contracts import keys
+from inference_worker.contracts.check_limits import Limits
 
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """``heartbeat`` in seconds; it has to be the marketplace's ``JOB_HEARTBEAT_SECONDS``."""
+    """``heartbeat`` in seconds; it has to be the marketplace's ``JOB_HEARTBEAT_SECONDS``. ``limits`` are those of the
+    checks of uploads, read here so that a wrong value ends the worker at its start and not an upload's check."""
 
     redis_url: str
     broker_url: str
@@ -22,10 +24,11 @@ class WorkerConfig:
     encoder: str
     default_base: str
     name: str
+    limits: Limits
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> WorkerConfig:
-        """Raises ``KeyError`` naming a missing address."""
+        """Raises ``KeyError`` naming a missing address, ``ValueError`` naming a limit that is no number."""
         redis_url = environment["REDIS_URL"]
         return cls(
             redis_url=redis_url,
@@ -36,6 +39,7 @@ class WorkerConfig:
             encoder=environment.get("ENCODER") or "all-MiniLM-L6-v2",
             default_base=environment.get("DEFAULT_BASE", ""),
             name=environment.get("WORKER_NAME") or f"{socket.gethostname()}-{os.getpid()}",
+            limits=Limits.from_environment(environment),
         )
 
     @property

@@ -1,4 +1,4 @@
-"""The keys of ``adapter_config.json`` that PEFT 0.17–0.21 writes, and what some of them mean for Δ = B·A."""
+"""The keys of ``adapter_config.json`` that PEFT 0.2–0.21 writes, and what some of them mean for Δ = B·A."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ KNOWN_KEYS = frozenset(
         "base_model_name_or_path",
         "bias",
         "corda_config",
+        "enable_lora",
         "ensure_weight_tying",
         "eva_config",
         "exclude_modules",
@@ -30,6 +31,7 @@ KNOWN_KEYS = frozenset(
         "lora_ga_config",
         "megatron_config",
         "megatron_core",
+        "merge_weights",
         "modules_to_save",
         "monteclora_config",
         "peft_type",
@@ -70,3 +72,21 @@ VARIANT_KEYS = {
 
 #: Initialisations after which the base's own weights are changed when PEFT loads the adapter.
 MUTATING_INITS = re.compile(r"(pissa(_niter_\d+)?|olora|corda|loftq|lora_ga)\Z")
+
+#: peft.TaskType. What each means for generation and merging: ``contracts/adapter_uses.py``.
+TASK_TYPES = frozenset({"CAUSAL_LM", "SEQ_CLS", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"})
+
+#: Task -> modules that PEFT adds to ``modules_to_save`` by itself. PEFT before 0.11 left the config's own list alone.
+HEADS = {
+    "SEQ_CLS": ("classifier", "score"),
+    "TOKEN_CLS": ("classifier", "score"),
+    "QUESTION_ANS": ("qa_outputs",),
+}
+
+#: How class names of transformers end -> the task, for configs that name the class but no task.
+IMPLIED_TASKS = {
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+    "ForCausalLM": "CAUSAL_LM",
+}

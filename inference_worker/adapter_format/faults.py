@@ -1,21 +1,25 @@
-"""How checks report what they find: a fault stops reading, a problem is listed."""
+"""How checks report what they find: a fault stops reading, a problem is listed.
+
+Codes come from the register (``contracts/upload_checks``), which also has the remedy where the check gives none.
+"""
 
 from __future__ import annotations
 
 from inference_worker.contracts.common import Problem
+from inference_worker.contracts.upload_checks import CHECKS
 from inference_worker.errors import BadInput
 
 
-def error(code: str, place: str, message: str, remedy: str) -> Problem:
-    return Problem(code=code, severity="error", place=place, message=message, remedy=remedy)
+def error(code: str, place: str, message: str, remedy: str = "") -> Problem:
+    return CHECKS.problem(code, "error", place, message, remedy)
 
 
-def warning(code: str, place: str, message: str, remedy: str) -> Problem:
-    return Problem(code=code, severity="warning", place=place, message=message, remedy=remedy)
+def warning(code: str, place: str, message: str, remedy: str = "") -> Problem:
+    return CHECKS.problem(code, "warning", place, message, remedy)
 
 
 def note(code: str, place: str, message: str, remedy: str = "") -> Problem:
-    return Problem(code=code, severity="info", place=place, message=message, remedy=remedy)
+    return CHECKS.problem(code, "info", place, message, remedy)
 
 
 class Unreadable(Exception):

@@ -19,13 +19,9 @@ from typing import Any
 from inference_worker.adapter_format.faults import Unreadable, error
 from inference_worker.adapter_format.names import WEIGHTS_NAME
 from inference_worker.adapter_format.sniff import PREFIX_BYTES, sniff
+from inference_worker.contracts.check_limits import Limits, current_limits
 
-MAX_HEADER_BYTES = 1_000_000
-MAX_TENSORS = 10_000
-MAX_DIMENSIONS = 8
-MAX_METADATA_BYTES = 100_000
 NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*\Z")
-MAX_NAME_LENGTH = 256
 
 #: Bytes per element of the types that a LoRA may have. F64 is accepted and noted.
 ITEM_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -75,8 +71,9 @@ def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, limits: Limits | None = None) -> Header:
     """Parse and check the header of ``path``. Raises ``Unreadable`` with the problem, ``OSError`` from the disk."""
+    limits = limits or current_limits()
     place = WEIGHTS_NAME
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -87,21 +84,21 @@ def read_header(path: Path) -> Header:
         if size < 10:
             raise _fault("truncated", place, f"The file has {size} bytes, too few for a safetensors header.")
         (length,) = struct.unpack("<Q", prefix[:8])
-        _check_length(length, size, prefix, place)
+        _check_length(length, size, prefix, place, limits)
         file.seek(8)
         raw = file.read(length)
-    return _parse(raw, 8 + length, size, place)
+    return _parse(raw, 8 + length, size, place, limits)
 
 
 def _fault(code: str, place: str, message: str, remedy: str = _REEXPORT) -> Unreadable:
     return Unreadable(error(code, place, message, remedy))
 
 
-def _check_length(length: int, size: int, prefix: bytes, place: str) -> None:
+def _check_length(length: int, size: int, prefix: bytes, place: str, limits: Limits) -> None:
     if prefix[8:9] != b"{":
         raise _fault("not_safetensors", place, "The file does not start with a safetensors header.")
-    if length > MAX_HEADER_BYTES:
-        raise _fault("header_too_large", place, f"The header claims {length} bytes; at most {MAX_HEADER_BYTES} fit.")
+    if length > limits.header_bytes:
+        raise _fault("header_too_large", place, f"The header claims {length} bytes; at most {limits.header_bytes} fit.")
     if 8 + length > size:
         raise _fault(
             "truncated",
@@ -111,7 +108,7 @@ def _check_length(length: int, size: int, prefix: bytes, place: str) -> None:
         )
 
 
-def _parse(raw: bytes, data_start: int, size: int, place: str) -> Header:
+def _parse(raw: bytes, data_start: int, size: int, place: str, limits: Limits) -> Header:
     try:
         table = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_pairs, parse_constant=_no_constant)
     except _Duplicate as duplicate:
@@ -120,12 +117,13 @@ def _parse(raw: bytes, data_start: int, size: int, place: str) -> Header:
         raise _fault("header_not_json", place, f"The header is not valid JSON: {str(fault)[:200]}.") from fault
     if not isinstance(table, dict):
         raise _fault("header_not_json", place, "The header is not a JSON object.")
-    metadata = _metadata(table.pop("__metadata__", {}), place)
+    metadata = _metadata(table.pop("__metadata__", {}), place, limits)
     if not table:
         raise _fault("no_tensors", place, "The file holds no tensors.")
-    if len(table) > MAX_TENSORS:
-        raise _fault("too_many_tensors", place, f"The file holds {len(table)} tensors; at most {MAX_TENSORS} are read.")
-    tensors = {name: _entry(name, value, data_start, place) for name, value in table.items()}
+    if len(table) > limits.tensors:
+        message = f"The file holds {len(table)} tensors; at most {limits.tensors} are read."
+        raise _fault("too_many_tensors", place, message)
+    tensors = {name: _entry(name, value, data_start, place, limits) for name, value in table.items()}
     _check_coverage(tensors, data_start, size, place)
     return Header(tensors=tensors, metadata=metadata, size=size)
 
@@ -134,29 +132,29 @@ def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-def _metadata(value: Any, place: str) -> dict[str, str]:
+def _metadata(value: Any, place: str, limits: Limits) -> dict[str, str]:
     strings = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
     if not strings:
         raise _fault("bad_metadata", place, "The header's __metadata__ is not a table of strings.")
-    if sum(len(key) + len(item) for key, item in value.items()) > MAX_METADATA_BYTES:
-        raise _fault("bad_metadata", place, f"__metadata__ is longer than {MAX_METADATA_BYTES} characters.")
+    if sum(len(key) + len(item) for key, item in value.items()) > limits.metadata_bytes:
+        raise _fault("bad_metadata", place, f"__metadata__ is longer than {limits.metadata_bytes} characters.")
     return dict(value)
 
 
-def _entry(name: str, value: Any, data_start: int, place: str) -> TensorEntry:
-    if len(name) > MAX_NAME_LENGTH or not NAME.match(name):
+def _entry(name: str, value: Any, data_start: int, place: str, limits: Limits) -> TensorEntry:
+    if len(name) > limits.name_length or not NAME.match(name):
         raise _fault(
             "bad_tensor_name",
             place,
             f"The tensor name {name[:100]!r} is not made of dotted letters, digits, '_' and '-', "
-            f"or is longer than {MAX_NAME_LENGTH} characters.",
+            f"or is longer than {limits.name_length} characters.",
         )
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise _fault("bad_tensor_entry", name, "The entry must hold dtype, shape and data_offsets, nothing else.")
     dtype = _dtype(value["dtype"], name)
     shape = _naturals(value["shape"], name, "shape")
     offsets = _naturals(value["data_offsets"], name, "data_offsets")
-    if len(shape) > MAX_DIMENSIONS or len(offsets) != 2:
+    if len(shape) > limits.dimensions or len(offsets) != 2:
         raise _fault("bad_tensor_entry", name, "The shape has too many dimensions or data_offsets is not a pair.")
     count = math.prod(shape)
     if count == 0:

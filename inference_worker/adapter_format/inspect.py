@@ -21,6 +21,7 @@ from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.signature import SignatureBuilder
 from inference_worker.adapter_format.statistics import ModuleMeasure, measure
 from inference_worker.adapter_format.stream import TensorFile
+from inference_worker.contracts.check_limits import Limits, current_limits
 from inference_worker.contracts.common import Problem
 from inference_worker.contracts.inspect import AdapterSummary, InspectResult, ModuleStats
 from inference_worker.errors import EngineError
@@ -41,6 +42,7 @@ class Inspection:
     config_path: Path
     weights_path: Path
     base_shapes: BaseShapes | None
+    limits: Limits
     problems: list[Problem] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict)
     config: AdapterConfig | None = None
@@ -55,14 +57,18 @@ class Inspection:
 
 
 def inspect_adapter(
-    config_path: str | Path, weights_path: str | Path, base_shapes: BaseShapes | None = None
+    config_path: str | Path,
+    weights_path: str | Path,
+    base_shapes: BaseShapes | None = None,
+    *,
+    limits: Limits | None = None,
 ) -> InspectResult:
     """Check and measure an adapter. Faults of the files are listed in the result and never raised.
 
     ``base_shapes`` maps the base's modules to (d_out, d_in); without it names and shapes are only checked against the
     config. Reads one module at a time. A check that crashes means that the adapter is not accepted.
     """
-    state = Inspection(Path(config_path), Path(weights_path), base_shapes)
+    state = Inspection(Path(config_path), Path(weights_path), base_shapes, limits or current_limits())
     for step in (_read_config, _read_header, _read_layout, _compare_with_base, _read_values):
         try:
             step(state)
@@ -89,17 +95,17 @@ def inspect_adapter(
 
 
 def _read_config(state: Inspection) -> None:
-    state.config, state.raw, problems = read_config(state.config_path)
+    state.config, state.raw, problems = read_config(state.config_path, state.limits)
     state.problems.extend(problems)
 
 
 def _read_header(state: Inspection) -> None:
-    state.header = read_header(state.weights_path)
+    state.header = read_header(state.weights_path, state.limits)
 
 
 def _read_layout(state: Inspection) -> None:
     if state.config is not None and state.header is not None:
-        state.layout = build_layout(state.config, state.header)
+        state.layout = build_layout(state.config, state.header, state.limits)
         state.problems.extend(state.layout.problems)
 
 

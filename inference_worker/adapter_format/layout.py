@@ -13,6 +13,7 @@ from inference_worker.adapter_format.header import Header, TensorEntry
 from inference_worker.adapter_format.keys import Key, Part, is_foreign_lora_key, is_image_key, parse_key
 from inference_worker.adapter_format.names import WEIGHTS_NAME
 from inference_worker.adapter_format.patterns import PatternFault, PatternMatcher, matches_list
+from inference_worker.contracts.check_limits import Limits, current_limits
 from inference_worker.contracts.common import Problem
 
 ModuleKind = Literal["linear", "embedding"]
@@ -59,7 +60,7 @@ def natural_order(name: str) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in name.split("."))
 
 
-def build_layout(config: AdapterConfig, header: Header) -> Layout:
+def build_layout(config: AdapterConfig, header: Header, limits: Limits | None = None) -> Layout:
     layout = Layout(features=list(config.features))
     parsed = [(parse_key(name), entry) for name, entry in header.tensors.items()]
     layout.problems.extend(_check_foreign(header))
@@ -67,7 +68,7 @@ def build_layout(config: AdapterConfig, header: Header) -> Layout:
         return layout
     layout.problems.extend(_check_prefixes([key for key, _ in parsed]))
     parts = _group_parts(parsed, layout)
-    matcher = PatternMatcher()
+    matcher = PatternMatcher((limits or current_limits()).pattern_seconds)
     for module in sorted(parts, key=natural_order):
         info = _build_module(module, parts[module], config, matcher, layout)
         if info is not None:

@@ -19,6 +19,7 @@ from inference_worker.adapter_format.layout import Layout, ModuleInfo, build_lay
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.stream import TensorFile
 from inference_worker.contracts.common import Problem
+from inference_worker.contracts.conversion import conversion_remedy
 from inference_worker.errors import BadInput
 
 
@@ -131,7 +132,8 @@ def missing_files(directory: Path) -> list[Problem]:
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         if not (directory / name).is_file():
             pickles = sorted(path.name for path in directory.glob("adapter_model.*") if path.name != WEIGHTS_NAME)
-            beside = f" There is {', '.join(pickles)}: convert it with safetensors.torch.save_file." if pickles else ""
-            remedy = f"Put the files that PEFT's save_pretrained wrote into {directory}.{beside}"
+            remedy = f"Put the files that PEFT's save_pretrained wrote into {directory}."
+            if pickles and name == WEIGHTS_NAME:
+                remedy = conversion_remedy(pickles[0])
             problems.append(error("missing_file", name, f"{directory} has no {name}.", remedy))
     return problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inference_worker.adapter_format.faults import error
 from inference_worker.contracts.common import Problem
+from inference_worker.contracts.conversion import conversion_remedy
 
 PREFIX_BYTES = 512
 
@@ -13,11 +14,6 @@ _CONTAINERS = {
     b"\x1f\x8b": "a gzip archive",
     b"\x93NUM": "a NumPy file",
 }
-
-CONVERT_HINT = (
-    "Load it where you trust it with torch.load(path, weights_only=True), write the tensors with "
-    "safetensors.torch.save_file(tensors, 'adapter_model.safetensors') and upload that file."
-)
 
 
 def sniff(prefix: bytes, place: str) -> Problem | None:
@@ -61,7 +57,7 @@ def _pickle(prefix: bytes, place: str) -> Problem | None:
         "pickle_refused",
         place,
         f"This is {what} whatever its name says. Pickles can run code when they are loaded, so they are refused.",
-        CONVERT_HINT,
+        conversion_remedy(place if place.endswith((".bin", ".pt", ".pth")) else "adapter_model.bin"),
     )
 
 

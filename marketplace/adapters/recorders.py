@@ -12,6 +12,7 @@ from marketplace.adapters.models import Adapter, Artifact
 from marketplace.adapters.services.advancing import advance, base_name_of, set_base
 from marketplace.adapters.services.artifacts import CHECK_FAILED, KIND, inspections_of
 from marketplace.adapters.services.versions import embed_when_valid
+from marketplace.adapters.uploads.problems import error, warning
 from marketplace.bases import selectors as bases
 from marketplace.bases.models import Base
 from marketplace.jobs.models import Job
@@ -53,24 +54,21 @@ def _base_problems(job: Job, found: InspectResult, base: Base | None) -> list[Pr
         name = found.summary.base_model_name
         message = f"The base “{name}” is not known here." if name else "The config names no base."
         return [
-            Problem(
-                code="base_unknown",
-                severity="warning",
-                place="base_model_name_or_path",
-                message=f"{message} The adapter is stored, found and merged, but cannot be tried.",
-                remedy="Choose the base when you publish, or ask the operator to register it.",
+            warning(
+                "base_unknown",
+                "base_model_name_or_path",
+                f"{message} The adapter is stored, found and merged, but cannot be tried.",
             )
         ]
     if job.subject.get("base") == base.pk:
         return []
     modules = [module.model_dump(mode="json") for module in found.modules]
     return [
-        Problem(
-            code="shape_mismatch",
-            severity="error",
-            place="adapter_model.safetensors",
-            message=sentence,
-            remedy="Check base_model_name_or_path: the adapter was trained on another model.",
+        error(
+            "shape_mismatch",
+            "adapter_model.safetensors",
+            sentence,
+            "Check base_model_name_or_path: the adapter was trained on another model.",
         )
         for sentence in bases.shape_conflicts(base, modules)[:20]
     ]
@@ -97,12 +95,11 @@ def record_failed_inspection(job: Job) -> None:
     if inspections_of(artifact).exclude(pk=job.pk).exclude(state__in=Job.ENDED).exists():
         return
     why = "was cancelled" if job.state == Job.State.CANCELLED else f"could not be finished: {job.error_message}"
-    problem = Problem(
-        code=CHECK_FAILED,
-        severity="error",
-        message=f"The check {why}".rstrip(". ") + ". An adapter that was not checked is not accepted.",
-        remedy="Choose “Check again” on the upload's page. If it fails again, tell the operator the job's number "
-        f"{job.pk}.",
+    problem = error(
+        CHECK_FAILED,
+        "",
+        f"The check {why}".rstrip(". ") + ". An adapter that was not checked is not accepted.",
+        f"Choose “Check again” on the upload's page. If it fails again, tell the operator the job's number {job.pk}.",
     )
     Artifact.objects.filter(pk=artifact.pk).update(
         state=Artifact.State.INVALID, problems=[problem.model_dump(mode="json")]

@@ -1,13 +1,10 @@
-"""Findings about an upload before any worker looked at it."""
+"""Findings about an upload before any worker looked at it. Their codes come from the register of upload checks."""
 
 from __future__ import annotations
 
 from inference_worker.contracts.common import Problem
-
-CONVERT = (
-    "Load the file where you trust it with torch.load(path, weights_only=True), write the tensors with "
-    "safetensors.torch.save_file(tensors, 'adapter_model.safetensors') and upload that file."
-)
+from inference_worker.contracts.conversion import conversion_remedy
+from inference_worker.contracts.upload_checks import CHECKS
 
 
 class UploadFault(Exception):
@@ -18,16 +15,16 @@ class UploadFault(Exception):
         self.problem = problem
 
 
-def error(code: str, place: str, message: str, remedy: str) -> Problem:
-    return Problem(code=code, severity="error", place=place[:200], message=message, remedy=remedy)
+def error(code: str, place: str, message: str, remedy: str = "") -> Problem:
+    return CHECKS.problem(code, "error", place, message, remedy)
 
 
 def warning(code: str, place: str, message: str, remedy: str = "") -> Problem:
-    return Problem(code=code, severity="warning", place=place[:200], message=message, remedy=remedy)
+    return CHECKS.problem(code, "warning", place, message, remedy)
 
 
 def note(code: str, place: str, message: str, remedy: str = "") -> Problem:
-    return Problem(code=code, severity="info", place=place[:200], message=message, remedy=remedy)
+    return CHECKS.problem(code, "info", place, message, remedy)
 
 
 def pickle_refused(place: str) -> Problem:
@@ -36,5 +33,5 @@ def pickle_refused(place: str) -> Problem:
         place,
         "This is a Python pickle (or an archive that torch.save wrote). Pickles can run code when they are loaded, so "
         "they are refused.",
-        CONVERT,
+        conversion_remedy(place),
     )

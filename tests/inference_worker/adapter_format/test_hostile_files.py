@@ -14,6 +14,7 @@ from reference.hostile_files import CONFIGS, GOOD, HEADERS, safetensors, write_p
 from inference_worker.adapter_format import inspect_adapter, open_directory
 from inference_worker.adapter_format.faults import Unreadable
 from inference_worker.adapter_format.header import read_header
+from inference_worker.contracts.conversion import conversion_command
 from inference_worker.contracts.inspect import InspectResult
 from inference_worker.errors import BadInput
 
@@ -54,7 +55,7 @@ def test_config(name: str, tmp_path: Path) -> None:
 
 def test_the_conversion_is_explained(tmp_path: Path) -> None:
     result = inspect(write_pair(tmp_path, weights=HEADERS["torch zip"][0]))
-    assert "safetensors.torch.save_file" in result.problems[0].remedy
+    assert conversion_command("adapter_model.bin") in result.problems[0].remedy
 
 
 def test_all_problems_of_both_files_are_listed(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_all_problems_of_both_files_are_listed(tmp_path: Path) -> None:
 def test_missing_files(tmp_path: Path) -> None:
     assert codes(inspect(tmp_path)) == {"missing_file"}
     (tmp_path / "adapter_model.bin").write_bytes(b"x")
-    with pytest.raises(BadInput, match=r"adapter_model.bin: convert it with safetensors.torch.save_file") as caught:
+    with pytest.raises(BadInput, match=r"python -c .* adapter_model\.bin`") as caught:
         open_directory(tmp_path)
     assert len(caught.value.extra["problems"]) == 2
 
