@@ -23,6 +23,10 @@ class User(AbstractUser):
     email = models.EmailField(blank=True)
     display_name = models.CharField(max_length=80, blank=True)
     quota_bytes = models.BigIntegerField(null=True, blank=True)
+    #: When the account will be erased, as long as its owner can still take that back.
+    closing_at = models.DateTimeField(null=True, blank=True)
+    #: When it was erased: what is left is the name, which nobody else gets.
+    erased_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("username"), name="accounts_user_username_ci")]

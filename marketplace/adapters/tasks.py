@@ -6,10 +6,16 @@ from dataclasses import asdict
 
 from celery import shared_task
 
-from marketplace.adapters import garbage
+from marketplace.adapters import garbage, mails
 
 
 @shared_task(name="marketplace.collect_garbage")
 def collect_garbage() -> dict[str, int]:
     """Delete abandoned uploads and bytes that nothing needs any more."""
     return asdict(garbage.collect_garbage())
+
+
+@shared_task(name=mails.TASK, autoretry_for=(OSError,), retry_backoff=30, max_retries=5)
+def mail_transfer(kind: str, transfer: int) -> bool:
+    """Tell somebody of an offer or its answer."""
+    return mails.send(kind, transfer)

@@ -24,6 +24,7 @@ _HEADINGS = {
     403: "You may not do this",
     404: "Nothing here",
     409: "This has changed meanwhile",
+    410: "Deleted",
     413: "Too large",
     429: "Too many requests",
     503: "Not available just now",

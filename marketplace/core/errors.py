@@ -46,6 +46,13 @@ class NotFound(AppError):
     code = "not_found"
 
 
+class Gone(AppError):
+    """It was here and was deleted. Only for those who could see it before; for others it is ``NotFound``."""
+
+    status = 410
+    code = "gone"
+
+
 class Conflict(AppError):
     """The state has moved on, or the name is taken."""
 

@@ -184,7 +184,20 @@ UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=2 * 1024**3)
 UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", default=64)
 # Uploads that nobody published are forgotten after this many days.
 UPLOAD_KEEP_DAYS = env.int("UPLOAD_KEEP_DAYS", default=7)
+# Deleted adapters can be restored for this many days; then their files go.
+RESTORE_DAYS = env.int("RESTORE_DAYS", default=30)
+# Files of an adapter that moderators removed are kept this long, for an appeal.
+REMOVED_KEEP_DAYS = env.int("REMOVED_KEEP_DAYS", default=30)
+# An account is erased this many days after its owner deleted it; until then they can take it back.
+ACCOUNT_GRACE_DAYS = env.int("ACCOUNT_GRACE_DAYS", default=7)
 USER_QUOTA_BYTES = env.int("USER_QUOTA_BYTES", default=10 * 1024**3)
+# Adapters from elsewhere. The fetch worker reads IMPORT_ALLOWED_HOSTS (and tokens, proxy, certificates) itself.
+IMPORT_HUB_URL = env.str("IMPORT_HUB_URL", default="https://huggingface.co").rstrip("/")
+IMPORT_ALLOWED_HOSTS = [host.lower() for host in env.list("IMPORT_ALLOWED_HOSTS", default=[])]
+IMPORT_SECONDS = env.int("IMPORT_SECONDS", default=3600)
+# What the exports of one person may take together, and how long each is kept.
+EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=40 * 1024**3)
+EXPORT_KEEP_DAYS = env.float("EXPORT_KEEP_DAYS", default=2.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 # The upload handler counts first, and in words.
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_MAX_FILES + 1
@@ -277,7 +290,10 @@ REST_FRAMEWORK = {
         "anon": env.str("THROTTLE_ANON", default="120/min"),
         "user": env.str("THROTTLE_USER", default="600/min"),
         "upload": env.str("THROTTLE_UPLOAD", default="60/min"),
+        "preview": env.str("THROTTLE_PREVIEW", default="240/min"),
         "merge": env.str("THROTTLE_MERGE", default="120/min"),
+        "import": env.str("THROTTLE_IMPORT", default="30/min"),
+        "export": env.str("THROTTLE_EXPORT", default="20/min"),
         "generate": env.str("THROTTLE_GENERATE", default="60/min"),
         "report": env.str("THROTTLE_REPORT", default="20/hour"),
         "report_anon": env.str("THROTTLE_REPORT_ANON", default="5/hour"),
