@@ -9,6 +9,7 @@ from django import forms
 from marketplace.adapters import licences
 from marketplace.adapters.fields import MAX_DESCRIPTION, MAX_TITLE
 from marketplace.adapters.models import Adapter
+from marketplace.adapters.uploads.selection import MAX_CARD
 from marketplace.core.forms import PlainForm
 from marketplace.moderation.models import Report
 
@@ -162,6 +163,23 @@ class EditForm(CardForm):
         if private_reason:
             self.fields["visibility"].disabled = True
             self.fields["visibility"].help_text = f"Stays private. {private_reason}"
+
+
+class CardTextForm(PlainForm):
+    """README.md as one text."""
+
+    text = forms.CharField(
+        label="README.md",
+        required=False,
+        strip=False,
+        max_length=MAX_CARD,
+        widget=forms.Textarea(attrs={"rows": 28, "class": "mono", "spellcheck": "true"}),
+        help_text="Front matter between two lines of ---, then Markdown, as on the Hugging Face Hub.",
+    )
+    message = forms.CharField(
+        label="What changed", required=False, max_length=300, help_text="Kept with the new version of the card."
+    )
+    parent = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
 
 
 class ReportForm(PlainForm):

@@ -17,7 +17,7 @@ _MAX_CONFIG = 1_000_000
 
 @dataclass(frozen=True)
 class VersionDiff:
-    """``before`` is None for the changes of a first version, which has nothing to be compared with."""
+    """What changed from ``before`` to ``after``."""
 
     before: Version
     after: Version
@@ -27,14 +27,17 @@ class VersionDiff:
     prompt_format: list[diffs.ValueChange]
     tensors: diffs.TensorDiff
 
-    @property
-    def empty(self) -> bool:
-        return not self.files
 
+def compare_versions(*, user: policy.Person, adapter: Adapter, before: str = "", after: str = "") -> VersionDiff:
+    """The changes from revision ``before`` to ``after``.
 
-def compare_versions(*, user: policy.Person, adapter: Adapter, before: str, after: str) -> VersionDiff:
-    """The changes from revision ``before`` to ``after``. Raises ``NotFound`` for a revision out of the user's sight."""
-    old, new = (_visible(user, adapter, revision) for revision in (before, after))
+    ``after`` is the current version unless told, ``before`` the one that ``after`` was committed on. Raises
+    ``NotFound`` for a revision out of the user's sight, and for a first version without ``before``.
+    """
+    new = _visible(user, adapter, after or "main")
+    if not before and new.parent is None:
+        raise NotFound(f"{adapter.full_name} has no version before {new.commit[:8]} to compare it with.")
+    old = _visible(user, adapter, before or str(new.parent.commit if new.parent else ""))
     return VersionDiff(
         before=old,
         after=new,

@@ -3,6 +3,7 @@
 ``python -m inference_worker.contracts.upload_checks`` prints the table of ``docs/upload-checks.md``.
 """
 
+from inference_worker.contracts.upload_checks.cards import CARDS
 from inference_worker.contracts.upload_checks.config import CONFIG
 from inference_worker.contracts.upload_checks.files import CARD, FILES, ZIP
 from inference_worker.contracts.upload_checks.registry import Check, Register, Stage, UnregisteredProblem

@@ -10,7 +10,7 @@ from marketplace.adapters.cards.card import (
     write,
 )
 from marketplace.adapters.cards.front_matter import CardFault, split
-from marketplace.adapters.cards.metadata import CardMetadata, EvaluationResult
+from marketplace.adapters.cards.metadata import CardMetadata, EvaluationResult, metadata_of
 from marketplace.adapters.cards.review import Review, review
 from marketplace.adapters.cards.secret_scan import find_secrets, secret_problems
 
@@ -24,6 +24,7 @@ __all__ = [
     "body_of",
     "find_secrets",
     "lead_of",
+    "metadata_of",
     "review",
     "rewrite",
     "secret_problems",

@@ -13,6 +13,7 @@ from typing import Any
 
 from inference_worker.contracts.common import Problem
 from marketplace.adapters import licences
+from marketplace.adapters.cards.front_matter import CardFault, split
 from marketplace.adapters.uploads.problems import warning
 
 MAX_ITEMS = 100
@@ -73,6 +74,15 @@ def read_metadata(front: Mapping[str, Any]) -> tuple[CardMetadata, list[Problem]
     _check_license(front.get("license"), problems)
     _check_library(metadata, problems)
     return metadata, problems
+
+
+def metadata_of(text: str) -> CardMetadata:
+    """The metadata of a whole card; empty where its front matter cannot be read."""
+    try:
+        front, _ = split(text)
+    except CardFault:
+        return CardMetadata()
+    return read_metadata(front)[0]
 
 
 def _text(value: Any, limit: int = 200) -> str:

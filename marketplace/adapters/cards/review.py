@@ -11,9 +11,7 @@ from marketplace.adapters.cards.metadata import CardMetadata, read_metadata
 from marketplace.adapters.cards.secret_scan import secret_problems
 from marketplace.adapters.uploads.problems import warning
 from marketplace.adapters.uploads.selection import CARD
-
-#: Bases are named by their last part in some cards and by their whole name in others.
-_SAME = str.casefold
+from marketplace.bases.selectors import spellings
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,15 @@ def review(text: str, *, base_name: str = "") -> Review:
     return Review(body, front, metadata, tuple(problems))
 
 
+def _last_parts(name: str) -> set[str]:
+    """A model's names without their owners: copies in other number formats and local folders count as the model."""
+    return {spelling.rpartition("/")[2] for spelling in spellings(name)}
+
+
 def _base_differs(metadata: CardMetadata, base_name: str) -> list[Problem]:
-    named = {_SAME(name.rpartition("/")[2]) for name in metadata.base_models}
-    if not base_name or not named or _SAME(base_name.rstrip("/").rpartition("/")[2]) in named:
+    if not base_name or not metadata.base_models:
+        return []
+    if any(_last_parts(name) & _last_parts(base_name) for name in metadata.base_models):
         return []
     message = f"The card says base_model: {metadata.base_models[0][:80]}, and the config says {base_name[:80]}."
     remedy = "The config counts. Correct the card, or upload the adapter with the right config."

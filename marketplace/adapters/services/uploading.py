@@ -19,7 +19,7 @@ from marketplace.adapters.services import artifacts
 from marketplace.adapters.uploads import selection, zips
 from marketplace.adapters.uploads.handler import too_large
 from marketplace.adapters.uploads.incoming import Candidate, IncomingFile
-from marketplace.adapters.uploads.problems import UploadFault, error, warning
+from marketplace.adapters.uploads.problems import UploadFault, error
 from marketplace.adapters.uploads.quota import check_quota
 from marketplace.bases import selectors as bases
 from marketplace.core.errors import Conflict, NotAuthenticated, NotFound, TooLarge
@@ -93,7 +93,8 @@ def _take(chosen: selection.Selection, taken: list[IncomingFile]) -> dict[str, I
 def _read_config(file: IncomingFile, problems: list[Problem]) -> dict[str, Any]:
     """A first look at the config; the worker checks it in full."""
     try:
-        config = json.loads(file.read(selection.MAX_CONFIG).decode("utf-8-sig"))
+        text = file.read(selection.MAX_CONFIG).decode("utf-8-sig")
+        config = json.loads(text)
     except (ValueError, RecursionError) as fault:
         message = f"The file is not valid JSON: {str(fault)[:200]}."
         problems.append(error("config_not_json", file.path, message, selection.SAVE))
@@ -101,17 +102,18 @@ def _read_config(file: IncomingFile, problems: list[Problem]) -> dict[str, Any]:
     if not isinstance(config, dict):
         problems.append(error("config_not_json", file.path, "The file is not a JSON object.", selection.SAVE))
         return {}
+    problems.extend(cards.secret_problems(text, file.path))
     return config
 
 
 def _suggestions(card: IncomingFile | None, config: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
     suggested: dict[str, Any] = {}
     if card is not None:
-        try:
-            suggested = cards.suggested(card.read(selection.MAX_CARD).decode("utf-8", "replace"))
-        except cards.CardFault as fault:
-            message = f"The card's front matter {fault}, so nothing is filled in from it."
-            problems.append(warning("card_front_matter", card.path, message, "Fill in the form; it is written anew."))
+        text = card.read(selection.MAX_CARD).decode("utf-8", "replace")
+        review = cards.review(text, base_name=_base_name(config))
+        problems.extend(review.problems)
+        if review.readable:
+            suggested = cards.suggested(text)
     suggested = storable(suggested)
     if name := _base_name(config):
         suggested["base_model"] = name

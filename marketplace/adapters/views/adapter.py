@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from marketplace.adapters import policy, selectors
+from marketplace.adapters import cards, policy, selectors
 from marketplace.adapters.forms import ReportForm
 from marketplace.adapters.heat_map import heat_map
 from marketplace.adapters.models import Adapter, Artifact, ExamplePrompt, Lineage
@@ -16,9 +16,12 @@ from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.card_files import current_card
 from marketplace.adapters.snippets import snippets_for
 from marketplace.compositions.clusters import clusters_of
+from marketplace.core.pagination import keyset_page
 from marketplace.moderation.selectors import latest_decision
 
 _SHOWN_EXAMPLES = 20
+#: Versions on one page of the history.
+_VERSIONS = 20
 #: The note that asks again while the check runs (its id in the template).
 _WAITING = "checking"
 _ENDED = (Artifact.State.VALID, Artifact.State.INVALID)
@@ -35,11 +38,13 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     undecided = _undecided(artifact, waiting.artifact if waiting else None)
     examples = _examples(request, adapter)
     lineage = selectors.lineage_of(user=request.user, adapter=adapter)
+    card = current_card(adapter)
     context: dict[str, Any] = {
         "adapter": adapter,
         "version": adapter.current,
         "artifact": artifact,
-        "card": current_card(adapter),
+        "card": card,
+        "metadata": cards.metadata_of(card),
         "may_edit": policy.may_edit(request.user, adapter),
         "may_download": policy.may_download(request.user, adapter),
         "owns": adapter.owner_id == request.user.pk,
@@ -89,15 +94,21 @@ def _undecided(*found: Artifact | None) -> Artifact | None:
 
 @require_safe
 def versions_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Every version with its files."""
+    """Every version with its files, newest first."""
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
-    versions = list(selectors.versions_of(user=request.user, adapter=adapter))
+    page = keyset_page(
+        selectors.versions_of(user=request.user, adapter=adapter),
+        order=("-created_at", "-id"),
+        cursor=request.GET.get("cursor") or None,
+        limit=_VERSIONS,
+    )
     return render(
         request,
         "adapters/versions.html",
         {
             "adapter": adapter,
-            "versions": versions,
+            "versions": page.items,
+            "older": page.next_cursor,
             "may_download": policy.may_download(request.user, adapter),
         },
     )

@@ -17,7 +17,7 @@ from marketplace.core.forms import show_fault
 from marketplace.moderation import services as moderation
 
 
-def _own_adapter(request: HttpRequest, owner: str, name: str) -> Adapter:
+def own_adapter(request: HttpRequest, owner: str, name: str) -> Adapter:
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
     if not policy.may_edit(request.user, adapter):
         raise Forbidden(f"You may not change {adapter.full_name}.")
@@ -27,7 +27,7 @@ def _own_adapter(request: HttpRequest, owner: str, name: str) -> Adapter:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    adapter = _own_adapter(request, owner, name)
+    adapter = own_adapter(request, owner, name)
     initial = card_initial(adapter)
     form = EditForm(
         request.POST or None,
@@ -56,7 +56,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @login_required
 @require_POST
 def visibility(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    adapter = _own_adapter(request, owner, name)
+    adapter = own_adapter(request, owner, name)
     services.set_visibility(user=request.user, adapter=adapter, visibility=request.POST.get("visibility", ""))
     return redirect(adapter.get_absolute_url())
 
@@ -65,7 +65,7 @@ def visibility(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Asks once; the page's dialog and this page post the same form."""
-    adapter = _own_adapter(request, owner, name)
+    adapter = own_adapter(request, owner, name)
     if request.method == "POST":
         services.delete_adapter(user=request.user, adapter=adapter)
         messages.success(request, f"{adapter.full_name} is deleted.")

@@ -72,6 +72,13 @@ def count(value: int | float | None) -> str:
 
 
 @register.filter
+def percent(value: float) -> str:
+    """A relative change with its sign: ``+12.5 %``, ``−3.0 %``."""
+    sign = "−" if value < 0 else "+"
+    return f"{sign}{abs(value) * 100:.1f} %"
+
+
+@register.filter
 def seconds(value: float | None) -> str:
     """A duration: ``0.8 s``, ``42 s``, ``3 min 5 s``."""
     if value is None:
