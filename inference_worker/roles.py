@@ -87,6 +87,16 @@ ROLES: dict[str, Role] = {
             environment={**_ONE_THREAD, "WORKER_NICE": "2"},
         ),
         Role(
+            name="fetch",
+            app=_INFERENCE,
+            queues=("fetch",),
+            pool="prefork",
+            concurrency=2,
+            include=_BATCH,
+            extra=("--disable-prefetch",),
+            environment={**_ONE_THREAD, "WORKER_NICE": "2"},
+        ),
+        Role(
             name="batch",
             app=_INFERENCE,
             queues=("merge", "train"),

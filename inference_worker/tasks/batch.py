@@ -107,7 +107,7 @@ def _run(plan: JobPlan, board: Board, blobs: BlobStore) -> str:
     workdir = Path(tempfile.mkdtemp(prefix=f"{_WORKDIR}{os.getpid()}-"))
 
     def context(reports: int) -> JobContext:
-        return JobContext(blobs=blobs, workdir=workdir, encoder=config.encoder, reports=reports)
+        return JobContext(blobs=blobs, workdir=workdir, encoder=config.encoder, reports=reports, job=plan.job)
 
     try:
         guardian = Guardian(plan, board, config.heartbeat, context, lambda: _stop_flag[0] == 1)

@@ -25,6 +25,8 @@ class JobContext:
     workdir: Path
     encoder: str
     reports: int
+    #: Whose id names what a later attempt may go on from.
+    job: str = ""
     _reported: float = field(default=0.0, repr=False)
 
     def progress(self, fraction: float, message: str = "") -> None:

@@ -18,6 +18,7 @@ HANDLERS: dict[str, str] = {
     "embed": "inference_worker.tasks.handlers.embed:handle",
     "base_shapes": "inference_worker.tasks.handlers.base_shapes:handle",
     "merge": "inference_worker.tasks.handlers.merge:handle",
+    "fetch": "inference_worker.tasks.handlers.fetch:handle",
 }
 
 

@@ -34,7 +34,8 @@ WORKERS = {
     "marketplace": "results of jobs are not recorded",
     "live": "search by meaning and generation do not answer",
     "inspect": "uploads are not checked",
-    "batch": "merges wait",
+    "fetch": "imports wait",
+    "batch": "merges and exports wait",
 }
 
 
