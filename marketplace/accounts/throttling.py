@@ -53,6 +53,12 @@ class MergeThrottle(PersonOrAddress):
     scope = "merge"
 
 
+class PreviewThrottle(PersonOrAddress):
+    """Looking at cards while they are written."""
+
+    scope = "preview"
+
+
 class UploadThrottle(PersonOrAddress):
     scope = "upload"
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.adapters import api, file_api, upload_api
+from marketplace.adapters import api, card_api, file_api, upload_api
 
 _ADAPTER = "adapters/<str:owner>/<str:name>/"
 
@@ -13,6 +13,9 @@ urlpatterns = [
     path("adapters/", api.AdaptersView.as_view(), name="api-adapters"),
     path(_ADAPTER, api.AdapterView.as_view(), name="api-adapter"),
     path(f"{_ADAPTER}versions/", api.VersionsView.as_view(), name="api-adapter-versions"),
+    path(f"{_ADAPTER}card/", card_api.CardView.as_view(), name="api-adapter-card"),
+    path(f"{_ADAPTER}compare/", card_api.CompareView.as_view(), name="api-adapter-compare"),
+    path("cards/preview/", card_api.CardPreviewView.as_view(), name="api-card-preview"),
     path(f"{_ADAPTER}similar/", api.SimilarView.as_view(), name="api-adapter-similar"),
     path(f"{_ADAPTER}files/<str:revision>/<path:path>", file_api.FileView.as_view(), name="api-adapter-file"),
     path(f"{_ADAPTER}archive/<str:revision>.zip", file_api.ArchiveView.as_view(), name="api-adapter-archive"),

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from marketplace.adapters.views import adapter, files, owner, upload
+from marketplace.adapters.views import adapter, cards, files, owner, upload
 from marketplace.catalog.views import owner as owner_page
 
 urlpatterns = [
     path("upload/", upload.upload, name="upload"),
+    path("upload/card-preview", cards.preview, name="card-preview"),
     path("upload/<uuid:upload_id>", upload.upload_read, name="upload-read"),
     path("upload/<uuid:upload_id>/reading", upload.upload_reading, name="upload-reading"),
     path("upload/<uuid:upload_id>/recheck", upload.recheck, name="upload-recheck"),
@@ -14,6 +15,8 @@ urlpatterns = [
     path("<str:owner>", owner_page, name="owner"),
     path("<str:owner>/<str:name>", adapter.adapter_page, name="adapter"),
     path("<str:owner>/<str:name>/versions", adapter.versions_page, name="adapter-versions"),
+    path("<str:owner>/<str:name>/compare", cards.compare, name="adapter-compare"),
+    path("<str:owner>/<str:name>/card", cards.edit_card, name="adapter-card"),
     path("<str:owner>/<str:name>/edit", owner.edit, name="adapter-edit"),
     path("<str:owner>/<str:name>/visibility", owner.visibility, name="adapter-visibility"),
     path("<str:owner>/<str:name>/delete", owner.delete, name="adapter-delete"),

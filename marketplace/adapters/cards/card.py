@@ -15,6 +15,8 @@ from typing import Any
 from inference_worker.contracts.common import PromptFormat
 from marketplace.adapters.cards.front_matter import FENCE, CardFault, join, split
 
+#: What a generated card says where nobody said anything.
+NO_DESCRIPTION = "No description yet."
 _HEADING = re.compile(r"^#[ \t]+(?P<title>.+?)[ \t#]*$", re.MULTILINE)
 
 
@@ -111,7 +113,7 @@ def _front_matter(front: Mapping[str, Any], fields: CardFields) -> dict[str, Any
 
 def lead_of(fields: CardFields, *, full_name: str) -> str:
     """The generated card's heading and description."""
-    return f"# {fields.title or full_name.partition('/')[2]}\n\n{fields.description.strip() or 'No description yet.'}\n"
+    return f"# {fields.title or full_name.partition('/')[2]}\n\n{fields.description.strip() or NO_DESCRIPTION}\n"
 
 
 def body_of(fields: CardFields, *, full_name: str, origin: Origin | None = None) -> str:
