@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from marketplace import policy
 from marketplace.accounts import services
 from marketplace.accounts.models import Token, User
 from marketplace.accounts.names import is_reserved
@@ -84,7 +85,7 @@ class TokenAdmin(ReadOnlyAdmin):
     actions = ["revoke"]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_active and request.user.is_superuser)
+        return policy.may_see_everything(request.user)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)

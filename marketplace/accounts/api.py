@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
 from rest_framework.views import APIView
 
+from marketplace import policy
 from marketplace.accounts import selectors, services
 from marketplace.accounts.authentication import ScopePermission, SignedIn, TokensComeFromSessions
 from marketplace.accounts.models import Token, User
@@ -60,7 +61,7 @@ def _me(request: Request) -> dict[str, Any]:
         "username": user.username,
         "display_name": user.display_name,
         "email": user.email,
-        "is_moderator": user.is_moderator,
+        "is_moderator": policy.may_moderate(user),
         "scope": request.auth.scope if isinstance(request.auth, Token) else "session",
         "storage": {"used_bytes": stored_bytes(user), "quota_bytes": quota_of(user)},
     }

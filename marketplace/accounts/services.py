@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
+from marketplace import policy
 from marketplace.accounts.models import Token, User
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
 from marketplace.moderation import audit
@@ -73,7 +74,7 @@ def create_token(
 def revoke_token(*, user: User, token: Token) -> Token:
     """End a token at once. Revoking twice is no fault. Raises ``NotFound`` for a token of somebody else, which only
     a superuser may revoke."""
-    if token.owner_id != user.pk and not (user.is_active and user.is_superuser):
+    if not (policy.owns(user, token) or policy.may_see_everything(user)):
         raise NotFound("There is no such token.")
     with transaction.atomic():
         token = Token.objects.select_for_update().get(pk=token.pk)

@@ -17,7 +17,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from zipstream import ZIP_STORED, ZipStream
 
 from inference_worker.errors import BlobMissing
-from marketplace.adapters import policy, selectors
+from marketplace import policy
+from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, Blob, Version, VersionFile
 from marketplace.adapters.uploads.selection import WEIGHTS
 from marketplace.core.connections import release_connections
@@ -51,7 +52,7 @@ def file_response(
     """One file of ``owner/name`` at ``revision`` (``main``, a commit or its first digits).
 
     200, 206 for one range, 304 when the sender has it, 416 for a range outside. Raises ``NotFound`` for whatever
-    ``user`` may not download.
+    ``user`` may not see, and ``Forbidden`` (``access_required``) for a gated adapter's files.
     """
     version = _downloadable(user, owner, name, revision)
     file = selectors.files_of(version).filter(path=path).first()
@@ -114,11 +115,10 @@ def count_download(adapter_id: int) -> None:
 
 def _downloadable(user: policy.Person, owner: str, name: str, revision: str) -> Version:
     adapter = selectors.get_adapter(user=user, owner=owner, name=name)
-    if not policy.may_download(user, adapter):
-        raise NotFound(f"There is no adapter {owner}/{name}, or it is not yours to load.")
+    policy.require(user, policy.Action.DOWNLOAD, adapter)
     version = selectors.get_version(adapter=adapter, revision=revision)
     # Earlier versions of an open adapter count only when they were accepted themselves.
-    if adapter.owner_id != user.pk and version.artifact.state != version.artifact.State.VALID:
+    if not policy.may(user, policy.Action.DOWNLOAD, adapter, version=version):
         raise NotFound(f"{adapter.full_name} has no revision “{revision}”.")
     version.adapter = adapter
     return version

@@ -10,8 +10,19 @@ from django.conf import settings
 from django.db.models import F, Q, QuerySet
 from pgvector.django import CosineDistance
 
-from marketplace.adapters import policy
-from marketplace.adapters.models import Adapter, Artifact, Embedding, Lineage, Upload, Version, VersionFile
+from marketplace import policy
+from marketplace.adapters import tombstones
+from marketplace.adapters.models import (
+    AccessRequest,
+    Adapter,
+    Artifact,
+    Embedding,
+    ExamplePrompt,
+    Lineage,
+    Upload,
+    Version,
+    VersionFile,
+)
 from marketplace.catalog import meaning
 from marketplace.core.errors import NotAuthenticated, NotFound
 
@@ -25,17 +36,52 @@ def visible_adapters(user: policy.Person) -> QuerySet[Adapter]:
 
 
 def listed_adapters(user: policy.Person) -> QuerySet[Adapter]:
-    """``visible_adapters`` for lists, without what pages of one adapter alone show: hundreds of rows of measurements
-    would be read and parsed for nothing."""
-    return visible_adapters(user).defer("current__artifact__modules", "current__artifact__problems")
+    """What belongs into lists, searches and counts for ``user``: what they may see, without what moderators see only as
+    such. Without the columns that pages of one adapter alone show: hundreds of rows of measurements would be read and
+    parsed for nothing."""
+    listed = Adapter.objects.filter(policy.allowed(user, policy.Action.LIST))
+    return listed.select_related("owner", "base", "current__artifact").defer(
+        "current__artifact__modules", "current__artifact__problems"
+    )
+
+
+def shared_with(user: policy.Person) -> QuerySet[Adapter]:
+    """Other people's adapters that ``user`` works on, or was given access to."""
+    granted = Q(collaborators__user=user.pk)
+    granted |= Q(access_requests__user=user.pk, access_requests__state=AccessRequest.State.APPROVED)
+    shared = Adapter.objects.filter(granted).values("pk")
+    return listed_adapters(user).filter(pk__in=shared)
+
+
+def public_examples(user: policy.Person) -> QuerySet[ExamplePrompt]:
+    """The examples that owners show, of adapters that ``user`` may load."""
+    loadable = Adapter.objects.filter(policy.downloadable(user)).values("pk")
+    return ExamplePrompt.objects.filter(public=True, adapter__in=loadable)
+
+
+def examples_of(*, user: policy.Person, adapter: Adapter) -> QuerySet[ExamplePrompt]:
+    """All examples for those who write them, the public ones for those who may load the adapter, else none."""
+    if policy.may(user, policy.Action.SEE_DRAFTS, adapter):
+        return adapter.examples.all()
+    if policy.may_download(user, adapter):
+        return adapter.examples.filter(public=True)
+    return adapter.examples.none()
 
 
 def get_adapter(*, user: policy.Person, owner: str, name: str) -> Adapter:
-    """``owner/name`` in any spelling of capitals. Raises ``NotFound`` when it is not there or not theirs to see."""
-    adapter = visible_adapters(user).filter(owner__username__iexact=owner, name__iexact=name).first()
-    if adapter is None:
-        raise NotFound(f"There is no adapter {owner}/{name}, or it is not yours to see.")
-    return adapter
+    """``owner/name`` in any spelling of capitals, also by a name that the adapter had before.
+
+    Raises ``Gone`` where one was deleted that ``user`` could see, ``NotFound`` where there is none for them.
+    """
+    visible = visible_adapters(user)
+    here, before = tombstones.named(owner, name), tombstones.formerly_named(owner, name)
+    adapter = visible.filter(here).first() or visible.filter(before).first()
+    if adapter is not None:
+        return adapter
+    deleted = tombstones.tombstones(user).filter(here | before).first()
+    if deleted is not None:
+        raise tombstones.gone(user, deleted)
+    raise NotFound(f"There is no adapter {owner}/{name}, or it is not yours to see.")
 
 
 def get_upload(*, user: policy.Person, upload_id: str | uuid.UUID) -> Upload:
@@ -45,9 +91,9 @@ def get_upload(*, user: policy.Person, upload_id: str | uuid.UUID) -> Upload:
         key = uuid.UUID(str(upload_id))
     except ValueError as error:
         raise fault from error
-    if not user.is_authenticated:
-        raise fault
-    upload = Upload.objects.filter(pk=key, owner=user).select_related("artifact__base", "adapter__owner").first()
+    upload = (
+        Upload.objects.filter(policy.owned_by(user), pk=key).select_related("artifact__base", "adapter__owner").first()
+    )
     if upload is None:
         raise fault
     return upload
@@ -133,13 +179,20 @@ def _by_weights(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict
     return {row.pk: row for row in nearest[:limit]}
 
 
+def nameable_adapters(user: policy.Person) -> QuerySet[Adapter, dict[str, Any]]:
+    """What lineage and recipes may name to ``user``: what they see, and what they saw before it was deleted."""
+    known = policy.allowed(user, policy.Action.VIEW) | policy.allowed(user, policy.Action.SEE_TOMBSTONE)
+    return Adapter.objects.filter(known).values("pk")
+
+
 def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
     """``parents`` of the current version and ``children`` made from any version (lists of ``Lineage``), as far as
-    ``user`` may see them; ``hidden_parents`` counts those that they may not."""
+    ``user`` may see them; ``hidden_parents`` counts those that they may not. A parent that was deleted is still a
+    parent for whoever could see it."""
     visible = visible_adapters(user).values("pk")
     edges = Lineage.objects.select_related("parent__adapter__owner", "child__adapter__owner")
     all_parents = edges.filter(child_id=adapter.current_id)
-    parents = list(all_parents.filter(parent__adapter__in=visible))
+    parents = list(all_parents.filter(parent__adapter__in=nameable_adapters(user)))
     # Every edit of a child's card repeats its parents; the current version speaks for all.
     children = edges.filter(
         parent__adapter=adapter, child__adapter__in=visible, child__adapter__current=F("child")
@@ -152,14 +205,17 @@ def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
 
 
 def versions_of(*, user: policy.Person, adapter: Adapter) -> QuerySet[Version]:
-    """The commits that ``user`` may see: owners all of them, others the accepted ones."""
+    """The commits that ``user`` may see: its authors all of them, others the accepted ones."""
     versions = adapter.versions.select_related("artifact", "author", "parent").prefetch_related("files__blob")
-    return versions if adapter.owner_id == user.pk else versions.filter(artifact__state=Artifact.State.VALID)
+    if policy.may(user, policy.Action.SEE_DRAFTS, adapter):
+        return versions
+    return versions.filter(artifact__state=Artifact.State.VALID)
 
 
 def waiting_version(*, user: policy.Person, adapter: Adapter) -> Version | None:
-    """The owner's newest version beside the current one that is being checked or was not accepted; None for others."""
-    if adapter.owner_id != user.pk or adapter.current is None:
+    """The newest version beside the current one that is being checked or was not accepted, for its authors; None for
+    others."""
+    if adapter.current is None or not policy.may(user, policy.Action.SEE_DRAFTS, adapter):
         return None
     later = Q(artifact__state=Artifact.State.INVALID, pk__gt=adapter.current.pk)
     later |= Q(artifact__state__in=[Artifact.State.PENDING, Artifact.State.VALIDATING])
@@ -173,7 +229,7 @@ def recipe_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any] | None
     if not recipe or not recipe.get("parents"):
         return recipe
     edges = Lineage.objects.filter(child_id=adapter.current_id)
-    seen = set(edges.filter(parent__adapter__in=visible_adapters(user).values("pk")).values_list("position", flat=True))
+    seen = set(edges.filter(parent__adapter__in=nameable_adapters(user)).values_list("position", flat=True))
     shown = [
         parent if position in seen else {**parent, "label": ""} for position, parent in enumerate(recipe["parents"])
     ]
@@ -184,4 +240,4 @@ def uploads_of(user: policy.Person) -> QuerySet[Upload]:
     """The user's own uploads. Raises ``NotAuthenticated`` for strangers."""
     if not user.is_authenticated:
         raise NotAuthenticated("Sign in to see your uploads.")
-    return Upload.objects.filter(owner=user).select_related("artifact__base", "adapter__owner")
+    return Upload.objects.filter(policy.owned_by(user)).select_related("artifact__base", "adapter__owner")

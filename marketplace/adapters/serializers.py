@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from marketplace.adapters import policy, selectors
+from marketplace.adapters import selectors
 from marketplace.adapters.downloads import etag_of
 from marketplace.adapters.fields import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_TAGS, MAX_TEXT, MAX_TITLE
 from marketplace.adapters.licences import obligations_of
@@ -193,9 +193,7 @@ class AdapterDetailSerializer(AdapterSerializer):
         return list(obligations_of(adapter.license, adapter.base.license if adapter.base else ""))
 
     def get_examples(self, adapter: Adapter) -> list[dict[str, Any]]:
-        examples = adapter.examples.all()
-        if not policy.may_edit(self.context["user"], adapter):
-            examples = examples.filter(public=True)
+        examples = selectors.examples_of(user=self.context["user"], adapter=adapter)
         return list(ExampleSerializer(examples, many=True).data)
 
     def get_files(self, adapter: Adapter) -> list[dict[str, Any]]:

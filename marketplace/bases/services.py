@@ -11,6 +11,7 @@ from django.db import transaction
 
 from inference_worker.contracts.bases import SHIPPED_BASES, BaseShapesRequest, base_source
 from inference_worker.contracts.common import BaseFiles
+from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.bases.models import Base, BaseAlias
 from marketplace.core.errors import Conflict, Forbidden, Invalid
@@ -41,7 +42,7 @@ def register_base(
     ``served`` None leaves it as it is (a new one is served). A second call with the same arguments changes nothing, and
     what an admin has switched stays. Raises ``Invalid``, ``Conflict`` for an alias of another base.
     """
-    if not actor.is_staff:
+    if not policy.may_register_bases(actor):
         raise Forbidden("Only staff may register bases.")
     source = base_source(source.strip() or name)
     _check(name, source)

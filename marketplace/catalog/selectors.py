@@ -45,16 +45,10 @@ def search(
     """
     filters = filters or CatalogFilters()
     query = " ".join(query.replace("\0", " ").split())[:MAX_QUERY]
-    candidates = filtered(listed(user), filters)
+    candidates = filtered(listed_adapters(user), filters)
     if query:
         return _ranked(candidates, query, filters, cursor)
     return _browse(candidates, filters, cursor)
-
-
-def listed(user: User | AnonymousUser) -> QuerySet[Adapter]:
-    """What belongs into a catalogue for ``user``: what they may see, without what moderators see only as such."""
-    shown = Q(moderation=Adapter.Moderation.VISIBLE, visibility=Adapter.Visibility.PUBLIC)
-    return listed_adapters(user).filter(shown | Q(owner_id=user.pk))
 
 
 def filtered(adapters: QuerySet[Adapter], filters: CatalogFilters) -> QuerySet[Adapter]:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference_worker.contracts.common import AdapterFiles
+from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters import policy, selectors
+from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, Artifact, Version
-from marketplace.core.errors import AppError, Conflict, Invalid, NotFound
+from marketplace.core.errors import Invalid
 
 #: Most adapters in one composition.
 MAX_MEMBERS = 32
@@ -53,31 +54,17 @@ def find_adapter(*, user: User, full_name: str) -> Adapter:
 def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> list[Member]:
     """The members' current versions, each readable by ``user`` and valid.
 
-    Raises ``NotFound`` for what the user may not see, ``Conflict`` for what a moderator took down and ``Invalid`` for
-    what cannot be used yet.
+    Raises ``NotFound`` for what the user may not see, ``Forbidden`` (``access_required``) for what its owner has not
+    opened to them, ``Conflict`` for what a moderator took down and ``Invalid`` for what cannot be used yet.
     """
     if len(members) > MAX_MEMBERS:
         raise Invalid(f"At most {MAX_MEMBERS} adapters go into one composition; these are {len(members)}.")
     resolved = []
     for adapter, weight in members:
-        if adapter.current is None or not policy.may_use(user, adapter):
-            raise _why_not(user, adapter)
+        policy.require(user, policy.Action.USE, adapter)
+        assert adapter.current is not None
         resolved.append(Member(adapter, adapter.current, float(weight)))
     return resolved
-
-
-def _why_not(user: User, adapter: Adapter) -> AppError:
-    """The words for what ``policy.may_use`` forbids; what the user may not see does not exist."""
-    name = adapter.full_name
-    if not policy.may_download(user, adapter):
-        return NotFound(f"There is no adapter {name}, or it is not yours to use.")
-    if adapter.moderation != Adapter.Moderation.VISIBLE:
-        state = adapter.get_moderation_display().lower()
-        return Conflict(f"{name} cannot be used: a moderator has {state} it. Its page says why.")
-    if adapter.current is None:
-        return Invalid(f"{name} has no version yet. Wait until its upload is published.")
-    state = adapter.current.artifact.get_state_display().lower()
-    return Invalid(f"{name} cannot be used: it is {state}. Its page says why.")
 
 
 def shapes_of(member: Member) -> dict[str, tuple[int, int]]:

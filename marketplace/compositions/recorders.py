@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from inference_worker.contracts.merge import MergeRequest, MergeResult
+from marketplace import policy
 from marketplace.adapters import services as adapters
-from marketplace.adapters.models import Adapter, Artifact, Version
+from marketplace.adapters.models import Adapter, Version
+from marketplace.adapters.services.naming import taken_names
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.jobs.models import Job
 from marketplace.jobs.recorders import register, register_check
@@ -14,7 +16,7 @@ from marketplace.jobs.recorders import register, register_check
 
 def _free_name(job: Job, wanted: str) -> str:
     """``wanted``, or with a number behind it when it was taken while the merge ran: the work is not lost."""
-    taken = {name.lower() for name in Adapter.objects.filter(owner=job.owner).values_list("name", flat=True)}
+    taken = taken_names(job.owner)
     for candidate in [wanted, *(f"{wanted[:90]}-{number}" for number in range(2, 1000))]:
         if candidate.lower() not in taken:
             return candidate
@@ -47,20 +49,14 @@ def check_merge(job: Job) -> None:
     """Every parent is still the owner's to use.
 
     The planned versions count, not the current ones: a parent whose newest version is being checked does not stop a
-    merge of an older one. Raises ``NotFound`` for what was hidden or deleted, ``Conflict`` for what was taken down.
+    merge of an older one. Raises what ``policy.require`` raises.
     """
     for version in _planned_versions(job):
-        adapter = version.adapter
-        seen = adapter.owner_id == job.owner_id or adapter.visibility == Adapter.Visibility.PUBLIC
-        if adapter.deleted_at is not None or not seen:
-            raise NotFound(f"{adapter.full_name} is no longer yours to use, so the merge of it cannot be made.")
-        if adapter.moderation != Adapter.Moderation.VISIBLE:
-            raise Conflict(
-                f"A moderator has taken down {adapter.full_name}, so it cannot be merged until it is restored.",
-                code="member_taken_down",
-            )
-        if version.artifact.state != Artifact.State.VALID:
-            raise Conflict(f"{adapter.full_name} is no longer accepted; its page says why.", code="member_not_valid")
+        try:
+            policy.require(job.owner, policy.Action.USE, version.adapter, version=version)
+        except NotFound as error:
+            name = version.adapter.full_name
+            raise NotFound(f"{name} is no longer yours to use, so the merge of it cannot be made.") from error
 
 
 @register("merge")

@@ -13,6 +13,7 @@ from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.models import User
 from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter
+from marketplace.adapters.services.naming import check_name_free
 from marketplace.compositions import verdict
 from marketplace.compositions.members import MAX_MEMBERS, Member, resolve_members
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated
@@ -30,11 +31,7 @@ def _check_name(user: User, name: str) -> None:
     checker = Checker()
     checker.name(name)
     checker.finish()
-    if Adapter.objects.filter(owner=user, name__iexact=name).exists():
-        raise Conflict(
-            f"You have, or had, an adapter named {name}. Choose another name.",
-            extra={"fields": {"name": ["This name is taken."]}},
-        )
+    check_name_free(user, name)
 
 
 def _checked_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -57,14 +54,6 @@ def plan_verdict(*, user: User, members: Sequence[tuple[Adapter, float]]) -> dic
     if not members:
         raise _invalid("members", "Choose at least one adapter.")
     return verdict.plan_verdict(resolve_members(user=user, members=members))
-
-
-def _check_moderation(members: Sequence[Member]) -> None:
-    """What is in quarantine is frozen; a merge of it would carry the same content out under other bytes."""
-    taken_down = [member.adapter for member in members if member.adapter.moderation != Adapter.Moderation.VISIBLE]
-    if taken_down:
-        names = ", ".join(adapter.full_name for adapter in taken_down)
-        raise Conflict(f"A moderator has taken down {names}, so it cannot be merged until it is restored.")
 
 
 def _check_legal(judged: dict[str, Any], method: str, rank: int | None) -> None:
@@ -105,7 +94,6 @@ def create_merge(
     _check_name(user, name)
     checked = _checked_options(method, options or {})
     resolved = resolve_members(user=user, members=members)
-    _check_moderation(resolved)
     judged = verdict.plan_verdict(resolved)
     _check_legal(judged, method, rank)
     request = _request(resolved, method, rank, checked, seed, dtype)

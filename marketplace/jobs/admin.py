@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from marketplace import policy
 from marketplace.core.errors import AppError
 from marketplace.jobs import services
 from marketplace.jobs.models import Job
@@ -33,7 +34,7 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Who may run the actions below."""
-        return request.user.has_perm(services.OPERATE)
+        return policy.may_operate_jobs(request.user)
 
     @admin.action(description="Cancel the selected jobs", permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:

@@ -13,6 +13,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from inference_worker.contracts import keys
+from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.core.errors import NotFound
 from marketplace.core.redis import redis_client
@@ -34,7 +35,7 @@ def jobs_of(user: User | AnonymousUser, *, states: list[str] | None = None, kind
 
 
 def _owned(user: User | AnonymousUser) -> QuerySet[Job]:
-    return Job.objects.filter(owner_id=user.pk) if user.is_authenticated else Job.objects.none()
+    return Job.objects.filter(policy.owned_by(user))
 
 
 def get_job(*, user: User | AnonymousUser, job_id: uuid.UUID | str) -> Job:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.jobs import KINDS, Limits
+from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.core.errors import Conflict, Forbidden
 from marketplace.jobs import dispatch, recorders
@@ -26,8 +27,6 @@ __all__ = ["cancel_job", "create_job", "record_outcome", "record_started", "retr
 
 #: A retry asked for by a person may lose its worker this often before it fails.
 ATTEMPTS = 3
-#: Who holds this permission may cancel and retry everybody's jobs.
-OPERATE = "jobs.change_job"
 
 
 def limits_of(kind: str) -> Limits:
@@ -81,7 +80,7 @@ def create_job(
 
 def _locked(user: User, job: Job) -> Job:
     """The job's row, locked, for its owner or an operator. Call inside a transaction."""
-    if job.owner_id != user.pk and not user.has_perm(OPERATE):
+    if not (policy.owns(user, job) or policy.may_operate_jobs(user)):
         raise Forbidden("This job belongs to somebody else.")
     return Job.objects.select_for_update().get(pk=job.pk)
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from marketplace.adapters.models import Adapter, Upload
+from marketplace.adapters.selectors import visible_adapters
 from marketplace.core.errors import AppError
 from marketplace.core.pagination import keyset_page
 from marketplace.jobs import selectors, services
@@ -70,16 +71,11 @@ def outcome_of(job: Job) -> dict[str, Any]:
     """Where a finished job leads: ``adapter`` for a merge, ``upload`` or ``adapter`` for a check."""
     if job.kind == "merge" and job.result:
         owner, _, name = str(job.result.get("adapter", "")).partition("/")
-        adapter = Adapter.objects.select_related("owner", "base", "current__artifact").filter(
-            owner__username=owner, name=name, deleted_at=None
-        )
-        return {"adapter": adapter.first()}
+        return {"adapter": visible_adapters(job.owner).filter(owner__username=owner, name=name).first()}
     artifact = job.subject.get("artifact")
     if artifact is None:
         return {}
-    made = Adapter.objects.select_related("owner").filter(
-        owner=job.owner, current__artifact_id=artifact, deleted_at=None
-    )
+    made = visible_adapters(job.owner).filter(owner=job.owner, current__artifact_id=artifact)
     upload = Upload.objects.filter(owner=job.owner, artifact_id=artifact, state=Upload.State.READY)
     return {"adapter": made.first(), "upload": upload.first()}
 

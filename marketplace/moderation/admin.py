@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from marketplace.adapters import policy
+from marketplace import policy
 from marketplace.adapters.models import Adapter
 from marketplace.core.errors import AppError
 from marketplace.moderation import services
@@ -85,7 +85,7 @@ class ReportInline(admin.TabularInline):  # type: ignore[type-arg]
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Adapter | None = None) -> bool:
-        return bool(getattr(request.user, "is_moderator", False))
+        return policy.may_moderate(request.user)
 
 
 class DecisionInline(ReportInline):
@@ -106,8 +106,8 @@ class AdapterAdmin(DecidingAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Adapter]:
         is_open = Q(reports__state=Report.State.OPEN)
         adapters = super().get_queryset(request)
-        if not request.user.is_superuser:
-            adapters = adapters.filter(policy.viewable(request.user))  # type: ignore[arg-type]
+        if not policy.may_see_everything(request.user):
+            adapters = adapters.filter(policy.viewable(request.user))
         return adapters.annotate(open_count=Count("reports", filter=is_open))
 
     def _decidable(self, request: HttpRequest) -> QuerySet[Adapter]:

@@ -9,6 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from marketplace import policy
 from marketplace.moderation import audit
 
 
@@ -19,7 +20,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return bool(getattr(request.user, "is_moderator", False))
+        return policy.may_moderate(request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

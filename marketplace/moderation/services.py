@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
+from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.core.errors import Conflict, Forbidden, Invalid
@@ -66,7 +67,7 @@ def decide(*, moderator: User, adapter: Adapter, action: str, reason: str) -> De
     permission ``accounts.moderate``, ``Invalid`` without a reason, ``Conflict`` when the adapter's state does not
     allow the action (somebody else decided first).
     """
-    if not moderator.is_moderator:
+    if not policy.may_moderate(moderator):
         raise Forbidden("Only moderators may decide on adapters.")
     reason = reason.strip()
     if action not in TRANSITIONS:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from inference_worker.contracts.common import BaseFiles, PromptFormat
 from inference_worker.contracts.generate import GenerateEvent, GenerateRequest, Sampling, WeightedAdapter
+from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
@@ -107,7 +108,7 @@ def start_generation(
     Raises ``Invalid`` (members of several bases, sampling), ``NotFound`` (a member the user may not see),
     ``Unavailable`` (the broker or every live worker is away).
     """
-    if not user.is_authenticated and not settings.PLAYGROUND_ANONYMOUS:
+    if not policy.may_generate(user):
         raise Forbidden("Sign in to try adapters.")
     if not prompt.strip():
         raise Invalid("Write a prompt.", extra={"fields": {"prompt": ["Write a prompt."]}})

@@ -18,7 +18,9 @@ from django.views.decorators.http import require_http_methods
 
 from inference_worker.contracts.common import PromptFormat
 from inference_worker.contracts.generate import GenerateEvent
+from marketplace import policy
 from marketplace.accounts.throttling import GenerateThrottle, spend
+from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, ExamplePrompt, Lineage
 from marketplace.bases.models import Base
 from marketplace.compositions.views import candidates
@@ -100,7 +102,7 @@ def _show(request: HttpRequest, page: Page) -> HttpResponse:
         "room": len(form.adapters) < MAX_ADAPTERS,
         "query": query,
         "candidates": candidates(request.user, query, form.adapters) if len(form.adapters) < MAX_ADAPTERS else [],
-        "may_ask": request.user.is_authenticated or settings.PLAYGROUND_ANONYMOUS,
+        "may_ask": policy.may_generate(request.user),
         "errors": form.faults,
     }
     status = 422 if request.method == "POST" and form.faults else 200
@@ -161,13 +163,10 @@ def _examples(request: HttpRequest, adapters: list[Adapter]) -> list[ExampleProm
     found: list[ExamplePrompt] = []
     share = _EXAMPLES // max(1, len(adapters))
     for adapter in adapters:
-        examples = adapter.examples.all()
-        if adapter.owner_id != request.user.pk:
-            examples = examples.filter(public=True)
-        found.extend(examples[:share])
+        found.extend(selectors.examples_of(user=request.user, adapter=adapter)[:share])
     if not found:
         # A merge has none of its own; what it was merged from has.
         parents = Lineage.objects.filter(child__in=[adapter.current_id for adapter in adapters])
-        public = ExamplePrompt.objects.filter(adapter__versions__children__in=parents, public=True)
+        public = selectors.public_examples(request.user).filter(adapter__versions__children__in=parents)
         found = list(public.distinct().order_by("adapter", "position")[:_EXAMPLES])
     return found

@@ -24,6 +24,7 @@ from marketplace.policy.people import Person, is_known
 from marketplace.policy.refusals import access_address
 from marketplace.policy.site import (
     may_enter_admin,
+    may_generate,
     may_moderate,
     may_operate_jobs,
     may_register_bases,
@@ -44,6 +45,7 @@ __all__ = [
     "may_download",
     "may_edit",
     "may_enter_admin",
+    "may_generate",
     "may_moderate",
     "may_operate_jobs",
     "may_register_bases",

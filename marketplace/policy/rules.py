@@ -35,6 +35,8 @@ class Facts:
     moderation: str = _Moderation.VISIBLE
     #: The version in question passed its check.
     accepted: bool = True
+    #: Every version was taken back by its owner. Who names a version means that one, yanked or not.
+    yanked: bool = False
     deleted: bool = False
     purged: bool = False
 
@@ -45,9 +47,10 @@ def facts_of(person: Person, adapter: Adapter, version: Version | None = None) -
     owner = known and adapter.owner_id == person.pk
     role = approved = None
     if known and not owner:
-        role = adapter.collaborators.filter(user=person).values_list("role", flat=True).first()
+        role = adapter.collaborators.filter(user=person.pk).values_list("role", flat=True).first()
         if role is None and adapter.visibility == _Visibility.GATED:
-            approved = adapter.access_requests.filter(user=person, state=AccessRequest.State.APPROVED).exists()
+            approved = adapter.access_requests.filter(user=person.pk, state=AccessRequest.State.APPROVED).exists()
+    yanked = version is None and adapter.current is not None and adapter.current.yanked_at is not None
     version = version or adapter.current
     return Facts(
         signed_in=known,
@@ -58,6 +61,7 @@ def facts_of(person: Person, adapter: Adapter, version: Version | None = None) -
         visibility=adapter.visibility,
         moderation=adapter.moderation,
         accepted=version is not None and version.artifact.state == Artifact.State.VALID,
+        yanked=yanked,
         deleted=adapter.deleted_at is not None,
         purged=adapter.purged_at is not None,
     )
@@ -94,13 +98,13 @@ def _when(certain: bool) -> Q:
 def _works_on(person: Person, *roles: str) -> Q:
     if not is_known(person):
         return _NOBODY
-    return Q(pk__in=Collaborator.objects.filter(user=person, role__in=roles).values("adapter"))
+    return Q(pk__in=Collaborator.objects.filter(user=person.pk, role__in=roles).values("adapter"))
 
 
 def _was_approved(person: Person) -> Q:
     if not is_known(person):
         return _NOBODY
-    granted = AccessRequest.objects.filter(user=person, state=AccessRequest.State.APPROVED)
+    granted = AccessRequest.objects.filter(user=person.pk, state=AccessRequest.State.APPROVED)
     return Q(pk__in=granted.values("adapter"))
 
 
@@ -118,5 +122,7 @@ gated = Rule(lambda facts: facts.visibility == _Visibility.GATED, lambda _: Q(vi
 in_order = Rule(lambda facts: facts.moderation == _Moderation.VISIBLE, lambda _: Q(moderation=_Moderation.VISIBLE))
 removed = Rule(lambda facts: facts.moderation == _Moderation.REMOVED, lambda _: Q(moderation=_Moderation.REMOVED))
 accepted = Rule(lambda facts: facts.accepted, lambda _: Q(current__artifact__state=Artifact.State.VALID))
+#: That the current version is yanked says that all are (``adapters.services.retiring.settle_current``).
+offered = Rule(lambda facts: not facts.yanked, lambda _: Q(current__yanked_at=None))
 deleted = Rule(lambda facts: facts.deleted, lambda _: Q(deleted_at__isnull=False))
 purged = Rule(lambda facts: facts.purged, lambda _: Q(purged_at__isnull=False))

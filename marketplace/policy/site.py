@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.db.models import Q
 
 from marketplace.policy.people import Person, is_known
@@ -42,6 +43,11 @@ def may_enter_admin(person: Person) -> bool:
 def may_see_everything(person: Person) -> bool:
     """Superusers run the site: in the administration they see every row, and may revoke everybody's tokens."""
     return is_known(person) and person.is_superuser
+
+
+def may_generate(person: Person) -> bool:
+    """Ask for answers at all; of which adapters, ``Action.USE`` says."""
+    return is_known(person) or bool(settings.PLAYGROUND_ANONYMOUS)
 
 
 def may_register_bases(person: Person) -> bool:

@@ -120,7 +120,7 @@ def test_name_taken_meanwhile_loses_nothing(
 WITHDRAWN = [
     ({"visibility": "private"}, NotFound, "bob/past is no longer yours"),
     ({"deleted_at": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}, NotFound, "bob/past is no longer yours"),
-    ({"moderation": "quarantined"}, Conflict, "taken down bob/past"),
+    ({"moderation": "quarantined"}, NotFound, "bob/past is no longer yours"),
 ]
 
 
