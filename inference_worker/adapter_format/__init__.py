@@ -4,6 +4,7 @@ from inference_worker.adapter_format.config import AdapterConfig
 from inference_worker.adapter_format.inspect import inspect_adapter
 from inference_worker.adapter_format.layout import ModuleInfo
 from inference_worker.adapter_format.reader import AdapterReader, Factors, open_adapter, open_directory
+from inference_worker.adapter_format.rewrite import rewrite_adapter
 from inference_worker.adapter_format.writer import AdapterWriter, ModulePlan, write_adapter
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "inspect_adapter",
     "open_adapter",
     "open_directory",
+    "rewrite_adapter",
     "write_adapter",
 ]

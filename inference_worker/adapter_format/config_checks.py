@@ -41,6 +41,9 @@ def _code(raw: Table, limits: Limits) -> list[Problem]:
     mapping = raw.get("auto_mapping")
     if mapping is None or _plain_mapping(mapping):
         return problems
+    if str(mapping.get("parent_library") if isinstance(mapping, dict) else "").startswith("diffusers."):
+        message = "auto_mapping names a class of diffusers: the adapter belongs to an image or video model."
+        return [*problems, error("image_adapter", "auto_mapping", message)]
     message = "auto_mapping names code outside transformers, which loading the adapter would import."
     return [*problems, error("remote_code_refused", "auto_mapping", message, 'Set "auto_mapping": null.')]
 
@@ -50,10 +53,10 @@ def _plain_mapping(mapping: Any) -> bool:
     if not isinstance(mapping, dict):
         return False
     library, name = mapping.get("parent_library"), mapping.get("base_model_class")
-    named = isinstance(library, str) and re.fullmatch(r"transformers(\.[a-z0-9_]+)*", library)
+    named = isinstance(library, str) and re.fullmatch(r"transformers(\.[a-z0-9_]+)*", library) is not None
     named = named and isinstance(name, str) and name.isidentifier()
     rest = (value for key, value in mapping.items() if key not in ("parent_library", "base_model_class"))
-    return bool(named) and all(value is None or isinstance(value, bool) for value in rest)
+    return named and all(value is None or isinstance(value, bool) for value in rest)
 
 
 def _is_number(value: Any) -> bool:
@@ -166,7 +169,8 @@ def _duplicates(raw: Table, limits: Limits) -> list[Problem]:
     problems = []
     for key in ("target_modules", "exclude_modules", "modules_to_save"):
         value = raw.get(key)
-        twice = [name for name, count in Counter(value).items() if count > 1] if _is_names(value) else []
+        names: list[str] = value if isinstance(value, list) and _is_names(value) else []
+        twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             message = f"{key} names {', '.join(twice[:5])} more than once; it counts once."
             problems.append(note("duplicate_entries", key, message))

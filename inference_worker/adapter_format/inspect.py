@@ -13,18 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inference_worker.adapter_format.assembly import build_layout
 from inference_worker.adapter_format.config import AdapterConfig, read_config
 from inference_worker.adapter_format.faults import Unreadable, error, warning
 from inference_worker.adapter_format.header import Header, TensorEntry, read_header
-from inference_worker.adapter_format.layout import Layout, ModuleInfo, build_layout
+from inference_worker.adapter_format.layout import Layout, ModuleInfo
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
+from inference_worker.adapter_format.replication import base_name
 from inference_worker.adapter_format.signature import SignatureBuilder
 from inference_worker.adapter_format.statistics import ModuleMeasure, measure
 from inference_worker.adapter_format.stream import TensorFile
+from inference_worker.contracts.adapter_uses import why_not_generated
 from inference_worker.contracts.check_limits import Limits, current_limits
 from inference_worker.contracts.common import Problem
 from inference_worker.contracts.inspect import AdapterSummary, InspectResult, ModuleStats
-from inference_worker.errors import EngineError
+from inference_worker.errors import BadInput, EngineError
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +80,10 @@ def inspect_adapter(
         except FileNotFoundError as fault:
             place = CONFIG_NAME if fault.filename == str(state.config_path) else WEIGHTS_NAME
             state.problems.append(error("missing_file", place, f"There is no {place}.", "Upload both files."))
-        except EngineError as fault:
-            state.problems.append(error(fault.code, WEIGHTS_NAME, fault.message, "Upload the file again."))
+        except BadInput as fault:
+            state.problems.append(error(fault.code, WEIGHTS_NAME, fault.message))
+        except EngineError:
+            raise  # The job was cancelled or met a limit, which says nothing about the file.
         except Exception as fault:  # A crash must reject the upload, not pass it.
             logger.exception("inspection step %s crashed on %s", step.__name__, state.weights_path)
             message = f"A check could not finish ({type(fault).__name__}), so the adapter is not accepted."
@@ -114,7 +119,7 @@ def _compare_with_base(state: Inspection) -> None:
     if state.layout is None or state.base_shapes is None:
         return
     for info in state.layout.modules.values():
-        expected = state.base_shapes.get(info.name)
+        expected = state.base_shapes.get(base_name(info.name, state.raw.get("layer_replication")))
         found = (info.d_out, info.d_in)
         if expected is None:
             if info.kind == "linear":
@@ -237,6 +242,8 @@ def _summary(state: Inspection) -> AdapterSummary:
     for entry in tensors:
         sizes[entry.dtype] += entry.nbytes
     name = state.raw.get("base_model_name_or_path")
+    features = tuple(state.layout.features) if state.layout else ()
+    reason = why_not_generated(config.task_type if config else "", features)
     return AdapterSummary(
         peft_type=str(state.raw.get("peft_type") or "")[:60],
         task_type=config.task_type if config else "",
@@ -250,6 +257,8 @@ def _summary(state: Inspection) -> AdapterSummary:
         parameters=sum(entry.count for entry in tensors),
         dtype=sizes.most_common(1)[0][0] if sizes else "",
         size=state.header.size if state.header else 0,
-        features=tuple(state.layout.features) if state.layout else (),
+        features=features,
+        generates=not reason,
+        generates_not=reason,
         config=state.raw if config else {},
     )

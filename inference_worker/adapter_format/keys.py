@@ -1,7 +1,7 @@
 """Names of tensors in adapter files: which module, and which part of its LoRA.
 
 PEFT writes ``base_model.model.<module>.lora_A.weight``. In the wild the prefix is missing or doubled, an adapter's name
-stands inside (``lora_A.default.weight``), and wrappers of torch.compile or FSDP left their mark.
+stands inside (``lora_A.default.weight``), and wrappers of torch.compile, FSDP or DDP left their mark.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 PREFIX = "base_model.model."
-_WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module)\.")
+_WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+#: DistributedDataParallel, around PEFT's own prefix.
+_PARALLEL = re.compile(r"(?:module\.)+(?=base_model\.)")
+#: Early PEFT kept the wrapper of modules_to_save in names, with or without the adapter's name.
+_SAVED = re.compile(r"\.modules_to_save\.(?:default\.)?")
 
 Part = Literal["A", "B", "embedding_A", "embedding_B", "bias", "magnitude", "extra"]
 
@@ -33,8 +37,14 @@ _PARTS: dict[tuple[str, str], Part] = {
 
 #: Marks of image and video LoRAs, which are no adapters of language models.
 _IMAGE = re.compile(
-    r"^(lora_unet_|lora_te\d?_|lora_transformer_|lycoris_|unet\.|diffusion_model\.|text_encoder(_\d)?\.|"
-    r"transformer\.(single_)?transformer_blocks\.)"
+    r"(lora_unet_|lora_te\d?_|lora_transformer_|lora_prior_|lycoris_|oft_unet_|unet\.|diffusion_model\.|"
+    r"text_encoder(_\d)?\.|transformer\.(single_)?transformer_blocks\.|(single_)?transformer_blocks\.|"
+    r"(down|up)_blocks\.|mid_block\.|double_blocks\.|single_blocks\.)"
+)
+_FOREIGN = (
+    *(".lora_down.weight", ".lora_up.weight", ".lora.down.weight", ".lora.up.weight", "_lora.down.weight", ".alpha"),
+    *(".hada_w1_a", ".hada_w1_b", ".lokr_w1", ".lokr_w2", ".oft_blocks", ".oft_diag", ".dora_scale", ".diff"),
+    *(".lora_a", ".lora_b", ".lora_A", ".lora_B", ".linear_in.weight", ".linear_out.weight"),
 )
 
 
@@ -49,7 +59,7 @@ class Key:
 
 
 def parse_key(name: str) -> Key:
-    cleaned = _WRAPPERS.sub("", name)
+    cleaned = _SAVED.sub(".", _PARALLEL.sub("", _WRAPPERS.sub("", name)))
     repaired = cleaned != name
     prefixes = 0
     while cleaned.startswith(PREFIX):
@@ -65,9 +75,10 @@ def parse_key(name: str) -> Key:
 
 
 def is_image_key(name: str) -> bool:
-    return _IMAGE.match(name) is not None
+    return _IMAGE.match(name.removeprefix(PREFIX)) is not None
 
 
 def is_foreign_lora_key(name: str) -> bool:
-    """Names as other trainers write them (kohya, LyCORIS): the numbers may be fine, the layout is not PEFT's."""
-    return name.endswith((".lora_down.weight", ".lora_up.weight", ".hada_w1_a", ".lokr_w1", ".alpha"))
+    """Names as other tools write them (kohya, LyCORIS, loralib, MLX, NeMo): the numbers may be fine, the layout is not
+    PEFT's."""
+    return name.endswith(_FOREIGN)

@@ -1,15 +1,16 @@
 """PEFT's meaning of module patterns, safe against patterns that an attacker wrote.
 
 ``rank_pattern`` and ``alpha_pattern`` keys are regular expressions matched as ``(.*\\.)?(key)$``
-(peft.utils.other.get_pattern_key); ``target_modules`` is either one expression for the full name or a list of
-suffixes. A hostile expression can backtrack for ever, so anything beyond a plain name is matched with a time limit.
+(peft.utils.other.get_pattern_key); before PEFT 0.15 as ``.*\\.key$``, and the first match in both tables decided for
+both. ``target_modules`` is either one expression for the full name or a list of suffixes. A hostile expression can
+backtrack for ever, so anything beyond a plain name is matched with a time limit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import regex
 
@@ -77,18 +78,38 @@ class PatternMatcher:
                 return patterns[key]
         return default if plain is None else patterns[table.keys[plain]]
 
+    def lookup_before_0_15(
+        self, ranks: Mapping[str, Value], alphas: Mapping[str, Value], module: str, defaults: tuple[Value, Value]
+    ) -> tuple[Value, Value]:
+        """Rank and alpha as PEFT 0.4 to 0.14 took them: the first key of both tables that matches decides for both."""
+        for key in dict.fromkeys([*ranks, *alphas]):
+            if self._timed(key, rf".*\.{key}$", module):
+                return ranks.get(key, defaults[0]), alphas.get(key, defaults[1])
+        return ranks.get(module, defaults[0]), alphas.get(module, defaults[1])
+
     def full_match(self, expression: str, module: str) -> bool:
         """Whether ``expression`` describes the whole of ``module``. Raises ``PatternFault``."""
         return self._timed(expression, expression, module)
 
+    def group(self, key: str, expression: str, module: str, name: str) -> str | None:
+        """What the group ``name`` holds where ``expression`` matches the start of ``module``. Raises ``PatternFault``.
+
+        ``key`` is the part of the expression that came from the file.
+        """
+        found = self._run(key, regex.match, expression, module)
+        return None if found is None else found[name]
+
     def _timed(self, key: str, expression: str, module: str) -> bool:
+        return self._run(key, regex.fullmatch, expression, module) is not None
+
+    def _run(self, key: str, match: Callable[..., Any], expression: str, module: str) -> Any:
         if len(key) > 2000:
             raise PatternFault(key[:60], "the pattern is longer than 2000 characters")
         if self._left <= 0:
             raise PatternFault(key, "the patterns take too long to match")
         started = time.monotonic()
         try:
-            return regex.fullmatch(expression, module, timeout=self._left) is not None
+            return match(expression, module, timeout=self._left)
         except TimeoutError as fault:
             raise PatternFault(key, "the pattern takes too long to match") from fault
         except regex.error as fault:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from inference_worker.adapter_format.assembly import build_layout
 from inference_worker.adapter_format.config import AdapterConfig, read_config
 from inference_worker.adapter_format.faults import Unreadable, error, raise_for_errors
 from inference_worker.adapter_format.header import TensorEntry, read_header
-from inference_worker.adapter_format.layout import Layout, ModuleInfo, build_layout
+from inference_worker.adapter_format.layout import Layout, ModuleInfo
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.stream import TensorFile
 from inference_worker.contracts.common import Problem
@@ -45,6 +46,8 @@ class AdapterReader:
         self.config = config
         self.modules: Mapping[str, ModuleInfo] = layout.modules
         self.extras: Mapping[str, TensorEntry] = layout.extras
+        self.carried: frozenset[str] = frozenset(layout.carried)
+        self.odd = layout.odd
         self.features: tuple[str, ...] = tuple(layout.features)
         self.problems: tuple[Problem, ...] = tuple(layout.problems)
         self.file = TensorFile(weights_path)

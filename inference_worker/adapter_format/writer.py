@@ -128,6 +128,10 @@ class AdapterWriter:
             raise ValueError(f"modules never written: {missing[:3]}")
         config = canonical_config(self._ranks, settings)
         check_patterns(config, self._ranks)
+        return self.finish_with(config)
+
+    def finish_with(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Write ``config`` as it is, fill the header and put both files in place. Returns the config."""
         header = {"__metadata__": {"format": "pt"}, **self._entries}
         encoded = json.dumps(header, separators=(",", ":")).encode()
         if len(encoded) > self._reserved:

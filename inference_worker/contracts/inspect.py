@@ -11,8 +11,6 @@ class InspectRequest(Contract):
     adapter: AdapterFiles
     #: Module name -> (d_out, d_in) of the base, when the base is known.
     base_shapes: dict[str, tuple[int, int]] | None = None
-    #: Texts embedded along with the check: kind -> texts whose mean is wanted (``description``, ``examples``).
-    texts: dict[str, tuple[str, ...]] = {}
 
 
 class ModuleStats(Contract):
@@ -45,6 +43,9 @@ class AdapterSummary(Contract):
     dtype: str = ""
     size: int = 0
     features: tuple[str, ...] = ()
+    #: Whether text can be generated with it, as far as its files tell; if not, why, as the end of a sentence.
+    generates: bool = True
+    generates_not: str = ""
     config: dict[str, Any] = {}
 
 
@@ -55,5 +56,3 @@ class InspectResult(Contract):
     modules: tuple[ModuleStats, ...] = ()
     #: 256 numbers, unit length: see ``inference_worker.adapter_format.signature``. Empty when invalid.
     signature: tuple[float, ...] = ()
-    embeddings: dict[str, tuple[float, ...]] = {}
-    encoder: str = ""

@@ -25,7 +25,7 @@ def carried_tensors(members: Sequence[Member]) -> dict[str, tuple[Member, str]]:
     chosen: dict[str, tuple[Member, str]] = {}
     for member in members:
         for name in member.reader.extras:
-            if not _accounted(name, member):
+            if name not in member.reader.carried:
                 continue
             target = _name_in_result(name, adapted)
             if target not in chosen:
@@ -42,15 +42,6 @@ def carried_tensors(members: Sequence[Member]) -> dict[str, tuple[Member, str]]:
     return {name: chosen[name] for name in sorted(chosen, key=natural_order)}
 
 
-def _accounted(name: str, member: Member) -> bool:
-    module, _, leaf = name.rpartition(".")
-    config = member.reader.config
-    saved = any(f".{target}." in f".{name}" for target in config.modules_to_save)
-    bias = leaf == "bias" and config.bias != "none"
-    embedding = leaf == "weight" and module.rpartition(".")[2] in ("embed_tokens", "lm_head", "wte", "base_layer")
-    return saved or bias or embedding or leaf == "trainable_tokens_delta"
-
-
 def _name_in_result(name: str, adapted: set[str]) -> str:
     """A bias of a module that another adapter adapts moves below PEFT's ``base_layer``."""
     module, _, leaf = name.rpartition(".")
@@ -62,7 +53,8 @@ def _check_replaced(member: Member, members: Sequence[Member]) -> None:
     for other in members:
         if other is member:
             continue
-        for target in member.reader.config.modules_to_save:
+        config = member.reader.config
+        for target in (*config.modules_to_save, *config.heads):
             clash = next((name for name in other.reader.modules if f".{target}." in f".{name}."), None)
             if clash is not None:
                 message = f"{member.label} replaces {clash} (modules_to_save) while {other.label} adapts it"

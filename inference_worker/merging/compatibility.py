@@ -47,6 +47,7 @@ def check_members(members: Sequence[Member], method: MergeMethodInfo, rank: int 
     if rank is not None and method.rank != "choose":
         raise BadInput(f"The rank of {method.name} follows from its adapters; leave rank out", code="bad_rank")
     _check_features(members)
+    _check_tasks(members)
     _check_shapes(members)
     if method.rank == "same":
         _check_equal_ranks(members, method)
@@ -74,6 +75,16 @@ def _check_features(members: Sequence[Member]) -> None:
     ):
         reason = f"it trains other tokens (trainable_token_indices) than {tokens[0].label}"
         raise _refused(tokens[1].label, "trainable_tokens", reason)
+
+
+def _check_tasks(members: Sequence[Member]) -> None:
+    """Adapters of one task may be added up; of two tasks, the result would belong to neither model."""
+    named = [member for member in members if member.reader.config.task_type]
+    for member in named[1:]:
+        first, own = named[0].reader.config.task_type, member.reader.config.task_type
+        if own != first:
+            reason = f"it was trained for the task {own} and {named[0].label} for {first}, whose models differ"
+            raise _refused(member.label, "task_type", reason)
 
 
 def _check_shapes(members: Sequence[Member]) -> None:

@@ -11,26 +11,12 @@ from transformers.pytorch_utils import Conv1D
 
 from inference_worker.adapter_format.layout import ModuleInfo
 from inference_worker.adapter_format.reader import AdapterReader, open_adapter
+from inference_worker.contracts.adapter_uses import NOT_SERVED, why_not_generated
 from inference_worker.errors import BadInput, Refused
 from inference_worker.mixing.composition import ModuleFactors
 from inference_worker.serving.base_loader import LoadedBase
 from inference_worker.serving.loaded_adapter import LoadedAdapter
 from inference_worker.serving.multi_adapter_linear import MultiAdapterLinear
-
-#: What an adapter may have beyond plain LoRA and still be served: these change how factors are read, not the base.
-SERVED_FEATURES = frozenset({"dora", "rslora", "rank_pattern", "alpha_pattern", "unknown_tensors"})
-
-#: Words for people about what is refused; other features are named as they are.
-REFUSED_BECAUSE = {
-    "modules_to_save": "it brings whole modules of its own (modules_to_save)",
-    "trainable_tokens": "it changes embeddings of single tokens (trainable_token_indices)",
-    "full_embedding": "it brings an embedding matrix of its own, as with added tokens",
-    "embedding": "it adapts an embedding layer",
-    "bias": "it changes the base's biases",
-    "lora_bias": "its factors have biases (lora_bias)",
-    "mutated_base": "its initialisation changes the base's own weights (PiSSA and kin)",
-    "conv": "it adapts convolution layers",
-}
 
 
 def load_adapter(config_path: str | Path, weights_path: str | Path, label: str, base: LoadedBase) -> LoadedAdapter:
@@ -53,16 +39,17 @@ def load_adapter(config_path: str | Path, weights_path: str | Path, label: str, 
 
 
 def refuse_features(reader: AdapterReader, base: LoadedBase) -> None:
-    """Raise ``Refused`` for whatever a row's low-rank update cannot represent."""
-    refused = [feature for feature in reader.features if feature not in SERVED_FEATURES]
-    if refused == ["full_embedding"] and all(_is_the_bases(reader, name, base) for name in reader.extras):
-        return  # PEFT saves the base's own matrix beside an adapted lm_head; it changes nothing.
-    if refused:
-        reasons = "; ".join(REFUSED_BECAUSE.get(feature, f"it uses {feature}") for feature in refused)
+    """Raise ``Refused`` for tasks that write no text and for whatever a row's low-rank update cannot represent."""
+    reason = why_not_generated(reader.config.task_type, reader.features)
+    if not reason and "full_embedding" in reader.features:
+        # PEFT saves the base's own matrix beside an adapted lm_head; it changes nothing.
+        own = all(_is_the_bases(reader, name, base) for name in reader.carried)
+        reason = "" if own else NOT_SERVED["full_embedding"]
+    if reason:
         raise Refused(
-            f"The adapter {reader.label} is stored but cannot be served: {reasons}.",
+            f"The adapter {reader.label} is stored but cannot be generated with: {reason}.",
             code="not_served",
-            extra={"adapter": reader.label, "features": refused},
+            extra={"adapter": reader.label, "task": reader.config.task_type, "features": list(reader.features)},
         )
 
 

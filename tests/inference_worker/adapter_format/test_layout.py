@@ -199,7 +199,7 @@ def test_conv1d_keeps_the_factors_of_linear(tmp_path: Path) -> None:
 def test_features_are_recognised(options: dict[str, object], feature: str, tmp_path: Path) -> None:
     result = inspect(make_adapter(tmp_path, 1, **options), module_shapes())
     assert result.valid
-    assert result.problems == ()
+    assert [problem for problem in result.problems if problem.severity != "info"] == []
     assert feature in result.summary.features
 
 

@@ -134,7 +134,7 @@ def test_what_cannot_be_served_is_refused_by_name(options: dict[str, object], fe
     files = save_base(tmp_path / "base", "qwen2")
     adapter = save_adapter(files, tmp_path / "adapter", targets=["q_proj"], **options)
     base = load(files)
-    with pytest.raises(Refused, match="cannot be served") as caught:
+    with pytest.raises(Refused, match="cannot be generated with") as caught:
         load_adapter(*resolve(adapter), adapter.label, base)
     assert feature in caught.value.extra["features"]
 
