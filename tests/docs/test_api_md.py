@@ -32,6 +32,7 @@ WRITES = {
     "account.edit",
     "adapter.delete",
     "adapter.edit",
+    "adapter.edit_card",
     "adapter.publish",
     "job.cancel",
     "job.retry",

@@ -11,7 +11,8 @@ from marketplace.adapters.cards.metadata import CardMetadata, read_metadata
 from marketplace.adapters.cards.secret_scan import secret_problems
 from marketplace.adapters.uploads.problems import warning
 from marketplace.adapters.uploads.selection import CARD
-from marketplace.bases.selectors import spellings
+from marketplace.bases.recognition import spellings
+from marketplace.bases.shipped import known_bases
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,17 @@ def review(text: str, *, base_name: str = "") -> Review:
     return Review(body, front, metadata, tuple(problems))
 
 
-def _last_parts(name: str) -> set[str]:
+def _meanings(name: str) -> set[str]:
     """A model's names without their owners: copies in other number formats and local folders count as the model."""
-    return {spelling.rpartition("/")[2] for spelling in spellings(name)}
+    wanted = [spelling for spelling, _ in spellings(name)]
+    known = [base.name.lower() for spelling in wanted if (base := known_bases().get(spelling))]
+    return {spelling.rpartition("/")[2] for spelling in [*wanted, *known]}
 
 
 def _base_differs(metadata: CardMetadata, base_name: str) -> list[Problem]:
     if not base_name or not metadata.base_models:
         return []
-    if any(_last_parts(name) & _last_parts(base_name) for name in metadata.base_models):
+    if any(_meanings(name) & _meanings(base_name) for name in metadata.base_models):
         return []
     message = f"The card says base_model: {metadata.base_models[0][:80]}, and the config says {base_name[:80]}."
     remedy = "The config counts. Correct the card, or upload the adapter with the right config."

@@ -102,7 +102,7 @@ def test_a_fault_is_named_and_leaves_the_rest_alone(line: str, code: str) -> Non
 
 @pytest.mark.parametrize("name", ["/models/Mistral-7B-v0.1/", "unsloth/mistral-7b-v0.1-bnb-4bit", ""])
 def test_the_base_is_compared_without_owner_and_number_format(name: str) -> None:
-    assert codes("---\nbase_model: [mistralai/mistral-7b-v0.1]\n---\n", base_name=name) == []
+    assert codes("---\nbase_model: [mistralai/Mistral-7B-v0.1]\n---\n", base_name=name) == []
 
 
 def test_links_lead_to_the_web_alone() -> None:
