@@ -1,11 +1,11 @@
 """Check large adapters in a real inspect worker: seconds and peak memory of the job's child process.
 
-    python -m benchmarks.inspection [--only mistral,modules,embeddings,factors] [--repeat 3] [--texts]
+    python -m benchmarks.inspection [--only mistral,modules,embeddings,factors] [--repeat 3]
 
 Starts Redis and an inspect worker as the demo starts it, puts plans into a blob store in a temporary folder, sends the
 hints, and reads the outcomes that the worker writes: the time from the start to the end of the child under its
 guardian, and the most resident memory that the kernel counted for it (wait4), libraries included. Values are random,
-as spread as in trained adapters. ``--texts`` has a description and examples embedded along with the check.
+as spread as in trained adapters.
 
 Not named inspect.py: Python puts a script's folder first on its path, and the standard library has a module inspect.
 """
@@ -39,7 +39,6 @@ from marketplace.embedded.redis import EmbeddedRedis
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS, VOCABULARY, WIDTH = 32, 128_256, 4096
-TEXTS = {"description": ("Turns questions about contracts into short answers.",), "examples": ("Who may end it?",) * 16}
 
 Table = dict[str, tuple[int, ...]]
 
@@ -125,10 +124,10 @@ def inspect_worker(environment: dict[str, str], log: Path) -> Iterator[None]:
         process.wait(60)
 
 
-def check(store: BlobStore, app: Celery, files: dict[str, BlobInfo], *, texts: bool) -> JobOutcome:
+def check(store: BlobStore, app: Celery, files: dict[str, BlobInfo]) -> JobOutcome:
     """One job from its hint to its outcome."""
     adapter = AdapterFiles(label="benchmark", config=files["config"].sha256, weights=files["weights"].sha256)
-    request = InspectRequest(adapter=adapter, texts=TEXTS if texts else {})
+    request = InspectRequest(adapter=adapter)
     job = str(uuid.uuid4())
     plan = JobPlan(
         job=job, attempt=1, kind="inspect", request=request.model_dump(mode="json"), limits=KINDS["inspect"].limits
@@ -158,7 +157,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(ADAPTERS), help="which adapters, with commas between")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--texts", action="store_true", help="embed a description and examples too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="brickyard-benchmark-") as folder:
         home = Path(folder)
@@ -176,9 +174,7 @@ def main() -> None:
                         "config": store.put_bytes(config_of(changes)),
                         "weights": store.put_chunks(weights_of(table, seed)),
                     }
-                    report(
-                        name, files, [check(store, app, files, texts=options.texts) for _ in range(options.repeat)]
-                    )
+                    report(name, files, [check(store, app, files) for _ in range(options.repeat)])
                     store.delete(files["weights"].sha256)
         finally:
             redis.stop()

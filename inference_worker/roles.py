@@ -87,6 +87,16 @@ ROLES: dict[str, Role] = {
             environment={**_ONE_THREAD, "WORKER_NICE": "2"},
         ),
         Role(
+            name="embed",
+            app=_INFERENCE,
+            queues=("embed",),
+            pool="prefork",
+            concurrency=1,
+            include=_BATCH,
+            extra=("--disable-prefetch",),
+            environment={**_ONE_THREAD, "WORKER_NICE": "2"},
+        ),
+        Role(
             name="fetch",
             app=_INFERENCE,
             queues=("fetch",),

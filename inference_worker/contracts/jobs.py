@@ -83,11 +83,13 @@ KINDS: dict[str, Kind] = {
     "inspect": Kind(
         queue="inspect", request=InspectRequest, result=InspectResult, limits=Limits(memory_mb=4096, seconds=900)
     ),
+    # Not in the inspect queue: checks run in children of a process that never loaded these kinds' libraries, which are
+    # larger than the check itself, and texts need not wait behind the check of a large adapter.
     "embed": Kind(
-        queue="inspect", request=EmbedRequest, result=EmbedResult, limits=Limits(memory_mb=2048, seconds=300)
+        queue="embed", request=EmbedRequest, result=EmbedResult, limits=Limits(memory_mb=2048, seconds=300)
     ),
     "base_shapes": Kind(
-        queue="inspect", request=BaseShapesRequest, result=BaseShapesResult, limits=Limits(memory_mb=4096, seconds=600)
+        queue="embed", request=BaseShapesRequest, result=BaseShapesResult, limits=Limits(memory_mb=4096, seconds=600)
     ),
     "merge": Kind(queue="merge", request=MergeRequest, result=MergeResult, limits=Limits(memory_mb=8192, seconds=3600)),
     # A queue of its own: a slow server far away must keep nobody's check or merge waiting.

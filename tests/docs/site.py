@@ -46,7 +46,7 @@ class LiveSite:
                 stderr=log,
                 start_new_session=True,
             )
-        for role in ("marketplace", "inspect", "fetch", "batch", "live"):
+        for role in ("marketplace", "inspect", "embed", "fetch", "batch", "live"):
             environment = {**own, "DATABASE_POOL": "4"} if role == "marketplace" else bare
             self.workers.append(Worker(role, self.folder / f"{role}.log", environment))
         for worker in self.workers:

@@ -51,10 +51,10 @@ def no_recorders(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_recorders")
 def test_inspect_embed_shapes_and_merge(fleet: Fleet, owner: User) -> None:
     """The jobs' results are read from the blob store, as the marketplace does; rows are the recorders' tests."""
-    fleet.batch(queues=("inspect", "merge"))
+    fleet.batch(queues=("inspect", "embed", "merge"))
     one, two = stored("opposites"), stored("past-tense")
     requests = {
-        "inspect": InspectRequest(adapter=one, texts={"description": ("The opposite of each word.",)}),
+        "inspect": InspectRequest(adapter=one),
         "embed": EmbedRequest(items=(EmbedItem(key="a", texts=("hot", "cold")),)),
         "base_shapes": BaseShapesRequest(base=BASE),
         "merge": MergeRequest(adapters=(one, two), weights=(0.5, 0.5), method="cat"),
@@ -66,7 +66,6 @@ def test_inspect_embed_shapes_and_merge(fleet: Fleet, owner: User) -> None:
         assert results[kind]["status"] == "succeeded", results[kind]["fault"]
     inspected = KINDS["inspect"].result.model_validate(results["inspect"]["result"])
     assert inspected.valid
-    assert len(inspected.embeddings["description"]) == 384
     assert len(inspected.signature) == 256
     assert results["embed"]["result"]["dim"] == 384
     shapes = results["base_shapes"]["result"]["shapes"]

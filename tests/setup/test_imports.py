@@ -47,6 +47,14 @@ def test_engine_loads_no_django() -> None:
     assert loaded_after(statement, "django.conf", "django.db", "rest_framework", "marketplace") == []
 
 
+def test_checks_load_no_more_than_they_need() -> None:
+    """The child that checks an upload has what its worker has loaded; the encoder's libraries alone are 170 MB."""
+    statement = "from inference_worker.tasks import batch, kinds; print(*kinds.preload(['inspect']))"
+    environment = {"REDIS_URL": "redis://nowhere", "BLOB_STORE_URL": "file:///nowhere"}
+    suspects = ("transformers", "sentence_transformers", "peft", "scipy", "sklearn", "sympy")
+    assert loaded_after(statement, *suspects, environment=environment) == ["inspect"]
+
+
 def test_engine_runs_where_django_does_not_exist() -> None:
     """Reading a shipped adapter on the command line, with Django and the marketplace made impossible to import."""
     code = (

@@ -26,7 +26,7 @@ from marketplace.jobs.models import Job
 
 log = structlog.get_logger(__name__)
 
-QUEUES = ("marketplace", "query", "generate", "inspect", "merge", "train")
+QUEUES = ("marketplace", "query", "generate", "inspect", "embed", "merge", "train")
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 REQUESTS = Counter("brickyard_http_requests", "Requests answered.", ["method", "route", "status"])

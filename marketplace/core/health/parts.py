@@ -34,6 +34,7 @@ WORKERS = {
     "marketplace": "results of jobs are not recorded",
     "live": "search by meaning and generation do not answer",
     "inspect": "uploads are not checked",
+    "embed": "new adapters are not found by meaning, and bases are not read",
     "fetch": "imports wait",
     "batch": "merges and exports wait",
 }

@@ -16,7 +16,7 @@ from marketplace.core.health import parts
 from marketplace.core.health.metrics import REQUESTS
 from marketplace.core.health.middleware import RequestMetrics
 
-ROLES = ["marketplace_worker", "live_worker", "inspect_worker", "fetch_worker", "batch_worker"]
+ROLES = ["marketplace_worker", "live_worker", "inspect_worker", "embed_worker", "fetch_worker", "batch_worker"]
 
 
 @pytest.fixture(autouse=True)

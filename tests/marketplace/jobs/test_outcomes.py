@@ -144,7 +144,7 @@ def test_passing_fault_is_tried_again_until_attempts_are_used_up(make_job, make_
     job.refresh_from_db()
     assert (job.state, job.error_code) == ("failed", "killed")
     assert [line["message"] for line in job.log] == ["Done."] * 3
-    assert redis_client().llen("inspect") == 3
+    assert redis_client().llen("embed") == 3
 
 
 def test_stopped_worker_does_not_use_up_an_attempt(make_job, make_outcome) -> None:

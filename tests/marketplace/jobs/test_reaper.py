@@ -116,13 +116,13 @@ def test_unreadable_result_fails_its_job_and_no_other(make_job, make_outcome) ->
 def test_lost_hints_are_sent_again_and_not_doubled(make_job) -> None:
     old = timezone.now() - timedelta(minutes=5)
     jobs = [make_job(dispatched_at=old) for _ in range(3)]
-    assert redis_client().llen("inspect") == 3
+    assert redis_client().llen("embed") == 3
     assert reaper.reap() == {}, "every waiting job has its hint"
     redis_client().flushall()
     assert reaper.reap() == {"resent": 3}
-    assert redis_client().llen("inspect") == 3
+    assert redis_client().llen("embed") == 3
     assert reaper.reap() == {}
-    redis_client().lpop("inspect")
+    redis_client().lpop("embed")
     assert reaper.reap() == {}, "sent a moment ago"
     for job in jobs:
         job.refresh_from_db()
@@ -131,7 +131,7 @@ def test_lost_hints_are_sent_again_and_not_doubled(make_job) -> None:
 
 def test_claimed_job_whose_start_was_not_told(make_job) -> None:
     job = make_job(dispatched_at=timezone.now() - timedelta(minutes=5))
-    redis_client().delete("inspect")
+    redis_client().delete("embed")
     claim(job)
     assert reaper.reap() == {"started": 1}
     job.refresh_from_db()

@@ -31,13 +31,13 @@ def test_create_writes_the_plan_and_one_hint_after_the_commit(ada) -> None:
     with transaction.atomic():
         job = create_job(owner=ada, kind="embed", request=REQUEST, subject={"thing": 1})
         assert plan_of(job) is None
-        assert redis_client().llen("inspect") == 0
+        assert redis_client().llen("embed") == 0
     plan = plan_of(job)
     assert plan is not None
     assert plan.request == REQUEST.model_dump(mode="json")
     assert (plan.attempt, plan.kind, plan.limits.memory_mb) == (1, "embed", 2048)
-    assert redis_client().llen("inspect") == 1
-    assert (job.state, job.attempt, job.queue) == ("queued", 1, "inspect")
+    assert redis_client().llen("embed") == 1
+    assert (job.state, job.attempt, job.queue) == ("queued", 1, "embed")
 
 
 def test_rolled_back_job_leaves_nothing(ada) -> None:
@@ -45,7 +45,7 @@ def test_rolled_back_job_leaves_nothing(ada) -> None:
         create_job(owner=ada, kind="embed", request=REQUEST, subject={})
         transaction.set_rollback(True)
     assert Job.objects.count() == 0
-    assert redis_client().llen("inspect") == 0
+    assert redis_client().llen("embed") == 0
 
 
 def test_same_idempotency_key_returns_the_first_job(ada, make_person) -> None:
@@ -57,7 +57,7 @@ def test_same_idempotency_key_returns_the_first_job(ada, make_person) -> None:
         assert make(ada, "once") == first
     assert make(make_person("bob"), "once") != first
     assert make(ada, None) != make(ada, None)
-    assert redis_client().llen("inspect") == 4
+    assert redis_client().llen("embed") == 4
 
 
 def test_wrong_kind_and_wrong_contract_are_bugs(ada) -> None:
