@@ -59,6 +59,12 @@ class PreviewThrottle(PersonOrAddress):
     scope = "preview"
 
 
+class AccessThrottle(PersonOrAddress):
+    """Asking owners for access: each request may send a letter."""
+
+    scope = "access"
+
+
 class UploadThrottle(PersonOrAddress):
     scope = "upload"
 

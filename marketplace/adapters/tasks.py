@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from celery import shared_task
 
-from marketplace.adapters import garbage, mails
+from marketplace.adapters import access_mails, garbage, mails
 
 
 @shared_task(name="marketplace.collect_garbage")
@@ -19,3 +19,9 @@ def collect_garbage() -> dict[str, int]:
 def mail_transfer(kind: str, transfer: int) -> bool:
     """Tell somebody of an offer or its answer."""
     return mails.send(kind, transfer)
+
+
+@shared_task(name=access_mails.TASK, autoretry_for=(OSError,), retry_backoff=30, max_retries=5)
+def mail_access(kind: str, key: int) -> bool:
+    """Tell somebody of a request, its answer, or a role."""
+    return access_mails.send(kind, key)

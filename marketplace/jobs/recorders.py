@@ -46,7 +46,8 @@ def register_failure(kind: str) -> Callable[[FailureRecorder], FailureRecorder]:
 
 
 def register_check(kind: str) -> Callable[[Check], Check]:
-    """Decorator: call ``fn(job)`` before a job of ``kind`` is tried again and before its success is recorded.
+    """Decorator: call ``fn(job)`` when a job of ``kind`` is claimed, while it waits and runs whenever rights change,
+    before it is tried again and before its success is recorded.
 
     It raises an AppError when the job's owner may no longer have what was granted when the job was planned.
     """
@@ -58,6 +59,11 @@ def register_check(kind: str) -> Callable[[Check], Check]:
         return check
 
     return decorate
+
+
+def checked_kinds() -> list[str]:
+    """The kinds whose plans may lose their permission."""
+    return sorted(_checks)
 
 
 def check(job: Job) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from celery import shared_task
 
-from marketplace.jobs import garbage, reaper
+from marketplace.jobs import checking, garbage, reaper
 from marketplace.jobs.outcomes import record_outcome, stored_outcome
 from marketplace.jobs.outcomes import record_started as mark_started
 
@@ -14,8 +14,17 @@ log = structlog.get_logger(__name__)
 
 @shared_task(name="marketplace.record_started")
 def record_started(job: str, attempt: int) -> bool:
-    """A worker has begun the attempt."""
-    return mark_started(job_id=job, attempt=attempt)
+    """A worker has begun the attempt; it ends again at once when the job is no longer allowed."""
+    started = mark_started(job_id=job, attempt=attempt)
+    if started:
+        checking.recheck(job)
+    return started
+
+
+@shared_task(name=checking.TASK)
+def recheck_jobs(owners: list[int] | None = None) -> int:
+    """Stop open jobs that are no longer allowed."""
+    return checking.recheck_jobs(owners)
 
 
 @shared_task(name="marketplace.record_result")

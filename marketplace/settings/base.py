@@ -190,6 +190,8 @@ RESTORE_DAYS = env.int("RESTORE_DAYS", default=30)
 REMOVED_KEEP_DAYS = env.int("REMOVED_KEEP_DAYS", default=30)
 # An account is erased this many days after its owner deleted it; until then they can take it back.
 ACCOUNT_GRACE_DAYS = env.int("ACCOUNT_GRACE_DAYS", default=7)
+# Whoever was refused access to a gated adapter may ask again after so many days.
+ACCESS_ASK_AGAIN_DAYS = env.int("ACCESS_ASK_AGAIN_DAYS", default=7)
 USER_QUOTA_BYTES = env.int("USER_QUOTA_BYTES", default=10 * 1024**3)
 # Adapters from elsewhere. The fetch worker reads IMPORT_ALLOWED_HOSTS (and tokens, proxy, certificates) itself.
 IMPORT_HUB_URL = env.str("IMPORT_HUB_URL", default="https://huggingface.co").rstrip("/")
@@ -233,6 +235,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "collect-garbage": {"task": "marketplace.collect_garbage", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "collect-job-documents": {"task": "marketplace.collect_job_documents", "schedule": 3600.0},
+    "recheck-jobs": {"task": "marketplace.recheck_jobs", "schedule": 60.0, "options": {"expires": 60.0}},
     "mail-decisions": {"task": "marketplace.mail_decisions", "schedule": 60.0, "options": {"expires": 60.0}},
     "tend-vectors": {"task": "marketplace.tend_vectors", "schedule": 900.0, "options": {"expires": 900.0}},
 }
@@ -297,6 +300,7 @@ REST_FRAMEWORK = {
         "generate": env.str("THROTTLE_GENERATE", default="60/min"),
         "report": env.str("THROTTLE_REPORT", default="20/hour"),
         "report_anon": env.str("THROTTLE_REPORT_ANON", default="5/hour"),
+        "access": env.str("THROTTLE_ACCESS", default="20/hour"),
         "token": env.str("THROTTLE_TOKEN", default="30/hour"),
     },
 }
