@@ -13,7 +13,7 @@ from marketplace.adapters.services.advancing import advance, base_name_of, set_b
 from marketplace.adapters.services.artifacts import CHECK_FAILED, KIND, inspections_of
 from marketplace.adapters.services.versions import embed_when_valid
 from marketplace.adapters.uploads.problems import error, warning
-from marketplace.bases import selectors as bases
+from marketplace.bases.findings import judge_base
 from marketplace.bases.models import Base
 from marketplace.jobs.models import Job
 from marketplace.jobs.recorders import register, register_failure
@@ -29,15 +29,15 @@ def record_inspection(job: Job, result: dict[str, Any]) -> None:
     if artifact is None:
         logger.info("inspection_dropped", job=str(job.pk), why="the artefact was deleted")
         return
-    base = bases.resolve_base(found.summary.base_model_name)
-    problems = [problem.model_dump(mode="json") for problem in found.problems]
-    if found.valid:
-        problems += [problem.model_dump(mode="json") for problem in _base_problems(job, found, base)]
+    modules = [module.model_dump(mode="json") for module in found.modules]
+    # Of a file that is not accepted no module is known, so there is nothing to compare.
+    base, judged = judge_base(found.summary, modules) if found.valid else (None, [])
+    problems = [problem.model_dump(mode="json") for problem in (*found.problems, *judged)]
     refused = any(problem["severity"] == "error" for problem in problems) or not found.valid
     artifact.state = Artifact.State.INVALID if refused else Artifact.State.VALID
     artifact.problems = problems
     artifact.summary = found.summary.model_dump(mode="json")
-    artifact.modules = [module.model_dump(mode="json") for module in found.modules]
+    artifact.modules = modules
     artifact.signature = list(found.signature) or None
     # Where modules differ (merges, rank patterns) the largest one counts.
     artifact.rank = max(found.summary.ranks, default=found.summary.rank)
@@ -46,32 +46,6 @@ def record_inspection(job: Job, result: dict[str, Any]) -> None:
     users = Adapter.objects.filter(pk__in=artifact.versions.values("adapter"), deleted_at=None)
     for adapter in users.select_for_update(of=("self",)).select_related("owner", "base").order_by("pk"):
         _follow(adapter, artifact, base)
-
-
-def _base_problems(job: Job, found: InspectResult, base: Base | None) -> list[Problem]:
-    """What is to be said of the base: unknown, or of other shapes where the worker had none to compare with."""
-    if base is None:
-        name = found.summary.base_model_name
-        message = f"The base “{name}” is not known here." if name else "The config names no base."
-        return [
-            warning(
-                "base_unknown",
-                "base_model_name_or_path",
-                f"{message} The adapter is stored, found and merged, but cannot be tried.",
-            )
-        ]
-    if job.subject.get("base") == base.pk:
-        return []
-    modules = [module.model_dump(mode="json") for module in found.modules]
-    return [
-        error(
-            "shape_mismatch",
-            "adapter_model.safetensors",
-            sentence,
-            "Check base_model_name_or_path: the adapter was trained on another model.",
-        )
-        for sentence in bases.shape_conflicts(base, modules)[:20]
-    ]
 
 
 def _follow(adapter: Adapter, artifact: Artifact, base: Base | None) -> None:

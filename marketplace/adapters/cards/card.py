@@ -60,6 +60,7 @@ def suggested(text: str) -> dict[str, Any]:
         "license": _text(front.get("license"))[:60].lower(),
         "tags": [tag.strip().lower()[:40] for tag in _texts(front.get("tags")) if tag.strip()][:20],
         "base_model": next(iter(_texts(front.get("base_model"))), "")[:300],
+        "base_models": [name.strip()[:300] for name in _texts(front.get("base_model")) if name.strip()][:5],
     }
     return {key: value for key, value in found.items() if value}
 

@@ -16,6 +16,7 @@ from marketplace.adapters.services.card_files import card_fields, card_of, store
 from marketplace.adapters.services.versions import create_version
 from marketplace.adapters.uploads.selection import CARD
 from marketplace.bases import selectors as bases
+from marketplace.bases.answers import owners_choice
 from marketplace.bases.models import Base
 
 
@@ -27,7 +28,7 @@ def advance(adapter: Adapter, artifact: Artifact) -> bool:
     """
     version = adapter.versions.select_related("parent", "author").filter(artifact=artifact).order_by("-pk").first()
     current = adapter.current
-    if version is None:
+    if version is None or (version.yanked_at is not None and current is not None):
         return False
     if current is None or current.artifact.state != Artifact.State.VALID or current.pk < version.pk:
         adapter.current = version
@@ -75,5 +76,5 @@ def set_base(adapter: Adapter, artifact: Artifact, *, found: Base | None, name: 
     own answer as long as the shapes fit."""
     if found is None and adapter.base is not None and not bases.shape_conflicts(adapter.base, artifact.modules):
         found = adapter.base
-    adapter.base = found
+    adapter.base = owners_choice(adapter, artifact.modules, found)
     adapter.base_name = name[:300] or adapter.base_name

@@ -12,9 +12,10 @@ from inference_worker.contracts.common import AdapterFiles
 from inference_worker.contracts.inspect import InspectRequest
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Artifact, Blob
-from marketplace.bases.models import Base
+from marketplace.core.errors import Conflict
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
+from marketplace.moderation.selectors import blocks_of
 
 KIND = "inspect"
 #: The problem of an artefact whose check crashed, was lost or cancelled.
@@ -25,15 +26,30 @@ def keep_blobs(infos: Iterable[BlobInfo]) -> dict[str, Blob]:
     """Rows for ``infos`` by sha256; known ones are marked as needed now, which locks them against collection.
 
     Inserted in the order of their digests, so that two uploads of the same bytes wait for each other instead of
-    locking each other out. Call inside a transaction, before the bytes are moved into place.
+    locking each other out. Call inside a transaction, before the bytes are moved into place. Raises ``Conflict`` for
+    bytes on the block list: every way into the store passes here.
     """
+    infos = list(infos)
+    _check_blocked(infos)
     now = timezone.now()
     rows = {
         info.sha256: Blob(sha256=info.sha256, git_sha1=info.git_sha1, size=info.size, created_at=now) for info in infos
     }
     ordered = [rows[sha256] for sha256 in sorted(rows)]
-    Blob.objects.bulk_create(ordered, update_conflicts=True, unique_fields=["sha256"], update_fields=["created_at"])
+    # Length and git's digest are written again for rows whose bytes had gone.
+    fields = ["created_at", "git_sha1", "size"]
+    Blob.objects.bulk_create(ordered, update_conflicts=True, unique_fields=["sha256"], update_fields=fields)
     return rows
+
+
+def _check_blocked(infos: Iterable[BlobInfo]) -> None:
+    block = blocks_of(info.sha256 for info in infos).first()
+    if block is not None:
+        raise Conflict(
+            f"A moderator has blocked these bytes (sha256 {block.sha256[:12]}…): {block.reason}",
+            code="bytes_blocked",
+            extra={"sha256": block.sha256},
+        )
 
 
 def get_artifact(*, config: Blob, weights: Blob) -> tuple[Artifact, bool]:
@@ -49,17 +65,16 @@ def get_artifact(*, config: Blob, weights: Blob) -> tuple[Artifact, bool]:
             return locked, False
 
 
-def request_inspection(*, owner: User, artifact: Artifact, label: str, base: Base | None) -> Job:
-    """Ask the inspect worker for a check; ``base`` is compared by names and shapes where it is known and read."""
-    shapes = base.shapes if base is not None and base.state == Base.State.READY else None
+def request_inspection(*, owner: User, artifact: Artifact, label: str) -> Job:
+    """Ask the inspect worker for a check of the files. Names and shapes are compared with bases when its result is
+    recorded, with all of them and not only the one that the config names (``bases.findings``)."""
     return jobs.create_job(
         owner=owner,
         kind=KIND,
         request=InspectRequest(
-            adapter=AdapterFiles(label=label, config=artifact.config_blob_id, weights=artifact.weights_blob_id),
-            base_shapes=None if shapes is None else {name: (shape[0], shape[1]) for name, shape in shapes.items()},
+            adapter=AdapterFiles(label=label, config=artifact.config_blob_id, weights=artifact.weights_blob_id)
         ),
-        subject={"artifact": artifact.pk, "base": base.pk if shapes is not None and base is not None else None},
+        subject={"artifact": artifact.pk},
         title=f"Check of {label}",
     )
 

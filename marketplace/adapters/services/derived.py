@@ -70,7 +70,7 @@ def create_adapter_from_files(
         blobs = {path: rows[info.sha256] for path, info in infos.items()}
         _commit(adapter, artifact, blobs, _Origin(operation, recipe, lineage), fields.prompt_format)
         if artifacts.needs_check(artifact):
-            artifacts.request_inspection(owner=owner, artifact=artifact, label=adapter.full_name, base=adapter.base)
+            artifacts.request_inspection(owner=owner, artifact=artifact, label=adapter.full_name)
         embed_when_valid(adapter)
     return adapter
 

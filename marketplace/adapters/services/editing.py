@@ -18,7 +18,7 @@ from marketplace.adapters.services.card_commits import commit_card
 from marketplace.adapters.services.card_files import card_fields, current_card
 from marketplace.adapters.services.publishing import Fields, check_fields, set_examples
 from marketplace.adapters.services.versions import embed_when_valid
-from marketplace.bases import selectors as bases
+from marketplace.bases.answers import base_of_upload, remember_answer
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.moderation import audit
 
@@ -123,20 +123,12 @@ def _commit_card(user: User, row: Adapter, before: CardFields, after: CardFields
     commit_card(author=user, adapter=row, text=text, message=message, prompt_format=after.prompt_format)
 
 
-def _answer_base(row: Adapter, name: str) -> None:
-    """Set the base by the owner's answer, or back to what the check found when it is empty."""
+def _answer_base(row: Adapter, answer: str) -> None:
+    """Set the base by the owner's answer, or back to what config and card name when it is empty."""
     artifact = row.current.artifact if row.current else None
-    if not name:
-        row.base = artifact.base if artifact else None
-        return
-    base = bases.resolve_base(name)
-    sentence = f"There is no base “{name[:100]}”. Choose one of the list."
-    if base is not None and artifact is not None and (conflicts := bases.shape_conflicts(base, artifact.modules)):
-        sentence = f"The adapter does not fit {base.name}. {conflicts[0]}"
-        base = None
-    if base is None:
-        raise Invalid(sentence, extra={"fields": {"base": [sentence]}})
-    row.base = base
+    if artifact is not None:
+        row.base = base_of_upload(artifact, {"base_model": row.base_name}, answer)
+        remember_answer(row, answer, row.base)
 
 
 def set_visibility(*, user: User, adapter: Adapter, visibility: str) -> Adapter:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from inference_worker.blobs import BlobInfo
 from inference_worker.contracts.common import PromptFormat
@@ -16,14 +16,14 @@ from marketplace.adapters.fields import MAX_DESCRIPTION, Checker, Example
 from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Upload, Version
 from marketplace.adapters.services.advancing import set_base
 from marketplace.adapters.services.card_files import current_card, uploaded_card, write_card
+from marketplace.adapters.services.naming import check_name_free, lock_names
 from marketplace.adapters.services.versions import MAX_MESSAGE, create_version, embed_when_valid
 from marketplace.adapters.uploads.quota import check_quota
 from marketplace.adapters.uploads.selection import CARD
-from marketplace.bases import selectors as bases
-from marketplace.bases.models import Base
-from marketplace.core.errors import Conflict, Forbidden, Invalid, NotAuthenticated
+from marketplace.bases.answers import base_of_upload, remember_answer
+from marketplace.core.errors import Conflict, Forbidden, NotAuthenticated
 from marketplace.moderation import audit
-from marketplace.moderation.selectors import refused_weights
+from marketplace.moderation.selectors import refused_bytes
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def publish_upload(
 ) -> Adapter:
     """Publish an upload as ``user/name``, or with ``adapter`` as the next version of it.
 
-    Possible while the check runs; others see the adapter once it was accepted. ``base`` is the uploader's answer where
-    the config names no known base. With ``adapter`` its card is kept (a README.md in the upload replaces it) and only
-    ``message`` counts. Raises ``Invalid`` with every field at fault, ``Conflict`` for a taken name, an upload that was
-    refused or is published already.
+    Possible while the check runs; others see the adapter once it was accepted. ``base`` is the uploader's answer to
+    which base it is, ``-`` for none of those here; without one, what config and card name counts. With ``adapter`` its
+    card is kept (a README.md in the upload replaces it) and only ``message`` counts. Raises ``Invalid`` with every
+    field at fault, ``Conflict`` for a taken name, an upload that was refused or is published already.
     """
     if not user.is_authenticated:
         raise NotAuthenticated("Sign in to publish an adapter.")
@@ -87,8 +87,9 @@ def _publish_first(
 ) -> Adapter:
     """The adapter's row, examples, card and first version, from checked fields."""
     with transaction.atomic():
+        lock_names(user)
         artifact = _claim(user, upload)
-        chosen = _base_for(artifact, upload, base)
+        chosen = base_of_upload(artifact, upload.suggested, base)
         created = insert_adapter(
             Adapter(
                 owner=user,
@@ -102,6 +103,7 @@ def _publish_first(
                 base_name=str(upload.suggested.get("base_model", ""))[:300],
             )
         )
+        remember_answer(created, base, chosen)
         set_examples(created, fields.examples)
         card = write_card(created, fields.prompt_format, uploaded=uploaded_card(upload))
         version = _commit(user, created, upload, artifact, card, fields.prompt_format, message)
@@ -137,19 +139,13 @@ def check_fields(
 
 
 def insert_adapter(adapter: Adapter) -> Adapter:
-    """Insert the row, or raise ``Conflict`` in words when the name is, or was, the owner's."""
-    try:
-        with transaction.atomic():
-            adapter.save(force_insert=True)
-    except IntegrityError as error:
-        taken = Adapter.objects.filter(owner=adapter.owner, name__iexact=adapter.name).first()
-        if taken is None:
-            raise
-        if taken.deleted_at is not None:
-            words = f"You deleted an adapter named {taken.name}, and names are not used twice. Choose another name."
-        else:
-            words = f"You already have an adapter named {taken.name}. Choose another name, or add a version to it."
-        raise Conflict(words, code="name_taken", extra={"fields": {"name": [words]}}) from error
+    """Insert the row, or raise ``Conflict`` in words when the name is, or was, an address of another adapter.
+
+    Call inside a transaction. ``lock_names`` comes first in every transaction that gives out a name.
+    """
+    lock_names(adapter.owner)
+    check_name_free(adapter.owner, adapter.name)
+    adapter.save(force_insert=True)
     return adapter
 
 
@@ -191,28 +187,12 @@ def _claim(user: User, upload: Upload) -> Artifact:
             code="artifact_invalid",
             extra={"problems": artifact.problems},
         )
-    if refused_weights([artifact.weights_blob_id]):
+    if refused_bytes([artifact.weights_blob_id]):
         raise Conflict(
             "A moderator has taken down an adapter with these very weights, so they cannot be published again.",
             code="weights_taken_down",
         )
     return artifact
-
-
-def _base_for(artifact: Artifact, upload: Upload, answer: str) -> Base | None:
-    """The artefact's base, what the config names, or the uploader's answer."""
-    found = artifact.base or bases.resolve_base(str(upload.suggested.get("base_model", "")))
-    if found is not None or not answer:
-        return found
-    base = bases.resolve_base(answer)
-    if base is None:
-        sentence = f"There is no base “{answer[:100]}”. Choose one of the list, or leave it open."
-        raise Invalid(sentence, extra={"fields": {"base": [sentence]}})
-    conflicts = bases.shape_conflicts(base, artifact.modules)
-    if conflicts:
-        sentence = f"The adapter does not fit {base.name}. {conflicts[0]}"
-        raise Invalid(sentence, extra={"fields": {"base": [sentence]}})
-    return base
 
 
 def _commit(
@@ -260,7 +240,7 @@ def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) ->
         card = write_card(locked, prompt_format, uploaded=uploaded, base_name=base_name)
         version = _commit(user, locked, upload, artifact, card, prompt_format, message or "New version")
         if locked.current == version:
-            set_base(locked, artifact, found=_base_for(artifact, upload, ""), name=base_name)
+            set_base(locked, artifact, found=base_of_upload(artifact, upload.suggested, ""), name=base_name)
             locked.save(update_fields=["base", "base_name"])
         audit.record(
             actor=user,

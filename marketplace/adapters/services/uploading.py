@@ -21,11 +21,11 @@ from marketplace.adapters.uploads.handler import too_large
 from marketplace.adapters.uploads.incoming import Candidate, IncomingFile
 from marketplace.adapters.uploads.problems import UploadFault, error
 from marketplace.adapters.uploads.quota import check_quota
-from marketplace.bases import selectors as bases
+from marketplace.bases.suggestion import suggest_base
 from marketplace.core.errors import Conflict, NotAuthenticated, NotFound, TooLarge
 from marketplace.core.plain_text import storable
 from marketplace.moderation import audit
-from marketplace.moderation.selectors import refused_weights
+from marketplace.moderation.selectors import refused_bytes
 
 
 def create_upload(*, user: User, files: Iterable[IncomingFile]) -> Upload:
@@ -50,8 +50,8 @@ def create_upload(*, user: User, files: Iterable[IncomingFile]) -> Upload:
         if any(problem.severity == "error" for problem in problems):
             return _refuse(user, problems, received)
         suggested = _suggestions(picked.get(selection.CARD), config, problems)
-        if refused_weights([picked[selection.WEIGHTS].finish().sha256]):
-            return _refuse(user, [_taken_down(picked[selection.WEIGHTS])], received)
+        if taken_down := _taken_down(picked):
+            return _refuse(user, taken_down, received)
         return _store(user, picked, config, problems, suggested)
     finally:
         for file in [*received, *taken]:
@@ -117,7 +117,9 @@ def _suggestions(card: IncomingFile | None, config: dict[str, Any], problems: li
     suggested = storable(suggested)
     if name := _base_name(config):
         suggested["base_model"] = name
-    base = bases.resolve_base(str(suggested.get("base_model", "")))
+    base = suggest_base(
+        config_name=str(suggested.get("base_model", "")), card_names=suggested.get("base_models", ())
+    ).base
     return {**suggested, "base": base.name} if base is not None else suggested
 
 
@@ -156,7 +158,6 @@ def _store(
     suggested: dict[str, Any],
 ) -> Upload:
     infos = {path: file.finish() for path, file in picked.items()}
-    base = bases.resolve_base(_base_name(config))
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         check_quota(owner, infos.values())
@@ -174,7 +175,7 @@ def _store(
             suggested=suggested,
         )
         if artifacts.needs_check(artifact):
-            artifacts.request_inspection(owner=owner, artifact=artifact, label=_label(picked), base=base)
+            artifacts.request_inspection(owner=owner, artifact=artifact, label=_label(picked))
         audit.record(
             actor=owner,
             action="upload.create",
@@ -185,11 +186,21 @@ def _store(
     return upload
 
 
-def _taken_down(weights: IncomingFile) -> Problem:
+def _taken_down(picked: dict[str, IncomingFile]) -> list[Problem]:
     """A moderator's decision sticks to the bytes, whoever uploads them."""
-    message = "A moderator has taken an adapter with these weights down, so they are not accepted again."
+    refused = refused_bytes([file.finish().sha256 for file in picked.values()])
     remedy = "If you think that this is wrong, answer the moderator's mail or ask the operator."
-    return error("weights_taken_down", weights.path, message, remedy)
+    return [
+        error(
+            "weights_taken_down" if path == selection.WEIGHTS else "bytes_blocked",
+            file.path,
+            "A moderator has taken down these very bytes, so they are not accepted again."
+            + (f" The reason: {refused[file.finish().sha256]}" if refused[file.finish().sha256] else ""),
+            remedy,
+        )
+        for path, file in picked.items()
+        if file.finish().sha256 in refused
+    ]
 
 
 def _listed(path: str, info: BlobInfo) -> dict[str, Any]:
@@ -221,8 +232,7 @@ def recheck_upload(*, user: User, upload: Upload) -> Upload:
         if artifacts.is_being_checked(artifact):
             raise Conflict("The upload is being checked already.")
         Artifact.objects.filter(pk=artifact.pk).update(state=Artifact.State.PENDING, problems=[])
-        base = bases.resolve_base(str(row.suggested.get("base_model", "")))
-        artifacts.request_inspection(owner=user, artifact=artifact, label="upload", base=base)
+        artifacts.request_inspection(owner=user, artifact=artifact, label="upload")
         audit.record(actor=user, action="upload.recheck", target=str(row.pk), artifact=artifact.pk)
     upload.refresh_from_db()
     return upload
