@@ -16,13 +16,15 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlparse
 
 import fsspec
 
+from inference_worker.blobs.multipart import MultipartPartial, sweep_bucket
+from inference_worker.blobs.partial import LocalPartial, Partial, sweep_folder
 from inference_worker.blobs.writer import CHUNK, BlobInfo, BlobWriter, room
 from inference_worker.errors import BlobCorrupt, BlobMissing
 
@@ -70,7 +72,8 @@ class BlobStore:
         with open(path, "rb") as file:
             return self.put_chunks(iter(lambda: file.read(CHUNK), b""), os.path.getsize(path))
 
-    def _adopt(self, temporary: Path, sha256: str) -> None:
+    def adopt(self, temporary: Path, sha256: str) -> None:
+        """Move a complete local file, which lies on the store's own disk when it has one, under its digest."""
         target = self._name(sha256)
         if self._fs.exists(target):
             if self.is_local:
@@ -139,6 +142,31 @@ class BlobStore:
             digest = str(name).rpartition("/")[2]
             if _SHA256.fullmatch(digest) and _written_at(info) < horizon:
                 yield digest
+
+    # --- files that arrive in pieces ---------------------------------------------------------------------------------
+    def partial(self, name: str, length: int) -> Partial:
+        """The file ``name`` (hexadecimal digits) of ``length`` bytes that arrives, or arrived, in pieces."""
+        if not re.fullmatch(r"[0-9a-f]{32}", name):
+            raise ValueError(f"{name!r} is not a partial file's name")
+        if self._takes_parts:
+            return MultipartPartial(self._fs, f"{self._root}/partial/{name}", self._partials, length)
+        return LocalPartial(self, self._partials / name, length)
+
+    def sweep_partials(self, known: Container[str], older_than: float) -> int:
+        """Delete partial files that are not ``known`` and were last written before the Unix time ``older_than``."""
+        swept = sweep_folder(self._partials, known, older_than)
+        if self._takes_parts:
+            swept += sweep_bucket(self._fs, f"{self._root}/partial", known, older_than)
+        return swept
+
+    @property
+    def _takes_parts(self) -> bool:
+        protocols = self._fs.protocol
+        return "s3" in ((protocols,) if isinstance(protocols, str) else protocols)
+
+    @property
+    def _partials(self) -> Path:
+        return self.scratch.parent / "partial"
 
     # --- the job machine's named documents ---------------------------------------------------------------------------
     def put_document(self, name: str, data: bytes) -> None:

@@ -93,7 +93,7 @@ class BlobWriter:
         """Make the bytes visible under their digest; identical bytes are stored once."""
         info = self.finish()
         try:
-            self._store._adopt(self._path, info.sha256)
+            self._store.adopt(self._path, info.sha256)
         finally:
             self._path.unlink(missing_ok=True)
         return info
