@@ -192,6 +192,13 @@ REMOVED_KEEP_DAYS = env.int("REMOVED_KEEP_DAYS", default=30)
 ACCOUNT_GRACE_DAYS = env.int("ACCOUNT_GRACE_DAYS", default=7)
 # Whoever was refused access to a gated adapter may ask again after so many days.
 ACCESS_ASK_AGAIN_DAYS = env.int("ACCESS_ASK_AGAIN_DAYS", default=7)
+# A file that arrives in pieces is forgotten when nothing came for so many hours.
+UPLOAD_PARTIAL_HOURS = env.float("UPLOAD_PARTIAL_HOURS", default=48)
+# How many such files one user may have under way.
+UPLOAD_MAX_PARTIALS = env.int("UPLOAD_MAX_PARTIALS", default=128)
+# A sender who is silent for longer, or slower over half a minute, has to begin or go on again.
+UPLOAD_SILENCE_SECONDS = env.float("UPLOAD_SILENCE_SECONDS", default=60)
+UPLOAD_MIN_BYTES_PER_SECOND = env.int("UPLOAD_MIN_BYTES_PER_SECOND", default=1024)
 USER_QUOTA_BYTES = env.int("USER_QUOTA_BYTES", default=10 * 1024**3)
 # Adapters from elsewhere. The fetch worker reads IMPORT_ALLOWED_HOSTS (and tokens, proxy, certificates) itself.
 IMPORT_HUB_URL = env.str("IMPORT_HUB_URL", default="https://huggingface.co").rstrip("/")
@@ -294,6 +301,8 @@ REST_FRAMEWORK = {
         "user": env.str("THROTTLE_USER", default="600/min"),
         "upload": env.str("THROTTLE_UPLOAD", default="60/min"),
         "preview": env.str("THROTTLE_PREVIEW", default="240/min"),
+        "partial_upload": env.str("THROTTLE_PARTIAL_UPLOAD", default="600/min"),
+        "piece": env.str("THROTTLE_PIECE", default="6000/min"),
         "merge": env.str("THROTTLE_MERGE", default="120/min"),
         "import": env.str("THROTTLE_IMPORT", default="30/min"),
         "export": env.str("THROTTLE_EXPORT", default="20/min"),

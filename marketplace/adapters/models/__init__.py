@@ -8,7 +8,7 @@ same artefact, so nothing is checked twice.
 from marketplace.adapters.models.access import AccessRequest, Collaborator, FormerName, Transfer
 from marketplace.adapters.models.adapter import ADAPTER_NAME, Adapter, Embedding, ExamplePrompt
 from marketplace.adapters.models.files import Artifact, Blob
-from marketplace.adapters.models.uploads import Upload
+from marketplace.adapters.models.uploads import PartialUpload, Upload
 from marketplace.adapters.models.versions import Lineage, Version, VersionFile
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ExamplePrompt",
     "FormerName",
     "Lineage",
+    "PartialUpload",
     "Transfer",
     "Upload",
     "Version",

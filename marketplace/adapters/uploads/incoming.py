@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
-from inference_worker.blobs import CHUNK, BlobInfo, BlobWriter
+from inference_worker.blobs import CHUNK, BlobInfo
 from inference_worker.errors import StorageFull
 from marketplace.core.errors import StorageIsFull
 from marketplace.core.store import blob_store
@@ -25,10 +25,25 @@ def room_in_store() -> Iterator[None]:
         raise StorageIsFull(error.message) from error
 
 
+class ArrivedBytes(Protocol):
+    """What an incoming file stands on: a ``BlobWriter``, or a file that arrived in pieces."""
+
+    @property
+    def size(self) -> int: ...
+
+    def open(self) -> IO[bytes]: ...
+
+    def finish(self) -> BlobInfo: ...
+
+    def commit(self) -> BlobInfo: ...
+
+    def discard(self) -> None: ...
+
+
 class IncomingFile:
     """``path`` is what the sender calls it, with forward slashes. Ends by ``commit`` or ``discard``."""
 
-    def __init__(self, path: str, writer: BlobWriter) -> None:
+    def __init__(self, path: str, writer: ArrivedBytes) -> None:
         self.path = path.replace("\\", "/")
         self._writer = writer
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Sum
 
 from inference_worker.blobs import BlobInfo
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Blob, Upload, VersionFile
+from marketplace.adapters.models import Blob, PartialUpload, Upload, VersionFile
 from marketplace.core.errors import QuotaExceeded
 
 
@@ -29,16 +30,37 @@ def stored_bytes(user: User) -> int:
     return int(Blob.objects.filter(sha256__in=_digests_of(user)).aggregate(total=Sum("size"))["total"] or 0)
 
 
-def check_quota(user: User, added: Iterable[BlobInfo]) -> None:
-    """Raise ``QuotaExceeded`` when ``added`` does not fit. Call with the user's row locked."""
+def reserved_bytes(user: User, without: Collection[UUID] = ()) -> int:
+    """Announced lengths of the files that arrive in pieces, except those with the ids ``without``."""
+    waiting = PartialUpload.objects.filter(owner=user, used_at=None).exclude(pk__in=without)
+    return int(waiting.aggregate(total=Sum("length"))["total"] or 0)
+
+
+def check_room(user: User, length: int) -> None:
+    """Raise ``QuotaExceeded`` when ``length`` more bytes cannot arrive. Call with the user's row locked."""
+    used, limit = stored_bytes(user) + reserved_bytes(user), quota_of(user)
+    if used + length > limit:
+        raise _exceeded(length, used, limit)
+
+
+def check_quota(user: User, added: Iterable[BlobInfo], releasing: Collection[UUID] = ()) -> None:
+    """Raise ``QuotaExceeded`` when ``added`` does not fit. Call with the user's row locked.
+
+    ``releasing``: the files in pieces that ``added`` is made of, which so hold no room of their own.
+    """
     own = _digests_of(user)
     new = {info.sha256: info.size for info in added if info.sha256 not in own}
     if not new:
         return
-    used, limit = stored_bytes(user), quota_of(user)
-    if used + sum(new.values()) > limit:
-        raise QuotaExceeded(
-            f"This upload needs {sum(new.values()):,} bytes, and you have {max(0, limit - used):,} of {limit:,} left. "
-            "Delete adapters or uploads that you no longer need.",
-            extra={"needed": sum(new.values()), "used": used, "quota": limit},
-        )
+    used, limit = stored_bytes(user) + reserved_bytes(user, releasing), quota_of(user)
+    needed = sum(new.values())
+    if used + needed > limit:
+        raise _exceeded(needed, used, limit)
+
+
+def _exceeded(needed: int, used: int, limit: int) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"This upload needs {needed:,} bytes, and you have {max(0, limit - used):,} of {limit:,} left. "
+        "Delete adapters or uploads that you no longer need.",
+        extra={"needed": needed, "used": used, "quota": limit},
+    )
