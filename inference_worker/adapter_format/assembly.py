@@ -24,7 +24,7 @@ def build_layout(config: AdapterConfig, header: Header, limits: Limits | None = 
     layout.problems.extend(check_foreign(header))
     if layout.problems:
         return layout
-    parsed = [(parse_key(name), entry) for name, entry in header.tensors.items()]
+    parsed = _without_copies([(parse_key(name), entry) for name, entry in header.tensors.items()])
     layout.problems.extend(check_names([key for key, _ in parsed]))
     parts = _group_parts(parsed, layout)
     matcher = PatternMatcher((limits or current_limits()).pattern_seconds)
@@ -35,6 +35,17 @@ def build_layout(config: AdapterConfig, header: Header, limits: Limits | None = 
     for check in CHECKS:
         layout.problems.extend(check(config, layout, matcher))
     return layout
+
+
+def _without_copies(parsed: list[tuple[Key, TensorEntry]]) -> list[tuple[Key, TensorEntry]]:
+    """Leave out what PEFT saves beside a module of ``modules_to_save`` and never loads: the base's own tensors, and
+    with biases the trained ones a second time below the wrapper's name."""
+    plain = {key.module for key, _ in parsed if not key.copy}
+    return [
+        (key, entry)
+        for key, entry in parsed
+        if not (key.copy and key.module in plain) and ".original_module." not in f".{key.module}"
+    ]
 
 
 def _group_parts(parsed: list[tuple[Key, TensorEntry]], layout: Layout) -> dict[str, dict[Part, TensorEntry]]:

@@ -57,7 +57,14 @@ class AdapterConfig:
 
     def saves(self, name: str) -> bool:
         """Whether the tensor ``name`` (inside the base) belongs to a module that the adapter replaces as a whole."""
-        return any(f".{target}." in f".{name}" for target in (*self.modules_to_save, *self.heads))
+        return any(saved_under(target, name) for target in (*self.modules_to_save, *self.heads))
+
+
+def saved_under(target: str, name: str) -> bool:
+    """Whether ``modules_to_save`` means the module of tensor ``name`` by ``target``: PEFT takes every module whose
+    path ends in it, ``norm`` as well as ``input_layernorm``."""
+    parts = name.split(".")[:-1]
+    return any(".".join(parts[: end + 1]).endswith(target) for end in range(len(parts)))
 
 
 def read_config(path: Path, limits: Limits | None = None) -> tuple[AdapterConfig | None, dict[str, Any], list[Problem]]:

@@ -56,21 +56,23 @@ class Key:
     part: Part
     prefixes: int  # how often the PEFT prefix stood before the name; 1 is right
     repaired: bool = False  # an adapter's name or a wrapper was taken out
+    copy: bool = False  # stands below PEFT's wrapper of modules_to_save, where early versions kept the trained module
 
 
 def parse_key(name: str) -> Key:
-    cleaned = _SAVED.sub(".", _PARALLEL.sub("", _WRAPPERS.sub("", name)))
-    repaired = cleaned != name
+    bare = _PARALLEL.sub("", _WRAPPERS.sub("", name))
+    cleaned = _SAVED.sub(".", bare)
+    repaired, copy = cleaned != name, cleaned != bare
     prefixes = 0
     while cleaned.startswith(PREFIX):
         cleaned = cleaned[len(PREFIX) :]
         prefixes += 1
     match = _PART.match(cleaned)
     if match is None:
-        return Key(cleaned, "extra", prefixes, repaired)
+        return Key(cleaned, "extra", prefixes, repaired, copy)
     part = _PARTS.get((match["kind"], match["leaf"] or ""))
     if part is None:
-        return Key(cleaned, "extra", prefixes, repaired)
+        return Key(cleaned, "extra", prefixes, repaired, copy)
     return Key(match["module"], part, prefixes, repaired or match["adapter"] is not None)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from inference_worker.adapter_format.config import AdapterConfig
+from inference_worker.adapter_format.config import AdapterConfig, saved_under
 from inference_worker.adapter_format.faults import error, note, warning
 from inference_worker.adapter_format.header import Header
 from inference_worker.adapter_format.keys import Key, is_foreign_lora_key, is_image_key
 from inference_worker.adapter_format.layout import Layout
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.patterns import PatternFault, PatternMatcher, matches_list
-from inference_worker.adapter_format.targeting import is_targeted
+from inference_worker.adapter_format.targeting import EMBEDDINGS, is_targeted
 from inference_worker.contracts.adapter_uses import why_not_generated, why_not_merged
 from inference_worker.contracts.common import Problem
 
-#: Names that embedding and output matrices have; PEFT saves them whole after the vocabulary was resized.
-_EMBEDDINGS = re.compile(r"(.*\.)?(embed_tokens|lm_head|wte|word_embeddings|embed_in|embed_out|shared|tok_embeddings)")
+#: Variants that keep further tensors (``lora_…``) beside A and B.
+_WITH_TENSORS = ("kasa_config", "monteclora_config", "velora_config", "arrow_config", "use_bdlora")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -94,7 +94,10 @@ def _idle_targets(config: AdapterConfig, layout: Layout, matcher: PatternMatcher
 def _extras(config: AdapterConfig, layout: Layout, matcher: PatternMatcher) -> list[Problem]:
     """Tensors that are no LoRA factors: accounted for by the config, or unknown to PEFT."""
     unknown = []
+    variant = any(config.raw.get(key) for key in _WITH_TENSORS)
     for name in layout.extras:
+        if variant and ".lora_" in name:
+            continue
         if feature := _purpose(name, config):
             layout.carried.add(name)
             layout.add_feature(feature)
@@ -110,8 +113,6 @@ def _extras(config: AdapterConfig, layout: Layout, matcher: PatternMatcher) -> l
 def _purpose(name: str, config: AdapterConfig) -> str:
     """The feature that a tensor beside the factors belongs to; empty when there is none."""
     module, _, leaf = name.rpartition(".")
-    if ".original_module." in f".{name}":
-        return ""  # The base's own copy, which early PEFT saved along.
     if config.saves(name):
         return "modules_to_save"
     if leaf == "trainable_tokens_delta":
@@ -119,7 +120,7 @@ def _purpose(name: str, config: AdapterConfig) -> str:
     if leaf == "bias" and config.bias != "none":
         return "bias"
     if leaf == "weight" and (
-        _EMBEDDINGS.fullmatch(module.removesuffix(".base_layer")) or module.endswith(".base_layer")
+        EMBEDDINGS.fullmatch(module.removesuffix(".base_layer")) or module.endswith(".base_layer")
     ):
         return "full_embedding"
     return ""
@@ -135,7 +136,7 @@ def _saved_modules(config: AdapterConfig, layout: Layout, matcher: PatternMatche
 
 
 def _has(layout: Layout, target: str) -> bool:
-    return any(f".{target}." in f".{name}" for name in layout.extras)
+    return any(saved_under(target, name) for name in layout.extras)
 
 
 def _dora(config: AdapterConfig, layout: Layout, matcher: PatternMatcher) -> list[Problem]:

@@ -6,7 +6,6 @@ where it silently loaded nothing of the original.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,7 @@ def _named(reader: AdapterReader) -> Iterator[tuple[str, TensorEntry]]:
     for module, parts in reader.odd.items():
         for part, entry in parts.items():
             yield f"{module}.{_ENDINGS[part]}", entry
-    for name, entry in reader.extras.items():
-        if not re.search(r"(^|\.)original_module\.", name):
-            yield name, entry
+    yield from reader.extras.items()
 
 
 def repaired_config(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from inference_worker.adapter_format.patterns import PatternMatcher, matches_lis
 
 #: PEFT's word for every linear layer but the output.
 ALL_LINEAR = "all-linear"
+#: Names that embedding and output matrices have.
+EMBEDDINGS = re.compile(r"(.*\.)?(embed_tokens|lm_head|wte|word_embeddings|embed_in|embed_out|shared|tok_embeddings)")
 _FIRST_INDEX = re.compile(r".*?\.[^.]*\.(?P<index>\d+)\.")
 
 
@@ -20,6 +22,8 @@ def is_targeted(config: AdapterConfig, module: str, matcher: PatternMatcher) -> 
     """Whether PEFT adapts ``module``. Raises ``PatternFault``."""
     if _excluded(config, module, matcher):
         return False
+    if config.raw.get("ensure_weight_tying") and EMBEDDINGS.fullmatch(module):
+        return True  # The other end of a tied pair is adapted along, whatever its name.
     target = config.target_modules
     if target is None or target == ALL_LINEAR:
         return True
