@@ -47,6 +47,8 @@ class GenerateRequest(Contract):
     prompt: str = Field(max_length=200_000)
     prompt_format: PromptFormat = PromptFormat()
     sampling: Sampling = Sampling()
+    #: Score this text behind the prompt instead of writing one: the ``done`` event then has its ``logprobs``.
+    continuation: str | None = Field(default=None, min_length=1, max_length=200_000)
     deadline: float  # Unix time, seconds
 
 
@@ -55,8 +57,12 @@ class GenerateEvent(Contract):
 
     kind: Literal["started", "token", "done", "error"]
     text: str = ""
-    finish_reason: Literal["", "stop", "length", "cancelled", "deadline"] = ""
+    finish_reason: Literal["", "stop", "length", "scored", "cancelled", "deadline"] = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    #: Natural logarithms of the probabilities of the continuation's tokens, each given everything before it.
+    logprobs: tuple[float, ...] = ()
+    #: Whether greedy decoding would have written exactly the continuation's tokens.
+    greedy: bool = False
     error_code: str = ""
     error: str = ""

@@ -50,6 +50,11 @@ class LoadedBase:
     def nbytes(self) -> int:
         return model_bytes(self.model)
 
+    @property
+    def vocabulary(self) -> int:
+        """Logits per token."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
 
 def load_base(files: BaseFiles, settings: EngineSettings) -> LoadedBase:
     """Load model and tokenizer from a directory or the hub.

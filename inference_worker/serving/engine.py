@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -22,7 +23,7 @@ from inference_worker.serving.base_loader import LoadedBase
 from inference_worker.serving.detokenizer import TextStream
 from inference_worker.serving.loaded_adapter import AdapterKey, LoadedAdapter, adapter_key
 from inference_worker.serving.model_runner import ModelRunner, PrefillFailed
-from inference_worker.serving.prompt import encode_prompt, stop_strings, stop_token_ids
+from inference_worker.serving.prompt import encode_continuation, encode_prompt, stop_strings, stop_token_ids
 from inference_worker.serving.resident_cache import CacheFull, ResidentCache
 from inference_worker.serving.sampling import RowSampler, choose_tokens
 from inference_worker.serving.scheduler import Limits, Scheduler
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 #: Where an adapter's config and weights lie on this machine; may fetch them, may raise an ``EngineError``.
 Resolve = Callable[[AdapterFiles], tuple[str | Path, str | Path]]
+
+#: Logits that scoring may compute at once: 256 MiB in float32.
+MAX_LOGITS = 1 << 26
 
 #: Seconds after which a request that waits for room looks whether it has been cancelled.
 RELEASE_POLL = 0.25
@@ -184,6 +188,15 @@ class Engine:
                 f"{self.base.context - 1}. Shorten it.",
                 code="prompt_too_long",
             )
+        continuation: tuple[int, ...] = ()
+        if request.continuation is not None:
+            continuation = encode_continuation(tokenizer, request.prompt_format, request.prompt, request.continuation)
+            if len(continuation) > room:
+                raise BadInput(
+                    f"Prompt and continuation have {len(prompt) + len(continuation)} tokens, but the base "
+                    f"{self.base.name} reads at most {self.base.context}. Shorten them.",
+                    code="prompt_too_long",
+                )
         stops = stop_strings(request.prompt_format, request.sampling.stop)
         return Sequence(
             handle=handle,
@@ -192,6 +205,7 @@ class Engine:
             sampler=RowSampler(request.sampling, prompt),
             text=TextStream(tokenizer, stops),
             max_tokens=min(request.sampling.max_tokens, room),
+            continuation=continuation,
             stop_tokens=self.base.stop_tokens | stop_token_ids(tokenizer, stops),
         )
 
@@ -224,6 +238,8 @@ class Engine:
             row.finish(row.interrupted() or "cancelled")
         for row in self._joining:
             row.start()
+        self._score([row for row in self._joining if row.continuation])
+        self._joining = [row for row in self._joining if not row.continuation]
         self._prefill(self._joining)
         self._joining = []
         self._drop_interrupted()
@@ -245,18 +261,32 @@ class Engine:
             return
         self._advance(joining, logits)
 
+    def _score(self, rows: list[Sequence]) -> None:
+        """End rows with a continuation by its log-probabilities, as many at a time as their logits may take room."""
+        while rows:
+            share = max(1, MAX_LOGITS // (max(len(row.continuation) for row in rows) * self.base.vocabulary))
+            chunk, rows = rows[:share], rows[share:]
+            try:
+                for row, (logprobs, greedy) in zip(chunk, self._runner.score(chunk), strict=True):
+                    if any(map(math.isnan, logprobs)):
+                        row.fail(output_not_finite())
+                    else:
+                        row.finish_scored(logprobs, greedy)
+            except PrefillFailed as failure:
+                if len(chunk) > 1:  # One by one, so that only the row at fault fails.
+                    for row in chunk:
+                        self._score([row])
+                    continue
+                log.error("Scoring failed for request %s", chunk[0].handle.request, exc_info=failure.cause)
+                chunk[0].fail(as_engine_error(failure.cause))
+
     def _advance(self, rows: list[Sequence], logits: Tensor) -> None:
         """Choose a token for each row (logits: (rows, vocabulary)) and end the rows that are over."""
         finite = logits.isfinite().all(dim=-1).tolist()
         for row, is_finite in zip(rows, finite, strict=True):
             if not is_finite:
                 self._runner.remove(row)
-                row.fail(
-                    EngineError(
-                        "The model's output is not finite with these adapters and weights; try smaller weights.",
-                        code="output_not_finite",
-                    )
-                )
+                row.fail(output_not_finite())
         alive = [index for index, is_finite in enumerate(finite) if is_finite]
         if not alive:
             return
@@ -279,6 +309,13 @@ class Engine:
         self._joining = []
         for row in dict.fromkeys(rows):
             row.fail(error)
+
+
+def output_not_finite() -> EngineError:
+    return EngineError(
+        "The model's output is not finite with these adapters and weights; try smaller weights.",
+        code="output_not_finite",
+    )
 
 
 def as_engine_error(error: Exception) -> EngineError:

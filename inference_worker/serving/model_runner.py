@@ -41,29 +41,52 @@ class ModelRunner:
         Returns the logits (len(joining), vocabulary) after each prompt. Raises ``PrefillFailed`` when the forward pass
         fails; nothing has joined then.
         """
-        before = self._slots.rows
         cache = RowCache()
+        logits = self._beside(joining, [row.prompt for row in joining], cache, keep=1)[:, -1]
+        self._cache.join(cache)
+        for row in joining:
+            row.length = len(row.prompt)
+        self.rows.extend(joining)
+        return logits
+
+    @torch.inference_mode()
+    def score(self, rows: SequenceOf[Sequence]) -> list[tuple[list[float], bool]]:
+        """Log-probabilities of each row's continuation and whether greedy decoding would write it; nothing joins.
+
+        One forward pass over prompts and continuations: the logits before a token are those at the position before it.
+        Raises ``PrefillFailed`` as ``prefill`` does.
+        """
+        before = self._slots.rows
+        # The last token is only predicted, so it is not fed.
+        fed = [row.prompt + row.continuation[:-1] for row in rows]
+        keep = max(len(row.continuation) for row in rows)
+        logits = self._beside(rows, fed, RowCache(), keep=keep)  # (rows, keep, vocabulary)
+        while self._slots.rows > before:
+            self._slots.remove(self._slots.rows - 1)
+        return [_scores(logits[index, -len(row.continuation) :], row.continuation) for index, row in enumerate(rows)]
+
+    def _beside(self, rows: SequenceOf[Sequence], fed: list[tuple[int, ...]], cache: RowCache, keep: int) -> Tensor:
+        """Logits (rows, keep, vocabulary) of the last ``keep`` tokens of ``fed``, beside the running rows.
+
+        The rows hold slots behind the running ones afterwards, unless it raises ``PrefillFailed``.
+        """
+        before = self._slots.rows
         try:
-            for row in joining:
+            for row in rows:
                 self._slots.admit(row.composition)
-            self._slots.activate(before, before + len(joining))
-            lengths = [len(row.prompt) for row in joining]
+            self._slots.activate(before, before + len(rows))
+            lengths = [len(tokens) for tokens in fed]
             longest = max(lengths)
             # The mask hides the padding, so any token will do there.
-            padded = [[0] * (longest - len(row.prompt)) + list(row.prompt) for row in joining]
+            padded = [[0] * (longest - len(tokens)) + list(tokens) for tokens in fed]
             positions = [[max(0, column - longest + length) for column in range(longest)] for length in lengths]
-            logits = self._forward(padded, positions, lengths, cache)
+            return self._forward(padded, positions, lengths, cache, keep)
         except Exception as error:
             while self._slots.rows > before:
                 self._slots.remove(self._slots.rows - 1)
             raise PrefillFailed(error) from error
         finally:
             self._slots.deactivate()
-        self._cache.join(cache)
-        for row in joining:
-            row.length = len(row.prompt)
-        self.rows.extend(joining)
-        return logits
 
     @torch.inference_mode()
     def decode(self) -> Tensor:
@@ -76,7 +99,7 @@ class ModelRunner:
                 [[row.length] for row in self.rows],
                 [row.length + 1 for row in self.rows],
                 self._cache,
-            )
+            )[:, -1]
         finally:
             self._slots.deactivate()
         for row in self.rows:
@@ -103,9 +126,9 @@ class ModelRunner:
         self._cache = RowCache()
 
     def _forward(
-        self, tokens: list[list[int]], positions: list[list[int]], lengths: list[int], cache: RowCache
+        self, tokens: list[list[int]], positions: list[list[int]], lengths: list[int], cache: RowCache, keep: int = 1
     ) -> Tensor:
-        """Logits (rows, vocabulary) of the last column.
+        """Logits (rows, keep, vocabulary) of the last ``keep`` columns.
 
         ``tokens`` and ``positions``: (rows, new columns); ``lengths``: each row's columns in use, new ones included.
         """
@@ -120,7 +143,14 @@ class ModelRunner:
             position_ids=torch.tensor(positions, device=device),
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=keep,
         )
-        logits: Tensor = output.logits[:, -1]
+        logits: Tensor = output.logits[:, -keep:]
         return logits
+
+
+def _scores(logits: Tensor, tokens: tuple[int, ...]) -> tuple[list[float], bool]:
+    """Log-probabilities of ``tokens`` (n,) under ``logits`` (n, vocabulary), and whether each is the likeliest."""
+    wanted = torch.tensor(tokens, device=logits.device)
+    logprobs = logits.float().log_softmax(dim=-1).gather(-1, wanted[:, None])[:, 0]
+    return logprobs.tolist(), bool((logits.argmax(dim=-1) == wanted).all())

@@ -31,6 +31,28 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt_format: PromptForma
     return tuple(int(token) for token in tokens)
 
 
+def encode_continuation(
+    tokenizer: PreTrainedTokenizerBase, prompt_format: PromptFormat, prompt: str, text: str
+) -> tuple[int, ...]:
+    """The tokens of ``text`` as they follow the prompt's; never empty.
+
+    Tokenizers join characters over the border, so prompt and text are tokenised together and the prompt's tokens taken
+    off; where they do not come first (the border itself was joined), the text is tokenised alone. Raises ``BadInput``
+    for a text without tokens.
+    """
+    tokens: list[int] = []
+    if prompt_format.kind == "plain":
+        whole = tokenizer(prompt_format.render(prompt) + text)["input_ids"]
+        before = tokenizer(prompt_format.render(prompt))["input_ids"]
+        if whole[: len(before)] == before:
+            tokens = whole[len(before) :]
+    if not tokens:
+        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if not tokens:
+        raise BadInput("The continuation has no tokens; give the text to score.", code="empty_continuation")
+    return tuple(int(token) for token in tokens)
+
+
 def stop_strings(prompt_format: PromptFormat, given: tuple[str, ...]) -> tuple[str, ...]:
     """The request's stop strings and the format's, without repetition."""
     return tuple(dict.fromkeys(stop for stop in (*given, *prompt_format.stop) if stop))

@@ -16,7 +16,7 @@ from inference_worker.serving.detokenizer import TextStream
 from inference_worker.serving.loaded_adapter import LoadedAdapter
 from inference_worker.serving.sampling import RowSampler
 
-FinishReason = Literal["stop", "length", "cancelled", "deadline"]
+FinishReason = Literal["stop", "length", "scored", "cancelled", "deadline"]
 
 #: Seconds beyond its deadline that an engine may take to say that the time is over.
 DEADLINE_GRACE = 2.0
@@ -104,6 +104,8 @@ class Sequence:
     text: TextStream
     max_tokens: int
     stop_tokens: frozenset[int]
+    #: Tokens to be scored behind the prompt; such a row ends with its prefill and writes nothing.
+    continuation: tuple[int, ...] = ()
     #: Gives back what the row holds (adapters, base); called once, when it has ended.
     release: Callable[[], None] = field(default=lambda: None)
     tokens: list[int] = field(default_factory=list)
@@ -112,7 +114,7 @@ class Sequence:
     @property
     def budget(self) -> int:
         """The most tokens this row can come to hold."""
-        return len(self.prompt) + self.max_tokens
+        return len(self.prompt) + (len(self.continuation) or self.max_tokens)
 
     def interrupted(self) -> FinishReason | None:
         """Why this row has to end now for reasons outside its text."""
@@ -144,6 +146,20 @@ class Sequence:
                 finish_reason=reason,
                 prompt_tokens=len(self.prompt),
                 completion_tokens=len(self.tokens),
+            )
+        )
+
+    def finish_scored(self, logprobs: list[float], greedy: bool) -> None:
+        """End with the log-probabilities of the continuation's tokens."""
+        self._give_back()
+        self.handle.send(
+            GenerateEvent(
+                kind="done",
+                finish_reason="scored",
+                prompt_tokens=len(self.prompt),
+                completion_tokens=len(logprobs),
+                logprobs=tuple(logprobs),
+                greedy=greedy,
             )
         )
 
