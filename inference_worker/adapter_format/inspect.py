@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from inference_worker.adapter_format.assembly import build_layout
 from inference_worker.adapter_format.config import AdapterConfig, read_config
 from inference_worker.adapter_format.faults import Unreadable, error, warning
-from inference_worker.adapter_format.header import Header, TensorEntry, read_header
-from inference_worker.adapter_format.layout import Layout, ModuleInfo
+from inference_worker.adapter_format.header import Header, read_header
+from inference_worker.adapter_format.layout import Layout
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.replication import base_name
-from inference_worker.adapter_format.signature import SignatureBuilder
-from inference_worker.adapter_format.statistics import ModuleMeasure, measure
-from inference_worker.adapter_format.stream import TensorFile
+from inference_worker.adapter_format.values import ValueReader
 from inference_worker.contracts.adapter_uses import why_not_generated
 from inference_worker.contracts.check_limits import Limits, current_limits
 from inference_worker.contracts.common import Problem
@@ -34,8 +28,6 @@ logger = logging.getLogger(__name__)
 BaseShapes = Mapping[str, tuple[int, int]]
 #: More findings of one kind than this are summed up in one line.
 MAX_REPEATS = 20
-#: Elements of a tensor that are looked at in one go while its values are checked.
-CHUNK_ELEMENTS = 4_000_000
 
 
 @dataclass
@@ -137,68 +129,11 @@ def _read_values(state: Inspection) -> None:
     """Stream every tensor once: finite values, norms, effective ranks, signature."""
     if state.layout is None or state.header is None or state.failed:
         return
-    builder = SignatureBuilder()
-    with TensorFile(state.weights_path) as file:
-        read = set()
-        for info in state.layout.modules.values():
-            read |= {info.a.name, info.b.name}
-            _measure_module(info, file, builder, state)
-        for entry in state.header.tensors.values():
-            if entry.name not in read:
-                _check_stream(entry, file, state)
-    state.signature = builder.finish()
+    reader = ValueReader(state.weights_path, state.limits)
+    reader.read(state.header, state.layout)
+    state.problems.extend(reader.problems)
+    state.modules, state.signature = reader.modules, reader.signature
     _check_effect(state)
-
-
-def _measure_module(info: ModuleInfo, file: TensorFile, builder: SignatureBuilder, state: Inspection) -> None:
-    a, b = (file.read(entry).to(torch.float32) for entry in (info.a, info.b))
-    finite = [_check_finite(entry, tensor, state) for entry, tensor in ((info.a, a), (info.b, b))]
-    if not all(finite):
-        return
-    # Scaled to a largest value of 1, so that neither huge nor tiny numbers overflow in the middle.
-    size_a, size_b = float(a.abs().max()), float(b.abs().max())
-    result = ModuleMeasure(0.0, 0.0)
-    if size_a > 0.0 and size_b > 0.0 and info.scale != 0.0:
-        a.div_(size_a)
-        b.div_(math.copysign(size_b, info.scale))
-        unit = measure(a, b)
-        result = ModuleMeasure(unit.norm * size_a * size_b * abs(info.scale), unit.effective_rank)
-        builder.add(info.name, a, b)
-    state.modules.append(
-        ModuleStats(
-            name=info.name,
-            kind=info.kind,
-            rank=info.rank,
-            d_in=info.d_in,
-            d_out=info.d_out,
-            norm=result.norm,
-            effective_rank=result.effective_rank,
-        )
-    )
-
-
-def _check_finite(entry: TensorEntry, tensor: Tensor, state: Inspection) -> bool:
-    # One sum sees every NaN and infinity; only a suspicious sum is looked at element by element.
-    if bool(torch.isfinite(tensor.sum(dtype=torch.float64))):
-        return True
-    bad = int((~torch.isfinite(tensor)).sum())
-    if bad == 0:
-        return True
-    message = f"{bad} of {tensor.numel()} values are not finite (NaN or infinity)."
-    remedy = "Training diverged or a conversion overflowed. Save from an earlier step, or in bfloat16 or float32."
-    state.problems.append(error("nonfinite_values", entry.name, message, remedy))
-    return False
-
-
-def _check_stream(entry: TensorEntry, file: TensorFile, state: Inspection) -> None:
-    """Check a tensor of any size for non-finite values in pieces."""
-    item = entry.nbytes // entry.count
-    for start in range(0, entry.count, CHUNK_ELEMENTS):
-        count = min(CHUNK_ELEMENTS, entry.count - start)
-        offset = entry.start + start * item
-        piece = TensorEntry(entry.name, entry.dtype, (count,), offset, offset + count * item)
-        if not _check_finite(piece, file.read(piece), state):
-            return
 
 
 def _check_effect(state: Inspection) -> None:

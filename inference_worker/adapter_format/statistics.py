@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -15,23 +16,61 @@ class ModuleMeasure(NamedTuple):
     effective_rank: float
 
 
-def singular_values(a: Tensor, b: Tensor) -> Tensor:
-    """Singular values of B·A, largest first, for a: (r, d_in) and b: (d_out, r).
+class TallCore:
+    """The triangle R of M = Q·R for a tall M (n, r) that comes in blocks of rows and is never held.
 
-    With B = Q_B·R_B and Aᵀ = Q_A·R_A, B·A has the singular values of the core R_B·R_Aᵀ, at most r×r. The cores are
-    taken in float64 so that cancelling ranks do not leave noise.
+    M has the singular values of R, and M₁·M₂ᵀ those of R₁·R₂ᵀ. Each block is stacked under the R so far and factorised
+    again (Demmel et al., 2012, sequential TSQR). Blocks are scaled to values below 1 by a power of two, which rounds
+    nothing, so that neither huge nor tiny numbers overflow in the middle: M = 2^exponent · Q·R.
     """
-    r_b = torch.linalg.qr(b, mode="r").R
-    r_a = torch.linalg.qr(a.T, mode="r").R
-    return torch.linalg.svdvals(r_b.double() @ r_a.double().T)
+
+    def __init__(self) -> None:
+        self.exponent = 0
+        self.R: Tensor | None = None  # (at most r, r) float32; None while everything is zero
+
+    def add(self, rows: Tensor) -> Tensor:
+        """Take a block (k, r) of finite float32. Returns it scaled by 2^-exponent, written over ``rows``."""
+        low, high = rows.aminmax()
+        largest = max(-float(low), float(high))
+        if largest == 0.0:
+            return rows
+        exponent = math.frexp(largest)[1]
+        if self.R is None:
+            self.exponent = exponent
+        elif exponent > self.exponent:
+            shift_(self.R, self.exponent - exponent)
+            self.exponent = exponent
+        shift_(rows, -self.exponent)
+        stacked = rows if self.R is None else torch.cat([self.R, rows])
+        self.R = torch.linalg.qr(stacked, mode="r").R
+        return rows
 
 
-def measure(a: Tensor, b: Tensor) -> ModuleMeasure:
-    """Norm and effective rank of B·A for finite a: (r, d_in) and b: (d_out, r), both float32."""
-    sigma = singular_values(a, b)
+def shift_(values: Tensor, exponent: int) -> None:
+    """Multiply ``values`` by 2^exponent in place; in two steps, because the factor itself may be no float32."""
+    half = exponent // 2
+    values.mul_(2.0**half).mul_(2.0 ** (exponent - half))
+
+
+def measure_cores(a: TallCore, b: TallCore) -> ModuleMeasure:
+    """Norm and effective rank of B·A from the cores of Aᵀ (d_in, r) and B (d_out, r).
+
+    The product is taken in float64 so that cancelling ranks do not leave noise.
+    """
+    if a.R is None or b.R is None:
+        return ModuleMeasure(0.0, 0.0)
+    sigma = torch.linalg.svdvals(b.R.double() @ a.R.double().T)
     total = float(sigma.sum())
     if total == 0.0:
         return ModuleMeasure(0.0, 0.0)
     share = sigma / total
     entropy = -float((share * share.clamp_min(1e-30).log()).sum())
-    return ModuleMeasure(float(sigma.norm()), float(torch.tensor(entropy).exp()))
+    return ModuleMeasure(math.ldexp(float(sigma.norm()), a.exponent + b.exponent), math.exp(entropy))
+
+
+def measure(a: Tensor, b: Tensor) -> ModuleMeasure:
+    """Norm and effective rank of B·A for finite a: (r, d_in) and b: (d_out, r), both float32."""
+    cores = TallCore(), TallCore()
+    for core, tall in zip(cores, (a.T, b), strict=True):
+        core.add(tall.clone())
+    return measure_cores(*cores)

@@ -22,6 +22,15 @@ TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16
 #: Bytes of a large tensor that are copied or compared in one go.
 PIECE_BYTES = 8 << 20
 
+#: Numbers of a large tensor that are computed with in one go.
+BLOCK_ELEMENTS = 1 << 20
+
+
+def _block_length(rank: int, elements: int) -> int:
+    """How many rows of ``rank`` numbers make a block. Where ranks are large, blocks are larger, up to four times, so
+    that factorising them together with an r×r triangle costs little more than without."""
+    return max(1, elements // rank, min(4 * rank, 4 * elements // rank))
+
 
 class TensorFile:
     """An open weights file. Reads are thread-safe as long as every thread brings its own buffer."""
@@ -52,6 +61,31 @@ class TensorFile:
         result = torch.empty(entry.shape, dtype=TORCH_DTYPES[entry.dtype])
         self.read_into(entry, result)
         return result
+
+    def rows(self, entry: TensorEntry, elements: int = BLOCK_ELEMENTS) -> Iterator[Tensor]:
+        """The rows of a tensor (n, r) in blocks of about ``elements`` numbers, each in memory of its own."""
+        count, width = entry.shape
+        step = _block_length(width, elements)
+        item = entry.nbytes // entry.count
+        for first in range(0, count, step):
+            block = torch.empty((min(step, count - first), width), dtype=TORCH_DTYPES[entry.dtype])
+            self.read_bytes(entry.start + first * width * item, block.view(-1).view(torch.uint8), entry.name)
+            yield block
+
+    def columns(self, entry: TensorEntry, elements: int = BLOCK_ELEMENTS) -> Iterator[Tensor]:
+        """The columns of a tensor (r, n) in blocks (r, k) of about ``elements`` numbers, one read per row of each."""
+        count, width = entry.shape
+        step = _block_length(count, elements)
+        if step >= width:
+            yield self.read(entry)
+            return
+        item = entry.nbytes // entry.count
+        for first in range(0, width, step):
+            block = torch.empty((count, min(step, width - first)), dtype=TORCH_DTYPES[entry.dtype])
+            raw = block.view(torch.uint8)
+            for row in range(count):
+                self.read_bytes(entry.start + (row * width + first) * item, raw[row], entry.name)
+            yield block
 
     def pieces(self, entry: TensorEntry) -> Iterator[Tensor]:
         """The tensor's bytes in order, as views (uint8) of one buffer that the next piece overwrites."""

@@ -20,6 +20,8 @@ class Limits:
     config_bytes: int = 1_000_000
     config_depth: int = 12
     rank: int = 4096
+    #: Inputs or outputs of an adapted module. Far beyond any vocabulary; memory for the signature grows with it.
+    features: int = 4_194_304
     #: Seconds that all the patterns of one config may take together.
     pattern_seconds: float = 2.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,17 @@ def safetensors(table: Any, data: bytes, *, length: int | None = None, raw_heade
 
 def entry(shape: list[int], start: int, end: int, dtype: str = "F32") -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+def safetensors_table(shapes: dict[str, tuple[int, ...]], dtype: str) -> tuple[bytes, int]:
+    """The header of a file with these tensors one after the other, and the whole file's size."""
+    table, position, item = {}, 0, {"F64": 8, "F32": 4}.get(dtype, 2)
+    for name, shape in shapes.items():
+        end = position + item * math.prod(shape)
+        table[name] = entry(list(shape), position, end, dtype)
+        position = end
+    header = safetensors(table, b"")
+    return header, len(header) + position
 
 
 GOOD = {"a.lora_A.weight": entry([2, 3], 0, 24), "a.lora_B.weight": entry([4, 2], 24, 56)}
