@@ -1,11 +1,13 @@
 """Garbage collection: mark and sweep with a day of grace.
 
-Bytes are kept for versions of adapters that are not deleted, for versions that others were made from, for whatever
-moderators have taken down, and for uploads that wait to be published. Everything else goes, and its quota with it.
+Bytes are kept for versions of adapters that are there or can be restored, for whatever moderators have taken down, for
+uploads that wait to be published, and for what other parts of the site register (``register_keeper``). Everything else
+goes, and its quota with it; blocked bytes go at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +17,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from marketplace.adapters.models import Adapter, Artifact, Blob, Lineage, Upload, Version, VersionFile
+from marketplace.adapters.models import Artifact, Blob, Upload, Version, VersionFile
+from marketplace.adapters.purging import drop_versions, enforce_blocks, forget_bytes, forgotten_blobs, purge_deleted
 from marketplace.adapters.services.artifacts import is_being_checked
 from marketplace.core.store import blob_store
 
@@ -23,12 +26,28 @@ log = structlog.get_logger(__name__)
 
 GRACE = timedelta(hours=24)
 
+Keeper = Callable[[], Iterable[str]]
+_keepers: list[Keeper] = []
+
+
+def register_keeper(keeper: Keeper) -> Keeper:
+    """Decorator: never collect the sha256 digests that ``keeper()`` names, as long as it names them.
+
+    For bytes that no version and no upload points to, such as the result of an export that somebody still loads. Asked
+    once per collection; register in the app's ``ready``.
+    """
+    if keeper not in _keepers:
+        _keepers.append(keeper)
+    return keeper
+
 
 @dataclass
 class Collected:
     """How much went; ``size`` in bytes as far as it is known."""
 
     uploads: int = 0
+    #: Adapters that nobody can restore any more.
+    purged: int = 0
     versions: int = 0
     artifacts: int = 0
     blobs: int = 0
@@ -41,25 +60,25 @@ def collect_garbage() -> Collected:
     found = Collected()
     expired = timezone.now() - timedelta(days=settings.UPLOAD_KEEP_DAYS)
     found.uploads = Upload.objects.filter(created_at__lt=expired).delete()[1].get("adapters.Upload", 0)
-    found.versions = _drop_versions(horizon)
+    found.purged = purge_deleted()
+    found.versions = drop_versions()
+    for _, size in enforce_blocks():
+        found.blobs, found.size = found.blobs + 1, found.size + size
     for artifact in _unused_artifacts().filter(created_at__lt=horizon).values_list("pk", flat=True):
         found.artifacts += _drop_artifact(artifact)
-    kept = {file["sha256"] for files in _waiting_files() for file in files}
+    kept = _kept()
+    for sha256 in list(forgotten_blobs(horizon).values_list("pk", flat=True)):
+        if sha256 not in kept and (size := forget_bytes(sha256, forgotten_blobs(horizon))):
+            found.blobs, found.size = found.blobs + 1, found.size + size
     for sha256 in _unused_blobs().filter(created_at__lt=horizon).values_list("pk", flat=True):
         if sha256 not in kept:
             _drop_blob(sha256, horizon, found)
     for sha256 in blob_store().stored_before(horizon.timestamp()):
-        _drop_unknown(sha256, found)
+        if sha256 not in kept:
+            _drop_unknown(sha256, found)
     if any(asdict(found).values()):
         log.info("garbage_collected", **asdict(found))
     return found
-
-
-def _drop_versions(horizon: datetime) -> int:
-    """Versions of adapters that their owners deleted, unless something was made from them."""
-    gone = Version.objects.filter(adapter__deleted_at__lt=horizon, adapter__moderation=Adapter.Moderation.VISIBLE)
-    childless = gone.filter(~Exists(Lineage.objects.filter(parent=OuterRef("pk"))))
-    return childless.delete()[1].get("adapters.Version", 0)
 
 
 def _unused_artifacts() -> QuerySet[Artifact]:
@@ -79,8 +98,12 @@ def _drop_artifact(pk: int) -> int:
     return 1
 
 
-def _waiting_files() -> QuerySet[Upload, list[dict[str, str]]]:
-    return Upload.objects.filter(state=Upload.State.READY).values_list("files", flat=True)
+def _kept() -> set[str]:
+    """What has to stay although no version points to it."""
+    waiting = Upload.objects.filter(state=Upload.State.READY).values_list("files", flat=True)
+    return {file["sha256"] for files in waiting for file in files} | {
+        sha256 for keeper in _keepers for sha256 in keeper()
+    }
 
 
 def _unused_blobs() -> QuerySet[Blob]:
@@ -106,7 +129,7 @@ def _drop_unknown(sha256: str, found: Collected) -> None:
     with transaction.atomic():
         # Inserted to hold off whoever wants to insert it now; they store the bytes afterwards.
         rows = Blob.objects.bulk_create([Blob(sha256=sha256, git_sha1="", size=0)], ignore_conflicts=True)
-        if not Blob.objects.filter(pk=rows[0].pk, git_sha1="", size=0).exists():
+        if not _unused_blobs().filter(pk=rows[0].pk, git_sha1="", size=0).exists():
             return
         found.blobs += 1
         blob_store().delete(sha256)

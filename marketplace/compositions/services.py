@@ -16,7 +16,7 @@ from marketplace.adapters.models import Adapter
 from marketplace.adapters.services.naming import check_name_free
 from marketplace.compositions import verdict
 from marketplace.compositions.members import MAX_MEMBERS, Member, resolve_members
-from marketplace.core.errors import Conflict, Invalid, NotAuthenticated
+from marketplace.core.errors import Invalid, NotAuthenticated
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
 from marketplace.moderation import audit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
@@ -63,6 +64,28 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.adapter_id}"
+
+
+SHA256 = RegexValidator(r"^[0-9a-f]{64}$", "A sha256 digest has 64 digits, 0 to 9 and a to f.")
+
+
+class Block(models.Model):
+    """Bytes that no way into the store takes, by their digest. Unblocking deletes the row; the audit log keeps both."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True, validators=[SHA256])
+    reason = models.TextField(max_length=4000)
+    #: The removal that brought it, None when a moderator named the digest.
+    decision = models.ForeignKey(Decision, null=True, blank=True, on_delete=models.CASCADE, related_name="blocks")
+    blocked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    #: From when on what is stored of them goes; an adapter that was removed is kept for an appeal.
+    delete_after = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at", "sha256"]
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
 
 
 class AuditEntry(models.Model):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db.models import Count, Max, Min, Q, QuerySet
 
 from marketplace.adapters.models import Adapter, Version
-from marketplace.moderation.models import AuditEntry, Decision, Report
+from marketplace.moderation.models import AuditEntry, Block, Decision, Report
 
 
 def open_reports() -> QuerySet[Report]:
@@ -34,17 +34,31 @@ def latest_decision(adapter: Adapter) -> Decision | None:
     return Decision.objects.filter(adapter=adapter).exclude(action=Decision.Action.DISMISS).first()
 
 
-def refused_weights(digests: Iterable[str]) -> dict[str, Decision | None]:
-    """Which of these weights' sha256 digests a moderator has quarantined or removed, with the decision.
+def refused_bytes(digests: Iterable[str]) -> dict[str, str]:
+    """Which of these sha256 digests moderators refuse, with the reason: bytes on the block list, and weights of what is
+    in quarantine or removed.
 
     A decision sticks to the bytes: deleting the adapter or uploading the same weights again cannot escape it.
     """
+    asked = list(digests)
     versions = (
-        Version.objects.filter(artifact__weights_blob_id__in=list(digests))
+        Version.objects.filter(artifact__weights_blob_id__in=asked)
         .exclude(adapter__moderation=Adapter.Moderation.VISIBLE)
         .select_related("adapter", "artifact")
     )
-    return {version.artifact.weights_blob_id: latest_decision(version.adapter) for version in versions}
+    decisions = {version.artifact.weights_blob_id: latest_decision(version.adapter) for version in versions}
+    refused = {sha256: decision.reason if decision else "" for sha256, decision in decisions.items()}
+    return refused | {block.sha256: block.reason for block in blocks_of(asked)}
+
+
+def blocks_of(digests: Iterable[str]) -> QuerySet[Block]:
+    """The entries of the block list for these digests."""
+    return Block.objects.filter(pk__in=list(digests))
+
+
+def listed_blocks() -> QuerySet[Block]:
+    """The whole block list, newest first."""
+    return Block.objects.select_related("blocked_by", "decision__adapter__owner")
 
 
 def audit_of(target: str) -> QuerySet[AuditEntry]:

@@ -9,7 +9,8 @@ from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.core.errors import Conflict, Forbidden, Invalid
-from marketplace.moderation import audit, tasks
+from marketplace.jobs.checking import recheck_later
+from marketplace.moderation import audit, blocking, tasks
 from marketplace.moderation.models import Decision, Report
 
 MAX_TEXT = 4000
@@ -99,11 +100,25 @@ def decide(*, moderator: User, adapter: Adapter, action: str, reason: str) -> De
             before=before,
             after=locked.moderation,
             reports_closed=closed,
+            blocked=_follow(decision),
         )
+        if locked.moderation != _Moderation.VISIBLE:
+            recheck_later()
         # A broker that does not answer only delays the mail: beat sends what was not sent.
         transaction.on_commit(tasks.mail_decisions.delay, robust=True)
     adapter.moderation = locked.moderation
     return decision
+
+
+def _follow(decision: Decision) -> list[str]:
+    """What a decision means for the adapter's bytes and for offers of it; the digests that it blocked."""
+    if decision.action == _Action.RESTORE:
+        blocking.unblock_restored(decision.adapter)
+    if decision.action in (_Action.QUARANTINE, _Action.REMOVE):
+        blocking.withdraw_offers(decision.adapter)
+    if decision.action == _Action.REMOVE:
+        return [block.sha256 for block in blocking.block_removed(decision)]
+    return []
 
 
 def _apply(adapter: Adapter, action: str) -> None:

@@ -26,3 +26,5 @@ class Action(StrEnum):
     ADMINISTER = "administer"
     #: Bring it back after its deletion.
     RESTORE = "restore"
+    #: Learn that it was here and was deleted: whoever could see it before.
+    SEE_TOMBSTONE = "see_tombstone"

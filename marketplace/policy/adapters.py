@@ -18,6 +18,7 @@ from marketplace.policy.rules import (
     gated,
     in_order,
     moderator,
+    offered,
     owner,
     public,
     purged,
@@ -36,18 +37,21 @@ _granted = collaborator | public | (gated & approved)
 #: Moderators see what everybody sees in any state, and whatever a decision was taken on; gated files stay gated.
 _evidence = moderator & ~in_order
 
-_listed = _there & (_author | (_open & (_shown | collaborator)))
+_seen = _author | (_open & (_shown | collaborator))
+_supervised = (moderator & _shown) | _evidence
 
 RULES: dict[Action, Rule] = {
-    Action.LIST: _listed,
-    Action.VIEW: _listed | (_there & ((moderator & _shown) | _evidence)),
+    Action.LIST: _there & (_author | (_seen & offered)),
+    Action.VIEW: _there & (_seen | _supervised),
     Action.DOWNLOAD: _there & ((~removed & (_author | (_open & _granted))) | (moderator & public) | _evidence),
-    Action.USE: _there & _open & (owner | _granted),
+    Action.USE: _there & _open & offered & (owner | _granted),
     Action.ASK: _there & _open & gated & signed_in & ~(owner | collaborator | approved),
     Action.SEE_DRAFTS: _there & _author,
     Action.EDIT: _there & in_order & _author,
     Action.ADMINISTER: _there & in_order & owner,
     Action.RESTORE: deleted & ~purged & in_order & owner,
+    # What is purged has no version left that could be looked at.
+    Action.SEE_TOMBSTONE: deleted & (_seen | _supervised | (purged & in_order & _shown)),
 }
 
 

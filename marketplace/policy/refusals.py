@@ -5,7 +5,7 @@ from __future__ import annotations
 from marketplace.adapters.models import Adapter, Version
 from marketplace.core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
 from marketplace.policy.actions import Action
-from marketplace.policy.rules import Facts, accepted, gated, in_order
+from marketplace.policy.rules import Facts, accepted, gated, in_order, offered
 
 
 def access_address(adapter: Adapter) -> str:
@@ -30,6 +30,8 @@ def refusal(action: Action, facts: Facts, adapter: Adapter, version: Version | N
         )
     if action == Action.USE and not accepted.holds(facts):
         return _not_accepted(name, version or adapter.current)
+    if action == Action.USE and not offered.holds(facts):
+        return _yanked(name, adapter.current)
     if action in (Action.DOWNLOAD, Action.USE) and gated.holds(facts):
         return Forbidden(
             f"{name} is gated: its owner decides who gets its files and answers. Ask at {access_address(adapter)}.",
@@ -44,6 +46,11 @@ def _not_accepted(name: str, version: Version | None) -> AppError:
         return Invalid(f"{name} has no version yet. Wait until its upload is published.")
     state = version.artifact.get_state_display().lower()
     return Invalid(f"{name} cannot be used: it is {state}. Its page says why.", code="member_not_valid")
+
+
+def _yanked(name: str, version: Version | None) -> AppError:
+    reason = f" Its owner says: {version.yank_reason}" if version is not None else ""
+    return Conflict(f"{name} cannot be used for anything new: every version of it is yanked.{reason}", code="yanked")
 
 
 def _in_general(action: Action, adapter: Adapter) -> AppError:

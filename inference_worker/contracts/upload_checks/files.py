@@ -66,6 +66,13 @@ FILES = (
         "A moderator has taken an adapter with these weights down.",
         "If you think that this is wrong, answer the moderator's mail or ask the operator.",
     ),
+    Check(
+        "bytes_blocked",
+        "error",
+        Stage.FILES,
+        "A moderator has blocked a file with these bytes.",
+        "If you think that this is wrong, answer the moderator's mail or ask the operator.",
+    ),
 )
 
 ZIP = (

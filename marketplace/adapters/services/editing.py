@@ -1,4 +1,4 @@
-"""Changes of a published adapter: its card, its visibility, its end."""
+"""Changes of what is said about a published adapter."""
 
 from __future__ import annotations
 
@@ -9,33 +9,26 @@ from django.db import transaction
 from django.utils import timezone
 
 from inference_worker.contracts.common import PromptFormat
+from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters import cards, policy
+from marketplace.adapters import cards
 from marketplace.adapters.cards import CardFields
 from marketplace.adapters.fields import Checker
-from marketplace.adapters.models import Adapter, Artifact, Embedding, Lineage
+from marketplace.adapters.models import Adapter
 from marketplace.adapters.services.card_commits import commit_card
 from marketplace.adapters.services.card_files import card_fields, current_card
 from marketplace.adapters.services.publishing import Fields, check_fields, set_examples
+from marketplace.adapters.services.renaming import locked_for_owner
 from marketplace.adapters.services.versions import embed_when_valid
+from marketplace.adapters.services.visibility import change_visibility
 from marketplace.bases.answers import base_of_upload, remember_answer
-from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
+from marketplace.core.errors import Conflict
 from marketplace.moderation import audit
 
 
 def locked_for_editing(user: User, adapter: Adapter) -> Adapter:
     """The row, locked, when ``user`` may change it. Call inside a transaction."""
-    row = Adapter.objects.select_for_update(of=("self",)).select_related("owner", "base").filter(pk=adapter.pk).first()
-    if row is None or not policy.may_view(user, row):
-        raise NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to see.")
-    if not policy.may_edit(user, row):
-        if row.owner_id == user.pk:
-            raise Forbidden(
-                f"{row.full_name} is {row.get_moderation_display().lower()} by a moderator and cannot be changed.",
-                code="moderated",
-            )
-        raise Forbidden(f"Only {row.owner.username} may change {row.full_name}.")
-    return row
+    return locked_for_owner(user, adapter, policy.Action.EDIT)
 
 
 def edit_adapter(
@@ -78,7 +71,8 @@ def edit_adapter(
             set_examples(row, fields.examples)
         _commit_card(user, row, before, card_fields(row, fields.prompt_format), message)
         if visibility is not None and visibility != row.visibility:
-            _set_visibility(row, visibility)
+            policy.require(user, policy.Action.ADMINISTER, row)
+            change_visibility(row, visibility)
         embed_when_valid(row)
         audit.record(
             actor=user,
@@ -129,63 +123,3 @@ def _answer_base(row: Adapter, answer: str) -> None:
     if artifact is not None:
         row.base = base_of_upload(artifact, {"base_model": row.base_name}, answer)
         remember_answer(row, answer, row.base)
-
-
-def set_visibility(*, user: User, adapter: Adapter, visibility: str) -> Adapter:
-    """Make an adapter public or private.
-
-    ``Conflict`` where a licence keeps it private, it was not accepted, or a parent of a merge is not public: recipe,
-    card and message of a merge name its parents. A parent that goes out of sight later stays named there, in what
-    was published with its owner's consent; lineage and recipe on pages and in REST name it no more
-    (``selectors.lineage_of``, ``selectors.recipe_of``).
-    """
-    with transaction.atomic():
-        row = locked_for_editing(user, adapter)
-        if visibility != row.visibility:
-            _set_visibility(row, visibility)
-            audit.record(actor=user, action="adapter.visibility", target=row.full_name, visibility=visibility)
-    return row
-
-
-def _set_visibility(row: Adapter, visibility: str) -> None:
-    if visibility not in Adapter.Visibility.values:
-        sentence = f"Choose one of: {', '.join(Adapter.Visibility.values)}."
-        raise Invalid(sentence, extra={"fields": {"visibility": [sentence]}})
-    if visibility == Adapter.Visibility.PUBLIC:
-        if row.private_reason:
-            raise Conflict(row.private_reason, code="must_stay_private")
-        if row.current is not None and row.current.artifact.state == Artifact.State.INVALID:
-            raise Conflict(f"{row.full_name} was not accepted, so it cannot be public.", code="artifact_invalid")
-        _check_parents(row)
-    row.visibility = visibility
-    row.updated_at = timezone.now()
-    row.save(update_fields=["visibility", "updated_at"])
-
-
-def _check_parents(row: Adapter) -> None:
-    """``Conflict`` while a parent is private or taken down; parents of others are not named."""
-    edges = Lineage.objects.filter(child__adapter=row).exclude(
-        parent__adapter__visibility=Adapter.Visibility.PUBLIC, parent__adapter__moderation=Adapter.Moderation.VISIBLE
-    )
-    hidden = {edge.parent.adapter for edge in edges.select_related("parent__adapter__owner")}
-    if not hidden:
-        return
-    own = sorted(parent.full_name for parent in hidden if policy.may_edit(row.owner, parent))
-    sentences = [f"{row.full_name} names what it was merged from, and not all of that is public."]
-    if own:
-        sentences.append(f"Publish {', '.join(own)} first.")
-    if len(own) < len(hidden):
-        sentences.append("A parent belongs to somebody's private adapter, or was taken down; the merge stays private.")
-    raise Conflict(" ".join(sentences), code="parents_private", extra={"parents": own})
-
-
-def delete_adapter(*, user: User, adapter: Adapter) -> None:
-    """Delete an adapter. Its name stays taken, and what was made from it keeps its lineage."""
-    with transaction.atomic():
-        row = locked_for_editing(user, adapter)
-        row.deleted_at = row.updated_at = timezone.now()
-        row.search = None
-        row.save(update_fields=["deleted_at", "updated_at", "search"])
-        row.examples.all().delete()
-        Embedding.objects.filter(adapter=row).delete()
-        audit.record(actor=user, action="adapter.delete", target=row.full_name)

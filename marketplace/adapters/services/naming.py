@@ -1,4 +1,4 @@
-"""Names of adapters: each belongs to one adapter of an owner, now, formerly, or deleted, and is never given out twice."""
+"""Names of adapters: each is one adapter's address, now, formerly or deleted, and is never given out twice."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ def taken_because(owner: User, name: str, *, adapter: Adapter | None = None) -> 
     if former is not None:
         return f"{owner.username}/{former.name} leads to an adapter that had this name before. Choose another name."
     return ""
+
+
+def taken_names(owner: User) -> set[str]:
+    """Every name that ``owner`` cannot give out, in lower case."""
+    current = Adapter.objects.filter(owner=owner).values_list("name", flat=True)
+    former = FormerName.objects.filter(owner=owner).values_list("name", flat=True)
+    return {name.lower() for name in current.union(former)}
 
 
 def keep_former_name(adapter: Adapter, owner: User, name: str) -> None:

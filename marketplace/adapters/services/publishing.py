@@ -10,8 +10,8 @@ from django.db import transaction
 
 from inference_worker.blobs import BlobInfo
 from inference_worker.contracts.common import PromptFormat
+from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters import policy
 from marketplace.adapters.fields import MAX_DESCRIPTION, Checker, Example
 from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Upload, Version
 from marketplace.adapters.services.advancing import set_base
@@ -222,13 +222,16 @@ def _commit(
 
 def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) -> Adapter:
     """The next version. Others go on with the accepted one until the new one is accepted too."""
-    if not policy.may_edit(user, adapter):
-        raise Forbidden(f"You may not change {adapter.full_name}.")
+    policy.require(user, policy.Action.EDIT, adapter)
     with transaction.atomic():
         artifact = _claim(user, upload)
         locked = Adapter.objects.select_for_update(of=("self",)).select_related("owner", "base").get(pk=adapter.pk)
-        if not policy.may_edit(user, locked) or locked.current_id is None:
-            raise Forbidden(f"You may not change {locked.full_name} now.")
+        policy.require(user, policy.Action.EDIT, locked)
+        if locked.current_id is None:
+            raise Conflict(f"{locked.full_name} has no version yet.")
+        if not policy.owns(user, locked):
+            # While it was an upload it counted towards whoever sent it; from now on its owner stores it.
+            check_owner_quota(locked.owner, _sizes(upload))
         previous = locked.versions.select_related("artifact").get(pk=locked.current_id)
         if previous.artifact_id == artifact.pk and uploaded_card(upload) is None:
             raise Conflict("The upload has the same bytes as the current version.", code="nothing_changed")
@@ -250,6 +253,10 @@ def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) ->
             commit=version.commit,
         )
     return locked
+
+
+def _sizes(upload: Upload) -> list[BlobInfo]:
+    return [BlobInfo(file["sha256"], file["git_sha1"], file["size"]) for file in upload.files]
 
 
 def check_owner_quota(owner: User, added: Iterable[BlobInfo]) -> None:

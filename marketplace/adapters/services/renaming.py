@@ -8,8 +8,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from marketplace.accounts.models import User
 from marketplace import policy
+from marketplace.accounts.models import User
 from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services.card_commits import commit_card

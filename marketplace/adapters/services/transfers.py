@@ -8,8 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from inference_worker.blobs import BlobInfo
-from marketplace.accounts.models import User
 from marketplace import policy
+from marketplace.accounts.models import User
 from marketplace.adapters import mails
 from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter, Blob, Transfer
@@ -93,6 +93,7 @@ def accept_transfer(*, user: User, transfer: Transfer, name: str = "") -> Adapte
         check_name_free(user, name or adapter.name, adapter=adapter)
         check_quota(user, _bytes_of(adapter))
         _hand_over(adapter, user, name or adapter.name)
+        row.adapter = adapter
         _answer(user, row, _State.ACCEPTED, "adapter.accept_offer")
         transaction.on_commit(partial(mails.send_later, mails.ANSWERED, row.pk), robust=True)
     return adapter

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -28,11 +29,12 @@ from marketplace.moderation import audit
 from marketplace.moderation.selectors import refused_bytes
 
 
-def create_upload(*, user: User, files: Iterable[IncomingFile]) -> Upload:
+def create_upload(*, user: User, files: Iterable[IncomingFile], releasing: Collection[UUID] = ()) -> Upload:
     """Take in the files of one adapter (or one zip of them) and queue its check.
 
     Faults of the files give an upload in state ``refused`` with its problems, and nothing is stored. Raises
     ``TooLarge``, ``QuotaExceeded`` and ``StorageIsFull``. Files that were not picked are forgotten in any case.
+    ``releasing``: files that arrived in pieces and become this upload, so that their room is counted once.
     """
     received = list(files)
     taken: list[IncomingFile] = []
@@ -52,7 +54,7 @@ def create_upload(*, user: User, files: Iterable[IncomingFile]) -> Upload:
         suggested = _suggestions(picked.get(selection.CARD), config, problems)
         if taken_down := _taken_down(picked):
             return _refuse(user, taken_down, received)
-        return _store(user, picked, config, problems, suggested)
+        return _store(user, picked, config, problems, suggested, releasing)
     finally:
         for file in [*received, *taken]:
             file.discard()
@@ -156,11 +158,12 @@ def _store(
     config: dict[str, Any],
     problems: list[Problem],
     suggested: dict[str, Any],
+    releasing: Collection[UUID],
 ) -> Upload:
     infos = {path: file.finish() for path, file in picked.items()}
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        check_quota(owner, infos.values())
+        check_quota(owner, infos.values(), releasing)
         rows = artifacts.keep_blobs(infos.values())
         for file in picked.values():
             file.commit()

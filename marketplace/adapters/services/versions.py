@@ -55,6 +55,7 @@ def create_version(
         prompt_format=PromptFormat.model_validate(prompt_format).model_dump(mode="json"),
         recipe=recipe,
         created_at=now,
+        **_standing(previous, artifact),
     )
     _attach(version, files, parents, operation)
     if previous is None or _in_force(artifact, previous.artifact):
@@ -77,6 +78,14 @@ def _attach(
             for position, (parent, weight) in enumerate(parents)
         ]
     )
+
+
+def _standing(previous: Version | None, artifact: Artifact) -> dict[str, Any]:
+    """What the owner said of these weights stays: a new card does not bring back what was yanked."""
+    if previous is None or previous.artifact_id != artifact.pk:
+        return {}
+    fields = ("yanked_at", "yank_reason", "deprecated_at", "deprecation", "superseded_by")
+    return {field: getattr(previous, field) for field in fields}
 
 
 def _in_force(artifact: Artifact, previous: Artifact) -> bool:

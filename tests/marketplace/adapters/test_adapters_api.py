@@ -84,7 +84,9 @@ def test_upload_publish_read_edit_delete(client: Client, ada: User, base: Base, 
     assert versions[0]["parent"] == versions[1]["commit"]
 
     assert client.delete("/api/v1/adapters/ada/plural/", headers=write).status_code == 204
-    assert client.get("/api/v1/adapters/ada/plural/", headers=write).status_code == 404
+    answer = client.get("/api/v1/adapters/ada/plural/", headers=write)
+    assert (answer.status_code, answer.json()["code"], answer.json()["extra"]["may_restore"]) == (410, "deleted", True)
+    assert client.get("/api/v1/adapters/ada/plural/").json()["extra"]["may_restore"] is False
 
 
 def test_new_version_and_similar(client: Client, ada: User, write: dict[str, str], make_upload: MakeUpload) -> None:

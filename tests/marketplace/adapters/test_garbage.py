@@ -68,19 +68,20 @@ def test_a_check_under_way_keeps_its_bytes(ada: User, make_upload: MakeUpload) -
     assert len(_files()) == 2
 
 
-def test_deleted_adapters_go_after_a_day(ada: User, bob: User, make_upload: MakeUpload) -> None:
+def test_deleted_adapters_go_once_nobody_can_restore_them(ada: User, bob: User, make_upload: MakeUpload) -> None:
     mine = services.publish_upload(user=ada, upload=make_upload(ada), name="mine")
     services.publish_upload(user=bob, upload=make_upload(bob), name="theirs")
     _age(8)
     services.delete_adapter(user=ada, adapter=mine)
+    _age(29.9)
     assert collect_garbage().versions == 0
-    _age(1.1)
+    _age(0.2)
     found = collect_garbage()
     # Only the card was hers alone.
-    assert (found.versions, found.artifacts, found.blobs) == (1, 0, 1)
+    assert (found.purged, found.versions, found.artifacts, found.blobs) == (1, 1, 0, 1)
     assert Version.objects.count() == 1
     mine.refresh_from_db()
-    assert mine.current is None
+    assert (mine.current, mine.description, mine.purged_at is None) == (None, "", False)
     with pytest.raises(Exception, match="deleted an adapter named mine"):
         services.publish_upload(user=ada, upload=make_upload(ada), name="mine")
 
@@ -88,8 +89,8 @@ def test_deleted_adapters_go_after_a_day(ada: User, bob: User, make_upload: Make
 def test_what_moderators_took_down_is_kept(ada: User, make_upload: MakeUpload) -> None:
     adapter = services.publish_upload(user=ada, upload=make_upload(ada), name="bad")
     Adapter.objects.filter(pk=adapter.pk).update(moderation="removed", deleted_at=timezone.now())
-    _age(30)
-    assert collect_garbage().versions == 0
+    _age(40)
+    assert (collect_garbage().versions, collect_garbage().purged) == (0, 0)
     assert Artifact.objects.count() == 1
 
 

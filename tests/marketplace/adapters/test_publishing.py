@@ -12,7 +12,7 @@ from marketplace.adapters import cards, selectors, services
 from marketplace.adapters.models import Adapter, Artifact, Embedding, Upload, Version
 from marketplace.adapters.services.card_files import current_card
 from marketplace.bases.models import Base
-from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
+from marketplace.core.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
 from marketplace.moderation.models import AuditEntry
@@ -262,7 +262,7 @@ def test_deletion_hides_and_keeps_the_bytes_of_others(ada: User, bob: User, make
     mine, theirs = _publish(ada, make_upload(ada)), _publish(bob, make_upload(bob))
     Embedding.objects.create(adapter=mine, encoder="x", kind="description", text_digest="0", embedding=[1.0, 0.0])
     services.delete_adapter(user=ada, adapter=mine)
-    with pytest.raises(NotFound):
+    with pytest.raises(Gone, match="You can restore it until"):
         selectors.get_adapter(user=ada, owner="ada", name="plural")
     assert not Embedding.objects.exists()
     assert theirs.current is not None

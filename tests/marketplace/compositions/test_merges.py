@@ -196,7 +196,7 @@ def test_faults_are_named(pair: list[tuple[Adapter, float]], ada: User, argument
 
 
 def test_name_in_use_is_a_conflict(pair: list[tuple[Adapter, float]], ada: User) -> None:
-    with pytest.raises(Conflict, match="named Plural"):
+    with pytest.raises(Conflict, match="named plural"):
         merge(ada, pair, name="Plural")
 
 

@@ -94,6 +94,7 @@ def test_decision_closes_reports_and_is_audited(adapter: Adapter, bob: User, mod
         "before": "visible",
         "after": "quarantined",
         "reports_closed": 2,
+        "blocked": [],
     }
     assert selectors.latest_decision(adapter) == decision
 
@@ -186,9 +187,9 @@ def test_decision_sticks_to_the_weights(make_adapter: Any, ada: User, bob: User,
     make_adapter(bob, "good", weights="good bytes")
     digest = bad.current.artifact.weights_blob_id
     digests = [digest, Adapter.objects.get(name="good").current.artifact.weights_blob_id]
-    assert selectors.refused_weights(digests) == {}
+    assert selectors.refused_bytes(digests) == {}
     decision = decide(moderator, bad, "remove")
-    assert selectors.refused_weights(digests) == {digest: decision}
+    assert selectors.refused_bytes(digests) == {digest: decision.reason}
 
 
 def test_weights_that_were_taken_down_cannot_be_published_again(
