@@ -5,10 +5,10 @@
 
 from inference_worker.contracts.upload_checks.cards import CARDS
 from inference_worker.contracts.upload_checks.config import CONFIG
-from inference_worker.contracts.upload_checks.files import CARD, FILES, ZIP
+from inference_worker.contracts.upload_checks.files import FILES, ZIP
 from inference_worker.contracts.upload_checks.registry import Check, Register, Stage, UnregisteredProblem
 from inference_worker.contracts.upload_checks.tensors import BASE, HEADER, TENSORS, VALUES, VERDICT
 
-CHECKS = Register([*FILES, *ZIP, *CARD, *CONFIG, *HEADER, *TENSORS, *BASE, *VALUES, *VERDICT])
+CHECKS = Register([*FILES, *ZIP, *CARDS, *CONFIG, *HEADER, *TENSORS, *BASE, *VALUES, *VERDICT])
 
 __all__ = ["CHECKS", "Check", "Register", "Stage", "UnregisteredProblem"]

@@ -1,10 +1,25 @@
-"""What is said about cards, at the upload and while they are written. None of it keeps an adapter out."""
+"""Codes about cards, at the upload and while they are written. None of them keeps an adapter out."""
 
 from __future__ import annotations
 
 from inference_worker.contracts.upload_checks.registry import Check, Stage
 
 CARDS = (
+    Check(
+        "card_too_large",
+        "warning",
+        Stage.CARD,
+        "README.md is larger than a card may be and is left out.",
+        "Shorten it and edit it in later.",
+    ),
+    Check(
+        "card_front_matter",
+        "warning",
+        Stage.CARD,
+        "The card's front matter cannot be read, so nothing is filled in from it; an edit is not taken over.",
+        "Fill in the form, or correct the YAML between the --- lines.",
+        also="error",
+    ),
     Check(
         "card_metadata",
         "warning",

@@ -71,3 +71,7 @@ def test_unknown_codes_and_severities_cannot_be_reported() -> None:
 def test_the_registers_remedy_stands_in() -> None:
     assert CHECKS.problem("truncated", "error", "x", "It ends.").remedy == CHECKS["truncated"].remedy
     assert CHECKS.problem("truncated", "error", "x" * 900, "It ends.", "Do this.").remedy == "Do this."
+
+
+def test_every_registered_code_is_reported_somewhere() -> None:
+    assert {check.code for check in CHECKS.checks} - _constants() == set()
