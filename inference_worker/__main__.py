@@ -17,6 +17,7 @@ from inference_worker.errors import BadInput, EngineError
 COMMANDS = {
     "inspect": "inference_worker.cli.inspect",
     "merge": "inference_worker.cli.merge",
+    "export": "inference_worker.cli.export",
     "generate": "inference_worker.cli.generate",
     "testbed": "inference_worker.cli.testbed",
     "bench": "inference_worker.cli.bench",

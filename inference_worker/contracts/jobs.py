@@ -13,6 +13,7 @@ from pydantic import Field
 from inference_worker.contracts.bases import BaseShapesRequest, BaseShapesResult
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.embed import EmbedRequest, EmbedResult
+from inference_worker.contracts.export import ExportRequest, ExportResult
 from inference_worker.contracts.fetch import FetchRequest, FetchResult
 from inference_worker.contracts.inspect import InspectRequest, InspectResult
 from inference_worker.contracts.merge import MergeRequest, MergeResult
@@ -85,15 +86,16 @@ KINDS: dict[str, Kind] = {
     ),
     # Not in the inspect queue: checks run in children of a process that never loaded these kinds' libraries, which are
     # larger than the check itself, and texts need not wait behind the check of a large adapter.
-    "embed": Kind(
-        queue="embed", request=EmbedRequest, result=EmbedResult, limits=Limits(memory_mb=2048, seconds=300)
-    ),
+    "embed": Kind(queue="embed", request=EmbedRequest, result=EmbedResult, limits=Limits(memory_mb=2048, seconds=300)),
     "base_shapes": Kind(
         queue="embed", request=BaseShapesRequest, result=BaseShapesResult, limits=Limits(memory_mb=4096, seconds=600)
     ),
     "merge": Kind(queue="merge", request=MergeRequest, result=MergeResult, limits=Limits(memory_mb=8192, seconds=3600)),
     # A queue of its own: a slow server far away must keep nobody's check or merge waiting.
     "fetch": Kind(queue="fetch", request=FetchRequest, result=FetchResult, limits=Limits(memory_mb=1024, seconds=4500)),
+    "export": Kind(
+        queue="merge", request=ExportRequest, result=ExportResult, limits=Limits(memory_mb=8192, seconds=7200)
+    ),
 }
 
 

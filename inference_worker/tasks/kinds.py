@@ -19,6 +19,7 @@ HANDLERS: dict[str, str] = {
     "base_shapes": "inference_worker.tasks.handlers.base_shapes:handle",
     "merge": "inference_worker.tasks.handlers.merge:handle",
     "fetch": "inference_worker.tasks.handlers.fetch:handle",
+    "export": "inference_worker.tasks.handlers.export:handle",
 }
 
 
