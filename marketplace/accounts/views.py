@@ -14,7 +14,8 @@ from django.views.decorators.http import require_POST, require_safe
 from marketplace.accounts import selectors, services
 from marketplace.accounts.forms import ProfileForm, TokenForm
 from marketplace.accounts.throttling import TokenThrottle, spend
-from marketplace.adapters.selectors import listed_adapters
+from marketplace.adapters.access_selectors import requests_by, requests_to
+from marketplace.adapters.selectors import listed_adapters, shared_with
 from marketplace.adapters.uploads.quota import quota_of, stored_bytes
 from marketplace.core.errors import AppError
 from marketplace.core.forms import show_fault
@@ -32,6 +33,10 @@ def _page(request: HttpRequest, status: int = 200, **changed: Any) -> HttpRespon
         "tokens": list(selectors.tokens_of(user)),
         "adapters": list(own.order_by("-updated_at", "-id")[:_SHOWN_ADAPTERS]),
         "adapter_count": own.count(),
+        "shared": list(shared_with(user).order_by("-updated_at", "-id")[:_SHOWN_ADAPTERS]),
+        "requests_to_me": list(requests_to(user)[:_SHOWN_ADAPTERS]),
+        # Granted ones stand among what is shared.
+        "requests_by_me": list(requests_by(user).exclude(state="approved")[:_SHOWN_ADAPTERS]),
         "used": used,
         "quota": quota,
         "share": min(1.0, used / quota) if quota else 1.0,

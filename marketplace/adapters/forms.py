@@ -155,12 +155,21 @@ class EditForm(CardForm):
         label="What changed", required=False, max_length=300, help_text="Kept with the new version of the card."
     )
 
-    def __init__(self, *args: Any, private_reason: str = "", relicense: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        private_reason: str = "",
+        relicense: bool = True,
+        administers: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        if not administers:
+            del self.fields["visibility"]
         if not relicense:
             self.fields["license"].disabled = True
             self.fields["license"].help_text = "Follows from what it was merged from."
-        if private_reason:
+        elif private_reason:
             self.fields["visibility"].disabled = True
             self.fields["visibility"].help_text = f"Stays private. {private_reason}"
 

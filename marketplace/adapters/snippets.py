@@ -7,7 +7,9 @@ from pathlib import Path
 from textwrap import dedent
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 
+from marketplace import policy
 from marketplace.adapters.models import Adapter
 
 
@@ -18,11 +20,11 @@ class Snippet:
 
 
 def snippets_for(adapter: Adapter) -> list[Snippet]:
-    """Fetch it, load it in PEFT, ask it here. A private adapter's need a token."""
+    """Fetch it, load it in PEFT, ask it here. An adapter that not everybody may have needs a token."""
     site = settings.SITE_URL
     full_name, name = adapter.full_name, adapter.name
-    private = adapter.visibility == Adapter.Visibility.PRIVATE
-    header = ' -H "Authorization: Bearer $BRICKYARD_TOKEN"' if private else ""
+    everybody = policy.may_use(AnonymousUser(), adapter)
+    header = "" if everybody else ' -H "Authorization: Bearer $BRICKYARD_TOKEN"'
     base = _base_for_others(adapter)
     fetch = f"""\
         curl -fL{header} -o {name}.zip \\

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.adapters.views import adapter, cards, files, owner, upload
+from marketplace.adapters.views import access, adapter, cards, files, owner, upload
 from marketplace.catalog.views import owner as owner_page
 
 urlpatterns = [
@@ -19,6 +19,15 @@ urlpatterns = [
     path("<str:owner>/<str:name>/card", cards.edit_card, name="adapter-card"),
     path("<str:owner>/<str:name>/edit", owner.edit, name="adapter-edit"),
     path("<str:owner>/<str:name>/visibility", owner.visibility, name="adapter-visibility"),
+    path("<str:owner>/<str:name>/access", access.access, name="adapter-access"),
+    path("<str:owner>/<str:name>/access/request", access.ask, name="adapter-access-ask"),
+    path("<str:owner>/<str:name>/access/withdraw", access.withdraw, name="adapter-access-withdraw"),
+    path("<str:owner>/<str:name>/access/openness", access.openness, name="adapter-openness"),
+    path("<str:owner>/<str:name>/access/answer", access.answer, name="adapter-access-answer"),
+    path("<str:owner>/<str:name>/access/collaborators", access.collaborators, name="adapter-collaborators"),
+    path(
+        "<str:owner>/<str:name>/access/collaborators/<str:username>", access.collaborator, name="adapter-collaborator"
+    ),
     path("<str:owner>/<str:name>/delete", owner.delete, name="adapter-delete"),
     path("<str:owner>/<str:name>/report", owner.report, name="adapter-report"),
     path("<str:owner>/<str:name>/archive/<str:revision>.zip", files.archive, name="adapter-archive"),

@@ -8,10 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from marketplace.adapters import cards, policy, selectors
+from marketplace import policy
+from marketplace.adapters import access_selectors, cards, selectors
 from marketplace.adapters.forms import ReportForm
 from marketplace.adapters.heat_map import heat_map
-from marketplace.adapters.models import Adapter, Artifact, ExamplePrompt, Lineage
+from marketplace.adapters.models import Adapter, Artifact, Lineage
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.card_files import current_card
 from marketplace.adapters.snippets import snippets_for
@@ -36,7 +37,7 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         adapter.current.recipe = selectors.recipe_of(user=request.user, adapter=adapter)
     waiting = selectors.waiting_version(user=request.user, adapter=adapter)
     undecided = _undecided(artifact, waiting.artifact if waiting else None)
-    examples = _examples(request, adapter)
+    examples = list(selectors.examples_of(user=request.user, adapter=adapter)[:_SHOWN_EXAMPLES])
     lineage = selectors.lineage_of(user=request.user, adapter=adapter)
     card = current_card(adapter)
     context: dict[str, Any] = {
@@ -45,11 +46,9 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "artifact": artifact,
         "card": card,
         "metadata": cards.metadata_of(card),
-        "may_edit": policy.may_edit(request.user, adapter),
-        "may_download": policy.may_download(request.user, adapter),
-        "owns": adapter.owner_id == request.user.pk,
+        **_rights(request, adapter),
         "examples": examples,
-        "try_prompt": _first_prompt(examples, lineage["parents"]),
+        "try_prompt": _first_prompt(request.user, examples, lineage["parents"]),
         "versions": list(selectors.versions_of(user=request.user, adapter=adapter)[:10]),
         "waiting": waiting,
         "files": list(selectors.files_of(adapter.current)) if adapter.current else [],
@@ -60,8 +59,7 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "heat_map": heat_map(artifact.modules) if artifact else None,
         "clusters": clusters_of(adapter.current, request.GET.get("module", "")) if adapter.current else None,
         "checking": artifacts.running_inspection(undecided) if undecided else None,
-        "usable": bool(artifact and artifact.state == Artifact.State.VALID),
-        "servable": bool(artifact and artifact.state == Artifact.State.VALID and adapter.base_id),
+        "accepted": bool(artifact and artifact.state == Artifact.State.VALID),
         "decision": latest_decision(adapter) if adapter.moderation != Adapter.Moderation.VISIBLE else None,
     }
     response = render(request, "adapters/adapter.html", context)
@@ -71,18 +69,23 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     return response
 
 
-def _examples(request: HttpRequest, adapter: Adapter) -> list[Any]:
-    """Everybody reads the public ones, the owner all."""
-    examples = adapter.examples.all()
-    if adapter.owner_id != request.user.pk:
-        examples = examples.filter(public=True)
-    return list(examples[:_SHOWN_EXAMPLES])
+def _rights(request: HttpRequest, adapter: Adapter) -> dict[str, Any]:
+    """What the page offers to whom: ``may_…``, and for gated adapters how the asker's request stands."""
+    rights = policy.rights(request.user, adapter)
+    may_administer = policy.Action.ADMINISTER in rights
+    return {
+        **{f"may_{action}": action in rights for action in policy.Action},
+        "runs": policy.Action.USE in rights and adapter.base_id is not None,
+        "asked": access_selectors.request_of(request.user, adapter),
+        "asking": access_selectors.waiting_requests(adapter) if may_administer else 0,
+    }
 
 
-def _first_prompt(examples: list[Any], parents: list[Lineage]) -> str:
+def _first_prompt(user: policy.Person, examples: list[Any], parents: list[Lineage]) -> str:
     """Something to try at once: an example of its own, else a public one of what it was merged from."""
     if not examples and parents:
-        of_parents = ExamplePrompt.objects.filter(adapter__in=[edge.parent.adapter_id for edge in parents], public=True)
+        adapters = [edge.parent.adapter_id for edge in parents]
+        of_parents = selectors.public_examples(user).filter(adapter__in=adapters)
         examples = list(of_parents.order_by("adapter", "position")[:1])
     return examples[0].prompt if examples else ""
 

@@ -8,19 +8,20 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from marketplace import policy
 from marketplace.accounts.throttling import ReportThrottle, spend
-from marketplace.adapters import policy, selectors, services
+from marketplace.adapters import selectors, services
 from marketplace.adapters.forms import EditForm, ReportForm, card_initial
 from marketplace.adapters.models import Adapter
-from marketplace.core.errors import AppError, Forbidden
+from marketplace.core.errors import AppError
 from marketplace.core.forms import show_fault
 from marketplace.moderation import services as moderation
 
 
-def own_adapter(request: HttpRequest, owner: str, name: str) -> Adapter:
+def own_adapter(request: HttpRequest, owner: str, name: str, action: policy.Action = policy.Action.EDIT) -> Adapter:
+    """The adapter, when the asker may do ``action`` with it."""
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
-    if not policy.may_edit(request.user, adapter):
-        raise Forbidden(f"You may not change {adapter.full_name}.")
+    policy.require(request.user, action, adapter)
     return adapter
 
 
@@ -34,6 +35,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         initial=initial,
         private_reason=adapter.private_reason,
         relicense=policy.may_relicense(adapter),
+        administers=policy.may_administer(request.user, adapter),
     )
     if request.method == "POST" and form.is_valid():
         try:
@@ -41,7 +43,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
                 user=request.user,
                 adapter=adapter,
                 **form.said(),
-                visibility=form.cleaned_data["visibility"],
+                visibility=form.cleaned_data.get("visibility"),
                 message=form.cleaned_data["message"],
             )
         except AppError as error:
@@ -56,7 +58,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @login_required
 @require_POST
 def visibility(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    adapter = own_adapter(request, owner, name)
+    adapter = own_adapter(request, owner, name, policy.Action.ADMINISTER)
     services.set_visibility(user=request.user, adapter=adapter, visibility=request.POST.get("visibility", ""))
     return redirect(adapter.get_absolute_url())
 
@@ -65,7 +67,7 @@ def visibility(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Asks once; the page's dialog and this page post the same form."""
-    adapter = own_adapter(request, owner, name)
+    adapter = own_adapter(request, owner, name, policy.Action.ADMINISTER)
     if request.method == "POST":
         services.delete_adapter(user=request.user, adapter=adapter)
         messages.success(request, f"{adapter.full_name} is deleted.")

@@ -14,13 +14,14 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from marketplace.adapters import policy, selectors, services
+from marketplace import policy
+from marketplace.adapters import selectors, services
 from marketplace.adapters.forms import PublishForm
 from marketplace.adapters.models import Adapter, Artifact, Upload
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.uploads.handler import received_files, receiving
 from marketplace.bases.models import Base
-from marketplace.core.errors import AppError, Forbidden, Invalid
+from marketplace.core.errors import AppError, Invalid
 from marketplace.core.forms import show_fault
 from marketplace.jobs import selectors as jobs
 
@@ -67,8 +68,7 @@ def _target(request: HttpRequest, full_name: str) -> Adapter:
     """The adapter that gets a new version."""
     owner, _, name = full_name.partition("/")
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
-    if not policy.may_edit(request.user, adapter):
-        raise Forbidden(f"You may not change {adapter.full_name}.")
+    policy.require(request.user, policy.Action.EDIT, adapter)
     return adapter
 
 
