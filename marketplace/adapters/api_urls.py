@@ -2,7 +2,6 @@
 
 from django.urls import path
 
-from marketplace.adapters import api, card_api, file_api, upload_api
 
 _ADAPTER = "adapters/<str:owner>/<str:name>/"
 
@@ -16,6 +15,13 @@ urlpatterns = [
     path(f"{_ADAPTER}card/", card_api.CardView.as_view(), name="api-adapter-card"),
     path(f"{_ADAPTER}compare/", card_api.CompareView.as_view(), name="api-adapter-compare"),
     path("cards/preview/", card_api.CardPreviewView.as_view(), name="api-card-preview"),
+    path(f"{_ADAPTER}access/", access_api.AccessView.as_view(), name="api-access"),
+    path(f"{_ADAPTER}access/requests/", access_api.AccessRequestsView.as_view(), name="api-access-requests"),
+    path(f"{_ADAPTER}access/requests/<str:username>/", access_api.AccessAnswerView.as_view(), name="api-access-answer"),
+    path(f"{_ADAPTER}collaborators/", access_api.CollaboratorsView.as_view(), name="api-collaborators"),
+    path(f"{_ADAPTER}collaborators/<str:username>/", access_api.CollaboratorView.as_view(), name="api-collaborator"),
+    path("me/access-requests/", access_api.MyRequestsView.as_view(), name="api-my-access-requests"),
+    path("me/shared/", access_api.SharedView.as_view(), name="api-shared"),
     path(f"{_ADAPTER}similar/", api.SimilarView.as_view(), name="api-adapter-similar"),
     path(f"{_ADAPTER}files/<str:revision>/<path:path>", file_api.FileView.as_view(), name="api-adapter-file"),
     path(f"{_ADAPTER}archive/<str:revision>.zip", file_api.ArchiveView.as_view(), name="api-adapter-archive"),
