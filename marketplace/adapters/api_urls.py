@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from marketplace.adapters import access_api, api, card_api, file_api, upload_api
 
 _ADAPTER = "adapters/<str:owner>/<str:name>/"
 
