@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.html import escape
 
 from marketplace.adapters import licences
 from marketplace.adapters.fields import MAX_DESCRIPTION, MAX_TITLE
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.uploads.selection import MAX_CARD
+from marketplace.bases.answers import Question
 from marketplace.core.forms import PlainForm
 from marketplace.moderation.models import Report
 
@@ -139,14 +141,16 @@ def card_initial(adapter: Adapter) -> dict[str, Any]:
 class PublishForm(CardForm):
     name = forms.CharField(max_length=96, help_text="Letters, digits, dots, hyphens, underscores.")
     visibility = forms.ChoiceField(choices=Adapter.Visibility.choices, initial=Adapter.Visibility.PUBLIC)
-    base = forms.ChoiceField(required=False, help_text="The config names no base that is known here.")
+    base = forms.ChoiceField(required=False)
 
-    def __init__(self, *args: Any, bases: list[str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, question: Question | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if bases is None:
+        if question is None:
             del self.fields["base"]
         else:
-            self.fields["base"].choices = [("", "Unknown"), *((name, name) for name in bases)]  # type: ignore[attr-defined]
+            self.fields["base"].choices = question.choices  # type: ignore[attr-defined]
+            self.fields["base"].help_text = escape(question.note)
+            self.initial.setdefault("base", question.initial)
 
 
 class EditForm(CardForm):

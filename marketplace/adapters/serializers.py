@@ -12,6 +12,8 @@ from marketplace.adapters.downloads import etag_of
 from marketplace.adapters.fields import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_TAGS, MAX_TEXT, MAX_TITLE
 from marketplace.adapters.licences import obligations_of
 from marketplace.adapters.models import Adapter, Artifact, Lineage, Upload, Version, VersionFile
+from marketplace.bases.answers import question_of
+from marketplace.bases.selectors import fits_of
 from marketplace.moderation.selectors import latest_decision
 
 
@@ -57,6 +59,13 @@ class ArtifactSerializer(serializers.Serializer[Artifact]):
     base = serializers.CharField(source="base.name", allow_null=True, default=None)
 
 
+class BaseSuggestionSerializer(serializers.Serializer[Any]):
+    """Confirm it, or answer otherwise, with `base` when you publish."""
+
+    base = serializers.CharField(allow_null=True, help_text="Null where several fit, or none.")
+    note = serializers.CharField(help_text="Why, in sentences.")
+
+
 class UploadFileSerializer(serializers.Serializer[Any]):
     path = serializers.CharField()
     sha256 = serializers.CharField()
@@ -71,11 +80,24 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
     files = UploadFileSerializer(many=True)
     artifact = ArtifactSerializer(allow_null=True)
     suggested = serializers.DictField(help_text="What the uploaded card and config suggest for the form.")
+    fits = serializers.SerializerMethodField(help_text="Bases here that the tensors fit; empty until the check ended.")
+    base_suggestion = serializers.SerializerMethodField(help_text="Where the config names no base here.")
     adapter = serializers.CharField(source="adapter.full_name", allow_null=True, default=None)
 
     class Meta:
         model = Upload
-        fields = ["id", "state", "problems", "files", "artifact", "suggested", "adapter", "created_at"]
+        fields = [
+            "id", "state", "problems", "files", "artifact", "suggested", "fits", "base_suggestion", "adapter",
+            "created_at",
+        ]  # fmt: skip
+
+    def get_fits(self, upload: Upload) -> list[str]:
+        return [base.name for base in fits_of(upload.artifact)]
+
+    @extend_schema_field(BaseSuggestionSerializer(allow_null=True))
+    def get_base_suggestion(self, upload: Upload) -> dict[str, Any] | None:
+        question = question_of(upload.artifact, upload.suggested)
+        return None if question is None else {"base": question.initial or None, "note": question.note}
 
 
 class UploadCreateSerializer(serializers.Serializer[Any]):
@@ -170,11 +192,13 @@ class AdapterDetailSerializer(AdapterSerializer):
     examples = serializers.SerializerMethodField()
     files = serializers.SerializerMethodField()
     lineage = serializers.SerializerMethodField()
+    fits = serializers.SerializerMethodField(help_text="Every base here that the tensors fit.")
 
     class Meta(AdapterSerializer.Meta):
         fields = [
             *AdapterSerializer.Meta.fields, "private_reason", "moderation_reason", "obligations", "problems", "summary",
             "modules", "prompt_format", "recipe", "waiting", "examples", "files", "lineage",
+            "fits",
         ]  # fmt: skip
 
     def get_moderation_reason(self, adapter: Adapter) -> str:
@@ -199,6 +223,9 @@ class AdapterDetailSerializer(AdapterSerializer):
     def get_files(self, adapter: Adapter) -> list[dict[str, Any]]:
         files = selectors.files_of(adapter.current) if adapter.current else []
         return list(VersionFileSerializer(files, many=True).data)
+
+    def get_fits(self, adapter: Adapter) -> list[str]:
+        return [base.name for base in fits_of(adapter.current.artifact if adapter.current else None)]
 
     def get_lineage(self, adapter: Adapter) -> dict[str, Any]:
         found = selectors.lineage_of(user=self.context["user"], adapter=adapter)
@@ -230,7 +257,7 @@ class _AdapterFields(serializers.Serializer[Any]):
     examples = ExampleSerializer(many=True, required=False, max_length=MAX_EXAMPLES)
     visibility = serializers.ChoiceField(choices=Adapter.Visibility.choices, required=False)
     base = serializers.CharField(
-        max_length=300, required=False, allow_blank=True, help_text="Answer where the config names no known base."
+        max_length=300, required=False, allow_blank=True, help_text="Which base it is; `-` for none of those here."
     )
 
 

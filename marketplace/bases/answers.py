@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from marketplace.bases.models import Base, BaseChoice
@@ -13,6 +14,8 @@ from marketplace.core.errors import Invalid
 
 #: The answer that means: none of the bases here. No base can have this name.
 NONE = "-"
+#: Bases to choose from while nothing is known about an adapter.
+MAX_CHOICES = 200
 
 
 def base_of_upload(artifact: Any, suggested: dict[str, Any], answer: str) -> Base | None:
@@ -58,3 +61,33 @@ def owners_choice(adapter: Any, modules: Sequence[Module], found: Base | None) -
     if choice is None or (choice.base is not None and shape_conflicts(choice.base, modules)):
         return found
     return choice.base
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which base is it? ``choices`` are (answer, words), ``initial`` is suggested, ``note`` says why."""
+
+    choices: list[tuple[str, str]]
+    initial: str
+    note: str
+
+
+def question_of(artifact: Any, suggested: dict[str, Any]) -> Question | None:
+    """What is asked before an upload is published; None where the config names the base, or is likely to.
+
+    While the check runs there is nothing to compare, so every base that was read may be chosen.
+    """
+    if artifact is None or artifact.base_id:
+        return None
+    if not artifact.modules:
+        if suggested.get("base"):
+            return None
+        names = list(Base.objects.filter(state=Base.State.READY).values_list("name", flat=True)[:MAX_CHOICES])
+        return Question(_choices(names), "", "The config names no base that is known here.")
+    found = suggestion_for(artifact, suggested)
+    names = [fit.base.name for fit in found.fits]
+    return Question(_choices(names), found.base.name if found.base else "", found.note)
+
+
+def _choices(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [("", "Leave it open"), *((name, name) for name in names), (NONE, "None of these")]

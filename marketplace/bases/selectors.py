@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.db.models import Count, Q, QuerySet
 
+from marketplace import policy
+from marketplace.adapters.models import Adapter, Artifact
 from marketplace.bases.models import Base, BaseAlias
 from marketplace.bases.recognition import recognise
-from marketplace.bases.shapes import shape_conflicts
+from marketplace.bases.shapes import fitting_bases, shape_conflicts
 from marketplace.core.errors import NotFound
 
-__all__ = ["aliases_of", "get_base", "list_bases", "resolve_base", "search_bases", "shape_conflicts"]
+__all__ = ["aliases_of", "count_adapters", "get_base", "list_bases", "resolve_base", "search_bases", "shape_conflicts"]
 
 
 def list_bases() -> QuerySet[Base]:
@@ -26,10 +28,10 @@ def search_bases(query: str = "", state: str = "") -> QuerySet[Base]:
     return found.filter(state=state) if state in Base.State.values else found
 
 
-def count_adapters(bases: list[Base], visible: Q) -> dict[int, int]:
-    """Primary key → adapters of it that the asker may see."""
-    counted = Base.objects.filter(pk__in=[base.pk for base in bases]).annotate(found=Count("adapters", filter=visible))
-    return dict(counted.values_list("pk", "found"))
+def count_adapters(bases: list[Base], user: policy.Person) -> dict[int, int]:
+    """Primary key → how many adapters of it ``user`` finds in lists."""
+    seen = Adapter.objects.filter(policy.allowed(user, policy.Action.LIST), base__in=[base.pk for base in bases])
+    return dict(seen.order_by().values("base").annotate(found=Count("pk", distinct=True)).values_list("base", "found"))
 
 
 def get_base(*, name: str) -> Base:
@@ -48,3 +50,11 @@ def aliases_of(base: Base) -> list[BaseAlias]:
 def resolve_base(name: str) -> Base | None:
     """The base that a config means by ``name``, or None."""
     return recognise(name).base
+
+
+def fits_of(artifact: Artifact | None) -> list[Base]:
+    """The bases that the tensors of an accepted artefact fit."""
+    if artifact is None or artifact.state != Artifact.State.VALID:
+        return []
+    task = str(artifact.summary.get("task_type") or "")
+    return [fit.base for fit in fitting_bases(artifact.modules, task)]

@@ -35,6 +35,8 @@ __all__ = [
 
 SHIPPED = SHIPPED_BASES
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+#: Words that stand before or behind a base's name in addresses.
+RESERVED = frozenset({"register", "answer", "aliases", "reading", "change", "delete"})
 _REVISION = re.compile(r"[A-Za-z0-9._/-]{0,100}")
 _MAX_NAME, _MAX_LICENSE = 160, 40
 
@@ -198,6 +200,8 @@ def _check(name: str, source: str, revision: str, license: str) -> None:
     faults: dict[str, list[str]] = {}
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
         faults["name"] = ["Use letters, digits, dots, hyphens and underscores, with at most one slash."]
+    elif RESERVED & set(name.lower().split("/")):
+        faults["name"] = ["This word stands for something else in the site's addresses."]
     if "\0" in source or len(source) > 500:
         faults["source"] = ["Give a hub repository's id or a directory."]
     elif source.startswith("/") and not (Path(source) / "config.json").is_file():

@@ -244,6 +244,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "collect-job-documents": {"task": "marketplace.collect_job_documents", "schedule": 3600.0},
     "recheck-jobs": {"task": "marketplace.recheck_jobs", "schedule": 60.0, "options": {"expires": 60.0}},
     "mail-decisions": {"task": "marketplace.mail_decisions", "schedule": 60.0, "options": {"expires": 60.0}},
+    # Bases ask for it when they become known; this catches up on what the broker lost.
+    "link-bases": {"task": "marketplace.link_bases", "schedule": 300.0, "options": {"expires": 300.0}},
     "tend-vectors": {"task": "marketplace.tend_vectors", "schedule": 900.0, "options": {"expires": 900.0}},
 }
 # Kind of job -> its own limits, for example {"merge": {"memory_mb": 16384, "seconds": 7200}}.

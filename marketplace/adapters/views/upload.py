@@ -20,7 +20,7 @@ from marketplace.adapters.forms import PublishForm
 from marketplace.adapters.models import Adapter, Artifact, Upload
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.uploads.handler import received_files, receiving
-from marketplace.bases.models import Base
+from marketplace.bases.answers import question_of
 from marketplace.core.errors import AppError, Invalid
 from marketplace.core.forms import show_fault
 from marketplace.jobs import selectors as jobs
@@ -92,8 +92,6 @@ def upload_read(request: HttpRequest, upload_id: str) -> HttpResponse:
 
 def _form(request: HttpRequest, upload: Upload) -> PublishForm:
     suggested = upload.suggested
-    known = upload.artifact is not None and (upload.artifact.base_id or suggested.get("base"))
-    bases = None if known else list(Base.objects.filter(state=Base.State.READY).values_list("name", flat=True))
     initial = {
         "name": re.sub(r"[^a-z0-9._-]+", "-", str(suggested.get("title", "")).lower()).strip("-._")[:60],
         "title": suggested.get("title", ""),
@@ -103,7 +101,8 @@ def _form(request: HttpRequest, upload: Upload) -> PublishForm:
         "template": "{prompt}",
         "visibility": Adapter.Visibility.PUBLIC,
     }
-    return PublishForm(request.POST or None, initial=initial, bases=bases)
+    question = question_of(upload.artifact, suggested)
+    return PublishForm(request.POST or None, initial=initial, question=question)
 
 
 def _publish(request: HttpRequest, upload: Upload, form: PublishForm, target: Adapter | None) -> HttpResponse | None:
@@ -164,6 +163,9 @@ def upload_reading(request: HttpRequest, upload_id: str) -> HttpResponse:
     """The part of the page that changes while the check runs; asks for a reload when there is nothing to publish."""
     row = selectors.get_upload(user=request.user, upload_id=upload_id)
     context = {"upload": row, **_reading(row)}
+    if not context["reading"]:
+        # What was read changes what is asked; the field is swapped into the form beside.
+        context["asked"] = _form(request, row)
     response = render(request, "adapters/reading.html", context)
     if row.artifact is None or row.artifact.state == Artifact.State.INVALID or context.get("stuck"):
         response["HX-Refresh"] = "true"

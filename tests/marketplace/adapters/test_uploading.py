@@ -53,7 +53,7 @@ def test_files_become_blobs_with_both_digests(ada: User, tmp_path: Path) -> None
         assert blob_store().path(listed["sha256"]).read_bytes() == data
     assert upload.artifact is not None
     assert upload.artifact.size == sum(len(data) for data in files.values())
-    assert Job.objects.get().subject == {"artifact": upload.artifact.pk, "base": None}
+    assert Job.objects.get().subject == {"artifact": upload.artifact.pk}
     assert left_behind() == []
     assert AuditEntry.objects.get().action == "upload.create"
 
@@ -62,7 +62,6 @@ def test_check_makes_the_artefact_valid_and_measures_it(ada: User, base: Base, m
     upload = make_upload(ada)
     artifact = upload.artifact
     assert artifact is not None
-    assert Job.objects.get().request["base_shapes"][MODULES[0]] == [16, 16]
     assert (artifact.state, artifact.rank, artifact.base, artifact.problems) == ("valid", 4, base, [])
     assert sorted(module["name"] for module in artifact.modules) == MODULES
     assert artifact.signature is not None
@@ -88,7 +87,7 @@ def test_base_is_recognised(ada: User, base: Base, make_upload: MakeUpload, name
 
 
 def test_wrong_shapes_are_refused(ada: User, base: Base, make_upload: MakeUpload) -> None:
-    artifact = make_upload(ada, width=24).artifact
+    artifact = make_upload(ada, width=24, base_model_name_or_path="wordsmith-v1").artifact
     assert artifact is not None
     assert artifact.state == Artifact.State.INVALID
     assert {problem["code"] for problem in artifact.problems} == {"shape_mismatch"}
@@ -269,6 +268,7 @@ def test_card_fills_the_form(ada: User, base: Base) -> None:
         "license": "mit",
         "tags": ["grammar", "nouns"],
         "base_model": "brickyard/wordsmith-v1",
+        "base_models": ["other/name"],
         "base": "wordsmith-v1",
     }
 
