@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from marketplace.adapters import access_api, api, card_api, file_api, upload_api
+from marketplace.adapters import access_api, api, card_api, file_api, tus_api, upload_api
 
 _ADAPTER = "adapters/<str:owner>/<str:name>/"
 
 urlpatterns = [
     path("uploads/", upload_api.UploadsView.as_view(), name="api-uploads"),
+    path("uploads/tus/", tus_api.PartialUploadsView.as_view(), name="api-partial-uploads"),
+    path("uploads/tus/<uuid:part_id>/", tus_api.PartialUploadView.as_view(), name="api-partial-upload"),
     path("uploads/<str:upload_id>/", upload_api.UploadView.as_view(), name="api-upload"),
     path("uploads/<str:upload_id>/check/", upload_api.UploadCheckView.as_view(), name="api-upload-check"),
     path("adapters/", api.AdaptersView.as_view(), name="api-adapters"),

@@ -11,7 +11,7 @@ from marketplace.adapters import selectors
 from marketplace.adapters.downloads import etag_of
 from marketplace.adapters.fields import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_TAGS, MAX_TEXT, MAX_TITLE
 from marketplace.adapters.licences import obligations_of
-from marketplace.adapters.models import Adapter, Artifact, Lineage, Upload, Version, VersionFile
+from marketplace.adapters.models import Adapter, Artifact, Lineage, PartialUpload, Upload, Version, VersionFile
 from marketplace.bases.answers import question_of
 from marketplace.bases.selectors import fits_of
 from marketplace.moderation.selectors import latest_decision
@@ -98,6 +98,23 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
     def get_base_suggestion(self, upload: Upload) -> dict[str, Any] | None:
         question = question_of(upload.artifact, upload.suggested)
         return None if question is None else {"base": question.initial or None, "note": question.note}
+
+
+class PartialUploadSerializer(serializers.ModelSerializer[PartialUpload]):
+    """A file that arrives in pieces. Its address for tus is `/api/v1/uploads/tus/{id}/`."""
+
+    complete = serializers.BooleanField(source="is_complete", help_text="Everything arrived.")
+
+    class Meta:
+        model = PartialUpload
+        fields = ["id", "path", "length", "offset", "group", "fingerprint", "sha256", "complete", "expires_at",
+                  "created_at"]  # fmt: skip
+
+
+class PartsSerializer(serializers.Serializer[Any]):
+    """Files that arrived in pieces, to become one upload."""
+
+    parts = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=128)
 
 
 class UploadCreateSerializer(serializers.Serializer[Any]):

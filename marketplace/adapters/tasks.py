@@ -7,6 +7,7 @@ from dataclasses import asdict
 from celery import shared_task
 
 from marketplace.adapters import access_mails, garbage, mails
+from marketplace.adapters.services import partial_uploads
 
 
 @shared_task(name="marketplace.collect_garbage")
@@ -25,3 +26,9 @@ def mail_transfer(kind: str, transfer: int) -> bool:
 def mail_access(kind: str, key: int) -> bool:
     """Tell somebody of a request, its answer, or a role."""
     return access_mails.send(kind, key)
+
+
+@shared_task(name="marketplace.collect_partial_uploads")
+def collect_partial_uploads() -> int:
+    """Forget files that arrived in part and that nobody went on with."""
+    return partial_uploads.collect_partial_uploads()

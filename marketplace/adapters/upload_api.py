@@ -17,16 +17,17 @@ from rest_framework.views import APIView
 
 from marketplace.adapters import selectors, services
 from marketplace.adapters.models import Upload
-from marketplace.adapters.serializers import UploadCreateSerializer, UploadSerializer
+from marketplace.adapters.serializers import PartsSerializer, UploadCreateSerializer, UploadSerializer
 from marketplace.adapters.uploads.handler import received_files, receiving
 from marketplace.core.errors import AppError
 from marketplace.core.pagination import PAGE_PARAMETERS, keyset_page, page_arguments, page_body, page_schema
+from marketplace.core.parsers import BoundedJSONParser
 
 
 class UploadsView(APIView):
     """Uploads of yours."""
 
-    parser_classes = [MultiPartParser]
+    parser_classes = [MultiPartParser, BoundedJSONParser]
     throttle_scope = "upload"
 
     def get_throttles(self) -> list[Any]:
@@ -54,18 +55,26 @@ class UploadsView(APIView):
 
     @extend_schema(
         operation_id="upload_create",
-        request={"multipart/form-data": UploadCreateSerializer},
+        request={"multipart/form-data": UploadCreateSerializer, "application/json": PartsSerializer},
         responses={status.HTTP_201_CREATED: UploadSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Upload the files of one adapter, or one zip of them.
+        """Upload the files of one adapter, or one zip of them; or make an upload of `parts` that arrived by tus.
 
         `state` is `refused` with `problems` when the files cannot be an adapter; nothing is stored then. Else a worker
         checks them: read the upload again until `artifact.state` is `valid` or `invalid`.
         """
-        if not (request.content_type or "").startswith("multipart/form-data"):
-            raise UnsupportedMediaType(request.content_type or "", "Send the files as multipart/form-data.")
-        upload = services.create_upload(user=request.user, files=received_files(request._request))
+        content_type = (request.content_type or "").partition(";")[0].strip().lower()
+        if content_type == "application/json":
+            wish = PartsSerializer(data=request.data)
+            wish.is_valid(raise_exception=True)
+            upload = services.create_upload_from_parts(user=request.user, parts=wish.validated_data["parts"])
+        elif content_type == "multipart/form-data":
+            upload = services.create_upload(user=request.user, files=received_files(request._request))
+        else:
+            raise UnsupportedMediaType(
+                request.content_type or "", "Send the files as multipart/form-data, or JSON with “parts”."
+            )
         return Response(UploadSerializer(upload).data, status=status.HTTP_201_CREATED)
 
 

@@ -1,8 +1,9 @@
 """Request bodies under ASGI that are read while they arrive.
 
 Django's own handler writes every body into a temporary file before it looks at the request: an upload would be
-written twice, a stranger could fill the disk, and limits would be noticed at the end. Here a multipart body reaches
-the view as it comes in, and the sender is slowed down to the view's pace; other bodies are small and kept whole.
+written twice, a stranger could fill the disk, and limits would be noticed at the end. Here the body of an upload (a
+multipart form, or a piece of a file by tus) reaches the view as it comes in, and the sender is slowed down to the
+view's pace; other bodies are small and kept whole. Senders who fall silent or trickle lose their connection.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import Any
@@ -23,8 +25,10 @@ from marketplace.core.errors import TooLarge
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-#: A sender that is silent for longer has gone.
-SILENCE_SECONDS = 60.0
+#: Bodies that may be large and are therefore never kept whole.
+STREAMED = (b"multipart/form-data", b"application/offset+octet-stream")
+#: Over so many seconds of waiting for it, a sender has to keep up ``UPLOAD_MIN_BYTES_PER_SECOND``.
+PACE_SECONDS = 30.0
 #: What a form may have beyond ``UPLOAD_MAX_BYTES``; below that the view says in its own words what is too large.
 MARGIN_BYTES = 8 << 20
 
@@ -50,17 +54,34 @@ class ArrivingBody:
         self._lost = False
         self._over = asyncio.Event()
         self._waiting: Future[bytes | None] | None = None
+        self._waited = 0.0
+        self._paced_from = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        """``size`` bytes, fewer at the end; everything for a negative one."""
+        """``size`` bytes, fewer at the end; everything for a negative one, if that is little."""
         wanted = None if size is None or size < 0 else size
-        while not self._ended and (wanted is None or len(self._buffer) < wanted):
-            part = self._next_part()
-            if part is not None:
-                self._buffer += part
+        if wanted is None:
+            return self._read_whole()
+        self._fill(wanted)
         taken = bytes(self._buffer[:wanted])
         del self._buffer[:wanted]
         return taken
+
+    def _read_whole(self) -> bytes:
+        """For code that knows nothing of large bodies: it gets no more than any other body may have."""
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        self._fill(limit + 1)
+        if len(self._buffer) > limit:
+            raise BodyTooLarge(_words(limit), extra={"limit": limit})
+        taken = bytes(self._buffer)
+        self._buffer.clear()
+        return taken
+
+    def _fill(self, wanted: int) -> None:
+        while not self._ended and len(self._buffer) < wanted:
+            part = self._next_part()
+            if part is not None:
+                self._buffer += part
 
     def readline(self, size: int | None = -1) -> bytes:
         """Up to and with the next line's end; at most ``size`` bytes of it."""
@@ -78,14 +99,28 @@ class ArrivingBody:
             raise OSError("The sender has gone before the body was complete.")
         if threading.get_ident() == self._loop_thread:
             raise RuntimeError("A multipart body is read in a thread: make the view synchronous.")
+        began = time.monotonic()
         self._waiting = asyncio.run_coroutine_threadsafe(self._take(), self._loop)
         try:
-            return self._waiting.result(timeout=SILENCE_SECONDS)
+            part = self._waiting.result(timeout=settings.UPLOAD_SILENCE_SECONDS)
         except (CancelledError, TimeoutError) as error:
+            self._waiting.cancel()
             self._lost = True
             raise OSError("The rest of the body did not arrive.") from error
         finally:
             self._waiting = None
+        self._keep_pace(time.monotonic() - began)
+        return part
+
+    def _keep_pace(self, waited: float) -> None:
+        """Only time spent waiting for the sender counts, and bytes of the past earn no right to trickle later."""
+        self._waited += waited
+        if self._waited < PACE_SECONDS or self._ended:
+            return
+        if self._total - self._paced_from < self._waited * settings.UPLOAD_MIN_BYTES_PER_SECOND:
+            self._lost = True
+            raise OSError("The sender is too slow.")
+        self._waited, self._paced_from = 0.0, self._total
 
     async def _take(self) -> bytes | None:
         message = await self._receive()
@@ -121,7 +156,7 @@ class StreamingASGIHandler(ASGIHandler):
 
     async def handle(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope.get("headers", [])}
-        if headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
+        if headers.get(b"content-type", b"").lower().startswith(STREAMED):
             most = settings.UPLOAD_MAX_BYTES + MARGIN_BYTES
             if _length(headers) > most:
                 await _refuse(send, most)

@@ -241,6 +241,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": max(JOB_REAPER_SECONDS, 1.0)},
     },
     "collect-garbage": {"task": "marketplace.collect_garbage", "schedule": 3600.0, "options": {"expires": 3600.0}},
+    "collect-partial-uploads": {
+        "task": "marketplace.collect_partial_uploads",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
     "collect-job-documents": {"task": "marketplace.collect_job_documents", "schedule": 3600.0},
     "recheck-jobs": {"task": "marketplace.recheck_jobs", "schedule": 60.0, "options": {"expires": 60.0}},
     "mail-decisions": {"task": "marketplace.mail_decisions", "schedule": 60.0, "options": {"expires": 60.0}},

@@ -6,6 +6,12 @@ from marketplace.adapters.services.collaborators import add_collaborator, change
 from marketplace.adapters.services.deleting import delete_adapter, restore_adapter
 from marketplace.adapters.services.derived import create_adapter_from_files
 from marketplace.adapters.services.editing import edit_adapter
+from marketplace.adapters.services.partial_uploads import (
+    begin_partial_upload,
+    create_upload_from_parts,
+    discard_partial_uploads,
+    receive_piece,
+)
 from marketplace.adapters.services.publishing import publish_upload
 from marketplace.adapters.services.renaming import rename_adapter
 from marketplace.adapters.services.retiring import (
@@ -29,17 +35,21 @@ __all__ = [
     "add_collaborator",
     "answer_request",
     "change_collaborator",
+    "begin_partial_upload",
     "create_adapter_from_files",
     "create_upload",
+    "create_upload_from_parts",
     "create_version",
     "decline_transfer",
     "delete_adapter",
     "deprecate_version",
+    "discard_partial_uploads",
     "discard_upload",
     "edit_adapter",
     "edit_card",
     "offer_transfer",
     "publish_upload",
+    "receive_piece",
     "recheck_upload",
     "remove_collaborator",
     "rename_adapter",

@@ -101,10 +101,42 @@ async def test_closing_wakes_up_a_reader() -> None:
     assert len(faults) == 1
 
 
-async def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arriving, "SILENCE_SECONDS", 0.05)
+async def test_silence_ends(settings: Any) -> None:
+    settings.UPLOAD_SILENCE_SECONDS = 0.05
     with pytest.raises(OSError, match="did not arrive"):
         await asyncio.to_thread(_body([]).read, 1)
+
+
+async def test_a_trickle_ends_whatever_came_before(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(float(second) for second in range(1000))
+    monkeypatch.setattr(arriving.time, "monotonic", lambda: next(clock))
+    settings.UPLOAD_MIN_BYTES_PER_SECOND = 10
+    # Every message takes a second. The first window brings 3 kB, the second one a byte per second.
+    body = _body(_messages([b"x" * 100] * 30 + [b"x"] * 40))
+    assert len(await asyncio.to_thread(body.read, 3000)) == 3000
+    with pytest.raises(OSError, match="too slow"):
+        await asyncio.to_thread(body.read, 100)
+
+
+async def test_time_that_the_view_takes_does_not_count(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arriving, "PACE_SECONDS", 0.2)
+    settings.UPLOAD_MIN_BYTES_PER_SECOND = 10**9
+    body = _body(_messages([b"x"] * 3))
+    released = threading.Event()
+
+    def read() -> bytes:
+        first = body.read(1)
+        released.wait(0.5)
+        return first + body.read(5)
+
+    assert await asyncio.to_thread(read) == b"xxx"
+
+
+async def test_nobody_gets_a_large_body_whole(settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 8
+    assert await asyncio.to_thread(_body(_messages([b"abcd"] * 2)).read) == b"abcdabcd"
+    with pytest.raises(BodyTooLarge, match="larger than 8 bytes"):
+        await asyncio.to_thread(_body(_messages([b"abcd"] * 3)).read)
 
 
 async def test_reading_in_the_loop_is_a_bug_not_a_standstill() -> None:
