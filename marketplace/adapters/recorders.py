@@ -6,13 +6,13 @@ from typing import Any
 
 import structlog
 
-from inference_worker.contracts.common import Problem
 from inference_worker.contracts.inspect import InspectResult
+from marketplace.adapters import alerts
 from marketplace.adapters.models import Adapter, Artifact
 from marketplace.adapters.services.advancing import advance, base_name_of, set_base
 from marketplace.adapters.services.artifacts import CHECK_FAILED, KIND, inspections_of
 from marketplace.adapters.services.versions import embed_when_valid
-from marketplace.adapters.uploads.problems import error, warning
+from marketplace.adapters.uploads.problems import error
 from marketplace.bases.findings import judge_base
 from marketplace.bases.models import Base
 from marketplace.jobs.models import Job
@@ -43,6 +43,7 @@ def record_inspection(job: Job, result: dict[str, Any]) -> None:
     artifact.rank = max(found.summary.ranks, default=found.summary.rank)
     artifact.base = base
     artifact.save()
+    alerts.crashed_checks(job, artifact, found.problems)
     users = Adapter.objects.filter(pk__in=artifact.versions.values("adapter"), deleted_at=None)
     for adapter in users.select_for_update(of=("self",)).select_related("owner", "base").order_by("pk"):
         _follow(adapter, artifact, base)
@@ -78,3 +79,5 @@ def record_failed_inspection(job: Job) -> None:
     Artifact.objects.filter(pk=artifact.pk).update(
         state=Artifact.State.INVALID, problems=[problem.model_dump(mode="json")]
     )
+    if job.state != Job.State.CANCELLED:
+        alerts.unfinished_check(job, artifact)

@@ -178,6 +178,10 @@ ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="brickyard@localhost")
+# Who is mailed when a check of an upload crashes; without any address, the superusers. One cause is mailed once in this
+# time, and logged every time.
+ADMINS = [("Operator", address) for address in env.list("OPERATOR_EMAILS", default=[])]
+ALERT_EVERY_SECONDS = env.int("ALERT_EVERY_SECONDS", default=3600)
 
 # --- limits ----------------------------------------------------------------------------------------------------------
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=2 * 1024**3)

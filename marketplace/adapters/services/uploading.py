@@ -15,6 +15,7 @@ from inference_worker.blobs import BlobInfo
 from inference_worker.contracts.common import Problem
 from marketplace.accounts.models import User
 from marketplace.adapters import cards
+from marketplace.adapters.alerts import crash_refuses
 from marketplace.adapters.models import Artifact, Upload
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.uploads import selection, zips
@@ -43,12 +44,13 @@ def create_upload(*, user: User, files: Iterable[IncomingFile], releasing: Colle
             raise NotAuthenticated("Sign in to upload files.")
         _check_limits(received)
         try:
-            chosen = selection.choose(_candidates(received))
-            picked = {} if chosen.refused else _take(chosen, taken)
+            with crash_refuses():
+                chosen = selection.choose(_candidates(received))
+                picked = {} if chosen.refused else _take(chosen, taken)
+                problems = list(chosen.problems)
+                config = _read_config(picked[selection.CONFIG], problems) if picked else {}
         except UploadFault as fault:
             return _refuse(user, [fault.problem], received)
-        problems = list(chosen.problems)
-        config = _read_config(picked[selection.CONFIG], problems) if picked else {}
         if any(problem.severity == "error" for problem in problems):
             return _refuse(user, problems, received)
         suggested = _suggestions(picked.get(selection.CARD), config, problems)
