@@ -19,6 +19,7 @@ COMMANDS = {
     "merge": "inference_worker.cli.merge",
     "export": "inference_worker.cli.export",
     "generate": "inference_worker.cli.generate",
+    "evaluate": "inference_worker.cli.evaluate",
     "testbed": "inference_worker.cli.testbed",
     "bench": "inference_worker.cli.bench",
 }

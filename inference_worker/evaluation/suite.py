@@ -1,0 +1,134 @@
+"""Suites: examples of prompt and expected answer, with the task and cluster that each belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from inference_worker.contracts.common import PromptFormat
+from inference_worker.errors import BadInput
+
+MAX_BYTES = 20_000_000
+MAX_EXAMPLES = 20_000
+MAX_TEXT = 20_000
+MAX_NAME = 100
+_KEYS = {"prompt", "expected", "task", "cluster"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """``expected`` holds every answer that is right; the first one is scored for perplexity."""
+
+    prompt: str
+    expected: tuple[str, ...]
+    task: str = ""
+    cluster: str = ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Examples and how they are put to the model.
+
+    ``lead`` stands between the prompt and an expected answer when that is scored: models write a blank first.
+    """
+
+    name: str
+    examples: tuple[Example, ...]
+    prompt_format: PromptFormat = field(default_factory=PromptFormat)
+    lead: str = " "
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of everything that a result depends on; the name is no part of it."""
+        table = {
+            "examples": [asdict(example) for example in self.examples],
+            "prompt_format": self.prompt_format.model_dump(mode="json"),
+            "lead": self.lead,
+        }
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+    def chosen(self, limit: int | None, seed: int) -> list[int]:
+        """Indices of the examples to run, in order: all, or ``limit`` of them spread evenly over the tasks."""
+        if limit is None or limit >= len(self.examples):
+            return list(range(len(self.examples)))
+        by_task: dict[str, list[int]] = {}
+        for index, example in enumerate(self.examples):
+            by_task.setdefault(example.task, []).append(index)
+        rng = Random(f"suite:{seed}")
+        for indices in by_task.values():
+            rng.shuffle(indices)
+        queues: list[list[int]] = list(by_task.values())
+        taken: list[int] = []
+        while len(taken) < limit:
+            for queue in queues:
+                if queue and len(taken) < limit:
+                    taken.append(queue.pop())
+        return sorted(taken)
+
+
+def read_suite(path: Path, *, prompt_format: PromptFormat | None = None) -> Suite:
+    """A suite from JSON lines: ``{"prompt": …, "expected": … or […], "task": …, "cluster": …}``.
+
+    Raises ``BadInput`` that names the line.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise BadInput(f"{path.name} has {size:,} bytes; a suite may have {MAX_BYTES:,}.", code="suite_too_large")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise BadInput(f"{path} cannot be read as UTF-8 text: {fault}.", code="suite_unreadable") from fault
+    return Suite(path.stem, parse_examples(text.splitlines(), path.name), prompt_format or PromptFormat())
+
+
+def parse_examples(lines: Iterable[str], source: str) -> tuple[Example, ...]:
+    """The examples of JSON lines. Raises ``BadInput`` that names the first line at fault."""
+    examples: list[Example] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if len(examples) == MAX_EXAMPLES:
+            raise BadInput(f"{source} has more than {MAX_EXAMPLES:,} examples.", code="suite_too_large")
+        examples.append(_example(line, f"{source}, line {number}"))
+    if not examples:
+        raise BadInput(f"{source} holds no examples.", code="suite_empty")
+    return tuple(examples)
+
+
+def _example(line: str, place: str) -> Example:
+    try:
+        raw = json.loads(line)
+    except (ValueError, RecursionError) as fault:
+        raise BadInput(f"{place} is not JSON: {str(fault)[:120]}.", code="suite_line") from fault
+    if not isinstance(raw, dict) or set(raw) - _KEYS:
+        wanted = 'an object with "prompt", "expected" and, if you like, "task" and "cluster"'
+        raise BadInput(f"{place} is not {wanted}.", code="suite_line")
+    expected = raw.get("expected")
+    answers = tuple(expected) if isinstance(expected, list) else (expected,)
+    if not answers or not all(_is_text(answer, MAX_TEXT) for answer in answers):
+        raise BadInput(f"{place}: expected is a text, or a list of them.", code="suite_line")
+    if not _is_text(raw.get("prompt"), MAX_TEXT) or not raw["prompt"].strip():
+        raise BadInput(f"{place}: prompt is a text of 1 to {MAX_TEXT:,} characters.", code="suite_line")
+    names = {key: raw.get(key, "") for key in ("task", "cluster")}
+    if not all(_is_text(name, MAX_NAME) for name in names.values()):
+        raise BadInput(f"{place}: task and cluster are names of at most {MAX_NAME} characters.", code="suite_line")
+    return Example(raw["prompt"], answers, **names)
+
+
+def _is_text(value: Any, limit: int) -> bool:
+    return isinstance(value, str) and len(value) <= limit
+
+
+def write_suite(suite: Suite, path: Path) -> None:
+    """The suite's examples as JSON lines."""
+    lines = []
+    for example in suite.examples:
+        row: dict[str, Any] = {"prompt": example.prompt, "expected": list(example.expected)}
+        row |= {key: value for key in ("task", "cluster") if (value := getattr(example, key))}
+        lines.append(json.dumps(row, ensure_ascii=False))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
