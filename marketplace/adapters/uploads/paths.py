@@ -14,7 +14,8 @@ def fault_of(path: str) -> str:
         return f"is empty or longer than {MAX_PATH} characters"
     if "\\" in path:
         return "contains a backslash"
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") for character in path):
+    # Cf, Zl, Zp: invisible characters, and those that turn the direction of what follows.
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for character in path):
         return "contains control characters"
     if path.startswith("/") or path[1:2] == ":":
         return "is an absolute path"

@@ -30,6 +30,8 @@ _END = struct.Struct("<4s4H2LH")
 _LOCAL = struct.Struct("<4s5H3L2H")
 #: The Zip64 locator stands right before the end record.
 _LOCATOR, _LOCATOR_SIZE = b"PK\x06\x07", 20
+#: Numbers of extra fields.
+_ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _REZIP = "Pack the adapter's files again with your system's own zip tool, without a password, and upload that."
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, ValueError)
 
@@ -64,13 +66,15 @@ def candidates_of(file: IncomingFile, *, limit: int) -> list[Candidate]:
     are taken.
     """
     with _faults(file.path), file.open() as stream:
-        _check_frame(stream, file)
+        entries, directory_at = _check_frame(stream, file)
         with zipfile.ZipFile(stream) as archive:
             infos = archive.infolist()
+            if len(infos) != entries:
+                message = "The directory holds another number of entries than its end record says."
+                raise _refuse("zip_polyglot", file.path, message)
             _check_names(infos, file.path)
             _check_sizes(infos, file, limit)
-            for info in infos:
-                _check_entry(info, stream, file.path)
+            _check_tiling(infos, stream, directory_at, file.path)
             budget = _Budget(packed=file.size, limit=limit)
             return [
                 Candidate(
@@ -103,8 +107,11 @@ def _refuse(code: str, place: str, message: str) -> UploadFault:
     return UploadFault(error(code, place, message, _REZIP))
 
 
-def _check_frame(stream: IO[bytes], file: IncomingFile) -> None:
-    """The archive starts with its first entry, and the directory and its end record reach to the last byte."""
+def _check_frame(stream: IO[bytes], file: IncomingFile) -> tuple[int, int]:
+    """The archive starts with its first entry, and the directory and its end record reach to the last byte.
+
+    Returns how many entries the directory claims, and where it starts.
+    """
     tail_at = max(0, file.size - 65_557)
     stream.seek(tail_at)
     tail = stream.read()
@@ -125,6 +132,24 @@ def _check_frame(stream: IO[bytes], file: IncomingFile) -> None:
     stream.seek(0)
     if entries and (offset + size != end or stream.read(4) != b"PK\x03\x04"):
         raise _refuse("zip_polyglot", file.path, "There are bytes in the archive that its directory does not describe.")
+    return entries, offset
+
+
+def _check_tiling(infos: list[zipfile.ZipInfo], stream: IO[bytes], directory_at: int, place: str) -> None:
+    """Entries follow one another from the first byte to the directory. Programs that read an archive from its start
+    would find other files in the gaps, and bombs let entries share their data."""
+    position = 0
+    for info in sorted(infos, key=lambda item: item.header_offset):
+        if info.header_offset < position:
+            raise _refuse("zip_overlap", f"{place}: {info.filename[:100]}", "Entries of the archive overlap.")
+        if info.header_offset > position:
+            message = "There are bytes in the archive that its directory does not describe."
+            raise _refuse("zip_polyglot", f"{place}: {info.filename[:100]}", message)
+        position = _check_entry(info, stream, place)
+    if position > directory_at:
+        raise _refuse("zip_overlap", place, "The archive's last entry and its directory overlap.")
+    if position < directory_at:
+        raise _refuse("zip_polyglot", place, "There are bytes in the archive that its directory does not describe.")
 
 
 def _check_names(infos: list[zipfile.ZipInfo], place: str) -> None:
@@ -147,7 +172,8 @@ def _check_sizes(infos: list[zipfile.ZipInfo], file: IncomingFile, limit: int) -
         raise _refuse("zip_overlap", file.path, "Entries of the archive overlap.")
 
 
-def _check_entry(info: zipfile.ZipInfo, stream: IO[bytes], place: str) -> None:
+def _check_entry(info: zipfile.ZipInfo, stream: IO[bytes], place: str) -> int:
+    """The entry is a plain file whose own header says what the directory says; where it ends."""
     shown = f"{place}: {info.filename[:100]}"
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -157,15 +183,51 @@ def _check_entry(info: zipfile.ZipInfo, stream: IO[bytes], place: str) -> None:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise _refuse("zip_method", shown, "The entry is compressed in an unusual way; deflate and store are accepted.")
     stream.seek(info.header_offset)
-    magic, _, flags, method, _, _, crc, packed, size, name_length, _ = _LOCAL.unpack(stream.read(_LOCAL.size))
-    name = stream.read(name_length)
+    magic, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(
+        stream.read(_LOCAL.size)
+    )
+    name, extra = stream.read(name_length), _fields(stream.read(extra_length))
     agrees = magic == b"PK\x03\x04" and method == info.compress_type and flags == info.flag_bits
     agrees = agrees and name == info.orig_filename.encode("utf-8" if flags & 0x800 else "cp437", "replace")
-    # Bit 3: the sizes stand behind the data. 0xFFFFFFFF: they stand in the Zip64 field.
-    if not flags & 0x8 and 0xFFFFFFFF not in (packed, size):
-        agrees = agrees and (crc, packed, size) == (info.CRC, info.compress_size, info.file_size)
+    # Some programs take the name from this field instead, others do not know it.
+    agrees = agrees and not any(_UNICODE_PATH in fields for fields in (extra, _fields(info.extra)))
+    if 0xFFFFFFFF in (packed, size):
+        size, packed = struct.unpack_from("<2Q", extra.get(_ZIP64, b""))
+    described = (crc, packed, size)
+    wanted = (info.CRC, info.compress_size, info.file_size)
+    end = info.header_offset + _LOCAL.size + name_length + extra_length + info.compress_size
+    if flags & 0x8:
+        # Where the size was not known beforehand, it stands behind the data; before them are zeros or the same.
+        stream.seek(end)
+        length = _descriptor(stream.read(24), wanted)
+        agrees = agrees and (described == wanted or (bool(length) and not any(described)))
+        end += length
+    else:
+        agrees = agrees and described == wanted
     if not agrees:
         raise _refuse("zip_headers", shown, "The entry's own header and the archive's directory disagree.")
+    return end
+
+
+def _fields(extra: bytes) -> dict[int, bytes]:
+    """The extra fields of a header by their number."""
+    found = {}
+    while len(extra) >= 4:
+        number, length = struct.unpack_from("<2H", extra)
+        found[number] = extra[4 : 4 + length]
+        extra = extra[4 + length :]
+    return found
+
+
+def _descriptor(data: bytes, wanted: tuple[int, int, int]) -> int:
+    """The length of the data descriptor at the start of ``data`` that says ``wanted``; 0 when there is none."""
+    for form in ("<4s3L", "<4sL2Q", "<3L", "<L2Q"):
+        length = struct.calcsize(form)
+        if len(data) >= length:
+            values = struct.unpack_from(form, data)
+            if values in (wanted, (b"PK\x07\x08", *wanted)):
+                return length
+    return 0
 
 
 def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
