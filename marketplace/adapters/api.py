@@ -128,8 +128,9 @@ class VersionsView(APIView):
         """Newest first."""
         adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
         versions = selectors.versions_of(user=request.user, adapter=adapter)
+        context = {"user": request.user}
         page = keyset_page(versions, order=("-created_at", "-id"), **page_arguments(request))
-        return Response(page_body(request, page, lambda version: VersionSerializer(version).data))
+        return Response(page_body(request, page, lambda version: VersionSerializer(version, context=context).data))
 
     @extend_schema(
         operation_id="adapter_version_create",

@@ -206,7 +206,8 @@ def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
 
 def versions_of(*, user: policy.Person, adapter: Adapter) -> QuerySet[Version]:
     """The commits that ``user`` may see: its authors all of them, others the accepted ones."""
-    versions = adapter.versions.select_related("artifact", "author", "parent").prefetch_related("files__blob")
+    people = ("artifact", "author", "parent", "superseded_by__adapter__owner")
+    versions = adapter.versions.select_related(*people).prefetch_related("files__blob")
     if policy.may(user, policy.Action.SEE_DRAFTS, adapter):
         return versions
     return versions.filter(artifact__state=Artifact.State.VALID)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -12,6 +13,7 @@ from marketplace.adapters.downloads import etag_of
 from marketplace.adapters.fields import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_TAGS, MAX_TEXT, MAX_TITLE
 from marketplace.adapters.licences import obligations_of
 from marketplace.adapters.models import Adapter, Artifact, Lineage, PartialUpload, Upload, Version, VersionFile
+from marketplace.adapters.standing import successor_of
 from marketplace.bases.answers import question_of
 from marketplace.bases.selectors import fits_of
 from marketplace.moderation.selectors import latest_decision
@@ -135,14 +137,23 @@ class AdapterSerializer(serializers.ModelSerializer[Adapter]):
     rank = serializers.IntegerField(source="current.artifact.rank", default=0)
     size = serializers.IntegerField(source="current.artifact.size", default=0, help_text="Bytes of weights and config.")
     commit = serializers.CharField(source="current.commit", default="")
+    yanked = serializers.SerializerMethodField(help_text="Every version is yanked; nothing new can be made of it.")
+    deprecated = serializers.SerializerMethodField(help_text="Its owner says to take something else.")
     tags = serializers.ListField(child=serializers.CharField())
 
     class Meta:
         model = Adapter
         fields = [
             "full_name", "owner", "name", "title", "description", "license", "tags", "base", "base_name", "visibility",
-            "moderation", "origin", "state", "rank", "size", "commit", "downloads", "created_at", "updated_at",
+            "moderation", "origin", "state", "rank", "size", "commit", "yanked", "deprecated", "downloads",
+            "created_at", "updated_at",
         ]  # fmt: skip
+
+    def get_yanked(self, adapter: Adapter) -> bool:
+        return adapter.current is not None and adapter.current.yanked_at is not None
+
+    def get_deprecated(self, adapter: Adapter) -> bool:
+        return adapter.current is not None and adapter.current.deprecated_at is not None
 
 
 class VersionFileSerializer(serializers.ModelSerializer[VersionFile]):
@@ -168,14 +179,25 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     problems = ProblemSerializer(source="artifact.problems", many=True)
     prompt_format = PromptFormatSerializer()
     files = VersionFileSerializer(many=True)
+    superseded_by = serializers.SerializerMethodField(
+        help_text="`owner/name@commit` to take instead; null where there is none that you may see."
+    )
 
     class Meta:
         model = Version
-        fields = ["commit", "parent", "author", "message", "state", "problems", "prompt_format", "files", "created_at"]
+        fields = [
+            "commit", "parent", "author", "message", "state", "problems", "prompt_format", "files", "created_at",
+            "yanked_at", "yank_reason", "deprecated_at", "deprecation", "superseded_by",
+        ]  # fmt: skip
+
+    def get_superseded_by(self, version: Version) -> str | None:
+        successor = successor_of(self.context.get("user", AnonymousUser()), version)
+        return f"{successor.adapter.full_name}@{successor.commit}" if successor else None
 
 
 class LineageEdgeSerializer(serializers.Serializer[Lineage]):
     adapter = serializers.CharField()
+    deleted = serializers.BooleanField(help_text="The adapter was deleted; its name and commit are all that is left.")
     commit = serializers.CharField()
     weight = serializers.FloatField()
     operation = serializers.CharField()
@@ -228,7 +250,7 @@ class AdapterDetailSerializer(AdapterSerializer):
     @extend_schema_field(VersionSerializer(allow_null=True))
     def get_waiting(self, adapter: Adapter) -> dict[str, Any] | None:
         version = selectors.waiting_version(user=self.context["user"], adapter=adapter)
-        return None if version is None else dict(VersionSerializer(version).data)
+        return None if version is None else dict(VersionSerializer(version, context=self.context).data)
 
     def get_obligations(self, adapter: Adapter) -> list[str]:
         return list(obligations_of(adapter.license, adapter.base.license if adapter.base else ""))
@@ -257,6 +279,7 @@ class AdapterDetailSerializer(AdapterSerializer):
 def _edge(edge: Lineage, version: Version) -> dict[str, Any]:
     return {
         "adapter": version.adapter.full_name,
+        "deleted": version.adapter.deleted_at is not None,
         "commit": version.commit,
         "weight": edge.weight,
         "operation": edge.operation,

@@ -10,12 +10,14 @@ from django.views.decorators.http import require_safe
 
 from marketplace import policy
 from marketplace.adapters import access_selectors, cards, selectors
+from marketplace.adapters.exports.services import offers_of
 from marketplace.adapters.forms import ReportForm
 from marketplace.adapters.heat_map import heat_map
 from marketplace.adapters.models import Adapter, Artifact, Lineage
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.card_files import current_card
 from marketplace.adapters.snippets import snippets_for
+from marketplace.adapters.standing import successor_of
 from marketplace.compositions.clusters import clusters_of
 from marketplace.core.pagination import keyset_page
 from marketplace.moderation.selectors import latest_decision
@@ -43,6 +45,7 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     context: dict[str, Any] = {
         "adapter": adapter,
         "version": adapter.current,
+        "successor": successor_of(request.user, adapter.current) if adapter.current else None,
         "artifact": artifact,
         "card": card,
         "metadata": cards.metadata_of(card),
@@ -52,6 +55,7 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "versions": list(selectors.versions_of(user=request.user, adapter=adapter)[:10]),
         "waiting": waiting,
         "files": list(selectors.files_of(adapter.current)) if adapter.current else [],
+        "exports": offers_of(adapter.current, adapter.base) if adapter.current else [],
         "lineage": lineage,
         "similar": selectors.similar_adapters(user=request.user, adapter=adapter),
         "snippets": snippets_for(adapter),
@@ -110,7 +114,8 @@ def versions_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "adapters/versions.html",
         {
             "adapter": adapter,
-            "versions": page.items,
+            "versions": [(version, successor_of(request.user, version)) for version in page.items],
+            "may_edit": policy.may_edit(request.user, adapter),
             "older": page.next_cursor,
             "may_download": policy.may_download(request.user, adapter),
         },

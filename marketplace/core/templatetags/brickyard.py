@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.utils.safestring import SafeString, mark_safe
 
 from marketplace.core.glyph import brick_svg
@@ -36,6 +37,12 @@ def brick(adapter: Any, size: int = 56, label: str = "") -> SafeString:
     )
     # Built from numbers and escaped words alone.
     return mark_safe(svg)  # noqa: S308
+
+
+@register.simple_tag
+def restore_days() -> int:
+    """How long deleted adapters can be brought back."""
+    return int(settings.RESTORE_DAYS)
 
 
 @register.simple_tag
