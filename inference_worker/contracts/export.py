@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -19,6 +20,20 @@ FORMATS: dict[str, tuple[str, str]] = {
     "merged": ("Merged model", "The base with the adapter inside, as safetensors for transformers, vLLM and kin."),
     "gguf": ("GGUF adapter", "One file for llama.cpp, to be loaded beside the base with --lora."),
 }
+
+#: Format -> what an adapter may have beside plain factors. Everything else is refused by its name.
+UNDERSTOOD: dict[str, frozenset[str]] = {
+    "merged": frozenset(
+        {"dora", "rslora", "rank_pattern", "alpha_pattern", "unknown_tensors", "modules_to_save", "bias", "lora_bias",
+         "embedding", "full_embedding", "trainable_tokens", "tied"}
+    ),
+    "gguf": frozenset({"rslora", "rank_pattern", "alpha_pattern", "unknown_tensors", "embedding"}),
+}  # fmt: skip
+
+
+def foreign_features(export_format: str, features: Iterable[str]) -> list[str]:
+    """What of ``features`` the format cannot hold, in words."""
+    return sorted(feature.replace("_", " ") for feature in set(features) - UNDERSTOOD[export_format])
 
 
 class ExportRequest(Contract):

@@ -29,8 +29,6 @@ from inference_worker.serving.base_loader import load_config
 
 Progress = Callable[[float, str], None]
 
-#: GGUF knows factors alone; everything else is refused by its name.
-UNDERSTOOD = frozenset({"rslora", "rank_pattern", "alpha_pattern", "unknown_tensors", "embedding"})
 _FILE_TYPES = {"float32": gguf.LlamaFileType.ALL_F32, "float16": gguf.LlamaFileType.MOSTLY_F16}
 _NUMPY = {"float32": np.float32, "float16": np.float16}
 
@@ -57,7 +55,7 @@ def export_gguf(
 
     Raises ``Refused`` for what GGUF cannot hold and ``BadInput`` where the adapter does not fit the base.
     """
-    refuse_features(reader, UNDERSTOOD, "written as GGUF")
+    refuse_features(reader, "gguf")
     config = load_config(base).get_text_config(decoder=True)
     form = _architecture(config, base)
     written = _dtype(reader, dtype)

@@ -16,13 +16,9 @@ from transformers.pytorch_utils import Conv1D
 from inference_worker.adapter_format.header import TensorEntry
 from inference_worker.adapter_format.layout import ModuleInfo
 from inference_worker.adapter_format.reader import AdapterReader
+from inference_worker.contracts.export import FORMATS, foreign_features
 from inference_worker.errors import BadInput, Refused
 
-#: What is understood here; every other feature is refused by its name.
-UNDERSTOOD = frozenset(
-    {"dora", "rslora", "rank_pattern", "alpha_pattern", "unknown_tensors", "modules_to_save", "bias", "lora_bias",
-     "embedding", "full_embedding", "trainable_tokens", "tied"}
-)  # fmt: skip
 _TOKENS = "trainable_tokens_delta"
 
 
@@ -56,7 +52,7 @@ def plan_patches(reader: AdapterReader, model: PreTrainedModel) -> Plan:
 
     Raises ``Refused`` by the feature's name, and ``BadInput`` where the adapter does not fit.
     """
-    refuse_features(reader, UNDERSTOOD, "merged into a model")
+    refuse_features(reader, "merged")
     shapes = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
     patches: dict[str, Patch] = {}
     for name, info in reader.modules.items():
@@ -72,11 +68,12 @@ def plan_patches(reader: AdapterReader, model: PreTrainedModel) -> Plan:
     return Plan(patches, tied, ours[0] != ours[1])
 
 
-def refuse_features(reader: AdapterReader, understood: frozenset[str], what: str) -> None:
-    foreign = sorted(set(reader.features) - understood)
+def refuse_features(reader: AdapterReader, export_format: str) -> None:
+    """Raise ``Refused`` naming what the format cannot hold."""
+    foreign = foreign_features(export_format, reader.features)
     if foreign:
         raise Refused(
-            f"{reader.label} cannot be {what}: it uses {', '.join(foreign).replace('_', ' ')}.",
+            f"{reader.label} cannot become a {FORMATS[export_format][0]}: it uses {', '.join(foreign)}.",
             code="export_refused",
             extra={"adapter": reader.label, "features": foreign},
         )

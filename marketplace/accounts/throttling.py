@@ -53,6 +53,18 @@ class MergeThrottle(PersonOrAddress):
     scope = "merge"
 
 
+class ImportThrottle(PersonOrAddress):
+    """Starting imports, by REST and by the page."""
+
+    scope = "import"
+
+
+class ExportThrottle(PersonOrAddress):
+    """Starting exports, by REST and by the page."""
+
+    scope = "export"
+
+
 class PreviewThrottle(PersonOrAddress):
     """Looking at cards while they are written."""
 

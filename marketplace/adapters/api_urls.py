@@ -2,8 +2,11 @@
 
 from django.urls import path
 
-from marketplace.adapters import access_api, api, card_api, file_api, tus_api, upload_api
+from marketplace.adapters import access_api, api, card_api, file_api, life_urls, tus_api, upload_api
+from marketplace.adapters.exports import api as exports
+from marketplace.adapters.imports import api as imports
 
+_EXPORT = "exports/<str:export_id>/"
 _ADAPTER = "adapters/<str:owner>/<str:name>/"
 
 urlpatterns = [
@@ -28,4 +31,11 @@ urlpatterns = [
     path(f"{_ADAPTER}similar/", api.SimilarView.as_view(), name="api-adapter-similar"),
     path(f"{_ADAPTER}files/<str:revision>/<path:path>", file_api.FileView.as_view(), name="api-adapter-file"),
     path(f"{_ADAPTER}archive/<str:revision>.zip", file_api.ArchiveView.as_view(), name="api-adapter-archive"),
+    *life_urls.api_urlpatterns,
+    path("imports/", imports.ImportsView.as_view(), name="api-imports"),
+    path(f"{_ADAPTER}exports/", exports.AdapterExportsView.as_view(), name="api-adapter-exports"),
+    path("exports/", exports.ExportsView.as_view(), name="api-exports"),
+    path(_EXPORT, exports.ExportView.as_view(), name="api-export"),
+    path(f"{_EXPORT}archive.zip", exports.ExportArchiveView.as_view(), name="api-export-archive"),
+    path(f"{_EXPORT}files/<path:path>", exports.ExportFileView.as_view(), name="api-export-file"),
 ]

@@ -8,3 +8,5 @@ class AdaptersConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("marketplace.adapters.recorders")
+        import_module("marketplace.adapters.imports.recorders")
+        import_module("marketplace.adapters.exports.recorders")

@@ -1,49 +1,23 @@
-"""Files of a version: one by one with ETag, Range and HEAD, or all in one zip. Used by REST and pages alike.
-
-User files are never rendered by a browser here: attachment, nosniff, and a sandboxing content security policy.
-"""
+"""Files of a version: one by one with ETag, Range and HEAD, or all in one zip. Used by REST and pages alike."""
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO
-from urllib.parse import quote
 
-from django.core.handlers.asgi import ASGIRequest
 from django.db.models import F
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified
 from zipstream import ZIP_STORED, ZipStream
 
 from inference_worker.errors import BlobMissing
 from marketplace import policy
 from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, Blob, Version, VersionFile
+from marketplace.adapters.standing import require_offered, standing_headers
 from marketplace.adapters.uploads.selection import WEIGHTS
-from marketplace.core.connections import release_connections
-from marketplace.core.errors import NotFound, Unavailable
+from marketplace.core.errors import AppError, Gone, NotFound, Unavailable
+from marketplace.core.sending import attachment_headers, chunks_of, content_type_of, matches, send_chunks, send_file
 from marketplace.core.store import blob_store
-
-CHUNK = 1 << 18
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-
-
-class AsyncChunks:
-    """Blocking chunks for an asynchronous server: each is read in a thread, so that one slow disk stops nobody."""
-
-    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
-        self._chunks = chunks
-        self.close = close
-
-    def __aiter__(self) -> AsyncChunks:
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk = await asyncio.to_thread(next, self._chunks, b"")
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
 
 
 def file_response(
@@ -58,28 +32,16 @@ def file_response(
     file = selectors.files_of(version).filter(path=path).first()
     if file is None:
         raise NotFound(f"{owner}/{name} has no file {path} at this revision.", extra={"commit": version.commit})
-    blob, etag = file.blob, etag_of(file)
-    headers = _headers(version, etag, file.path.rpartition("/")[2], _type_of(file.path))
-    headers["Accept-Ranges"] = "bytes"
-    if _matches(request.headers.get("If-None-Match", ""), etag):
-        return HttpResponseNotModified(headers=headers)
-    span = _span(request, blob.size, etag)
-    if span is None:
-        headers["Content-Range"] = f"bytes */{blob.size}"
-        return HttpResponse(status=416, headers=headers)
-    start, length = span
-    partial = length != blob.size
-    if partial:
-        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{blob.size}"
-    headers["Content-Length"] = str(length)
-    status = 206 if partial else 200
-    if request.method == "HEAD":
-        return HttpResponse(status=status, headers=headers)
-    stream = _open(blob)
-    if path == WEIGHTS and start == 0:
-        count_download(version.adapter_id)
-    stream.seek(start)
-    return _streamed(request, _chunks(stream, length), stream.close, status, headers)
+    blob = file.blob
+    headers = _headers(version, etag_of(file), file.path.rpartition("/")[2], content_type_of(file.path))
+
+    def opened(start: int) -> IO[bytes]:
+        stream = _open(blob)
+        if path == WEIGHTS and start == 0:
+            count_download(version.adapter_id)
+        return stream
+
+    return send_file(request, open_file=opened, size=blob.size, headers=headers)
 
 
 def zip_response(request: HttpRequest, user: policy.Person, owner: str, name: str, revision: str) -> HttpResponseBase:
@@ -89,7 +51,7 @@ def zip_response(request: HttpRequest, user: policy.Person, owner: str, name: st
     folder = f"{version.adapter.owner.username}-{version.adapter.name}-{version.commit[:8]}"
     etag = f'"{version.commit}.zip"'
     headers = _headers(version, etag, f"{folder}.zip", "application/zip")
-    if _matches(request.headers.get("If-None-Match", ""), etag):
+    if matches(request.headers.get("If-None-Match", ""), etag):
         return HttpResponseNotModified(headers=headers)
     archive = ZipStream(compress_type=ZIP_STORED, sized=True)
     for file in files:
@@ -101,7 +63,7 @@ def zip_response(request: HttpRequest, user: policy.Person, owner: str, name: st
         return HttpResponse(headers=headers)
     count_download(version.adapter_id)
     chunks = iter(archive)
-    return _streamed(request, chunks, lambda: None, 200, headers)
+    return send_chunks(request, chunks, lambda: None, 200, headers)
 
 
 def etag_of(file: VersionFile) -> str:
@@ -121,54 +83,13 @@ def _downloadable(user: policy.Person, owner: str, name: str, revision: str) -> 
     if not policy.may(user, policy.Action.DOWNLOAD, adapter, version=version):
         raise NotFound(f"{adapter.full_name} has no revision “{revision}”.")
     version.adapter = adapter
+    require_offered(version, revision)
     return version
 
 
 def _headers(version: Version, etag: str, filename: str, content_type: str) -> dict[str, str]:
-    plain = filename.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_").replace("?", "_")
-    return {
-        "Content-Type": content_type,
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}",
-        "ETag": etag,
-        "X-Repo-Commit": version.commit,
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        # Whoever may see it today may not tomorrow (quarantine), so every use is asked for again.
-        "Cache-Control": "private, no-cache",
-        "Vary": "Authorization, Cookie",
-    }
-
-
-def _type_of(path: str) -> str:
-    if path.endswith(".md"):
-        return "text/markdown; charset=utf-8"
-    return "application/json" if path.endswith(".json") else "application/octet-stream"
-
-
-def _matches(header: str, etag: str) -> bool:
-    """RFC 9110, 13.1.2: a list of tags or ``*``, compared weakly."""
-    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return etag in tags or "*" in tags
-
-
-def _span(request: HttpRequest, size: int, etag: str) -> tuple[int, int] | None:
-    """(start, length) that is asked for; the whole file without a range that counts; None for one outside of it."""
-    whole = (0, size)
-    condition = request.headers.get("If-Range", "")
-    match = _RANGE.fullmatch(request.headers.get("Range", "").replace(" ", ""))
-    if match is None or (condition and condition != etag):
-        return whole
-    first, last = match[1], match[2]
-    if max(len(first), len(last)) > 18 or not (first or last):
-        return whole
-    if not first:
-        count = min(int(last), size)
-        return (size - count, count) if count else None
-    start = int(first)
-    end = min(int(last), size - 1) if last else size - 1
-    if last and int(last) < start:
-        return whole
-    return (start, end - start + 1) if start < size else None
+    headers = attachment_headers(filename=filename, content_type=content_type, etag=etag)
+    return {**headers, "X-Repo-Commit": version.commit, **standing_headers(version)}
 
 
 def _open(blob: Blob) -> IO[bytes]:
@@ -178,37 +99,13 @@ def _open(blob: Blob) -> IO[bytes]:
         raise _missing(blob) from error
 
 
-def _missing(blob: Blob) -> Unavailable:
+def _missing(blob: Blob) -> AppError:
+    if not blob.git_sha1:
+        return Gone(f"The bytes {blob.sha256[:12]}… were blocked by a moderator and are deleted.", code="bytes_gone")
     return Unavailable(f"The bytes {blob.sha256[:12]}… are missing from the store. Tell the operator.")
-
-
-def _chunks(stream: IO[bytes], length: int) -> Iterator[bytes]:
-    while length > 0 and (chunk := stream.read(min(CHUNK, length))):
-        length -= len(chunk)
-        yield chunk
 
 
 def _lazy_chunks(blob: Blob) -> Iterator[bytes]:
     """Opened when its turn comes, so that a zip holds one file open at a time."""
     with blob_store().open(blob.sha256) as stream:
-        yield from _chunks(stream, blob.size)
-
-
-def _streamed(
-    request: HttpRequest, chunks: Iterator[bytes], close: Callable[[], None], status: int, headers: dict[str, str]
-) -> StreamingHttpResponse:
-    # Slow readers would hold a connection each until their answer ends.
-    release_connections()
-    body = AsyncChunks(chunks, close) if isinstance(request, ASGIRequest) else _Closing(chunks, close)
-    return StreamingHttpResponse(body, status=status, headers=headers)
-
-
-class _Closing:
-    """The same for a synchronous server."""
-
-    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
-        self._chunks = chunks
-        self.close = close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+        yield from chunks_of(stream, blob.size)

@@ -2,6 +2,9 @@
 
 from django.urls import path
 
+from marketplace.adapters import life_urls
+from marketplace.adapters.exports import views as exports
+from marketplace.adapters.imports import views as imports
 from marketplace.adapters.views import access, adapter, cards, files, owner, upload
 from marketplace.catalog.views import owner as owner_page
 
@@ -12,6 +15,11 @@ urlpatterns = [
     path("upload/<uuid:upload_id>/reading", upload.upload_reading, name="upload-reading"),
     path("upload/<uuid:upload_id>/recheck", upload.recheck, name="upload-recheck"),
     path("upload/<uuid:upload_id>/discard", upload.discard, name="upload-discard"),
+    path("import/", imports.import_page, name="import"),
+    path("exports/", exports.exports_page, name="exports"),
+    path("exports/<uuid:export_id>/archive.zip", exports.archive, name="export-archive"),
+    path("exports/<uuid:export_id>/files/<path:path>", exports.file, name="export-file"),
+    path("exports/<uuid:export_id>/discard", exports.discard, name="export-discard"),
     path("<str:owner>", owner_page, name="owner"),
     path("<str:owner>/<str:name>", adapter.adapter_page, name="adapter"),
     path("<str:owner>/<str:name>/versions", adapter.versions_page, name="adapter-versions"),
@@ -30,6 +38,8 @@ urlpatterns = [
     ),
     path("<str:owner>/<str:name>/delete", owner.delete, name="adapter-delete"),
     path("<str:owner>/<str:name>/report", owner.report, name="adapter-report"),
+    path("<str:owner>/<str:name>/export", exports.start, name="adapter-export"),
     path("<str:owner>/<str:name>/archive/<str:revision>.zip", files.archive, name="adapter-archive"),
     path("<str:owner>/<str:name>/files/<str:revision>/<path:path>", files.file, name="adapter-file"),
+    *life_urls.urlpatterns,
 ]

@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from marketplace.adapters.exports import selectors as exports
 from marketplace.adapters.models import Adapter, Upload
 from marketplace.adapters.selectors import visible_adapters
 from marketplace.core.errors import AppError
@@ -27,6 +28,8 @@ KINDS = {
     "merge": "Merge",
     "embed": "Embedding",
     "base_shapes": "Base",
+    "fetch": "Import",
+    "export": "Export",
 }
 
 
@@ -68,7 +71,12 @@ def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
 
 
 def outcome_of(job: Job) -> dict[str, Any]:
-    """Where a finished job leads: ``adapter`` for a merge, ``upload`` or ``adapter`` for a check."""
+    """Where a finished job leads: ``adapter`` for a merge, ``upload`` or ``adapter`` for a check and an import, the
+    kept files for an export."""
+    if job.kind == "export":
+        return _export_of(job)
+    if job.kind == "fetch":
+        return _import_of(job)
     if job.kind == "merge" and job.result:
         owner, _, name = str(job.result.get("adapter", "")).partition("/")
         return {"adapter": visible_adapters(job.owner).filter(owner__username=owner, name=name).first()}
@@ -78,6 +86,20 @@ def outcome_of(job: Job) -> dict[str, Any]:
     made = visible_adapters(job.owner).filter(owner=job.owner, current__artifact_id=artifact)
     upload = Upload.objects.filter(owner=job.owner, artifact_id=artifact, state=Upload.State.READY)
     return {"adapter": made.first(), "upload": upload.first()}
+
+
+def _import_of(job: Job) -> dict[str, Any]:
+    """The upload that an import became, and the adapter once it is published."""
+    found = Upload.objects.filter(owner=job.owner, pk=(job.result or {}).get("upload")).select_related("adapter")
+    upload = found.first()
+    if upload is None or upload.state != Upload.State.PUBLISHED or upload.adapter is None:
+        return {"upload": upload}
+    return {"adapter": visible_adapters(job.owner).filter(pk=upload.adapter.pk).first()}
+
+
+def _export_of(job: Job) -> dict[str, Any]:
+    kept = job.state == Job.State.SUCCEEDED and exports.live_exports().filter(pk=job.pk).exists()
+    return {"export": {"result": exports.result_of(job), "until": exports.kept_until(job)} if kept else None}
 
 
 def _took(job: Job) -> float | None:

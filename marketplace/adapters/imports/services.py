@@ -1,0 +1,129 @@
+"""Imports from a hub or an address: a job fetches the files, and they become an upload like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from inference_worker.contracts.fetch import FetchRequest, FetchResult
+from marketplace.accounts.models import User
+from marketplace.adapters import services as adapters
+from marketplace.adapters.imports.sources import parse_source, shown
+from marketplace.adapters.imports.stored import stored_file
+from marketplace.adapters.models import Adapter, Upload
+from marketplace.adapters.uploads.quota import quota_of, stored_bytes
+from marketplace.core.errors import Invalid, NotAuthenticated, QuotaExceeded, TooManyRequests
+from marketplace.jobs import services as jobs
+from marketplace.jobs.models import Job
+from marketplace.moderation import audit
+
+KIND = "fetch"
+#: Imports of one person that may wait or run at the same time; a command's may be many.
+MAX_OPEN = 10
+
+
+@dataclass(frozen=True)
+class Publication:
+    """How an import is published once it is here, without anybody looking at it: for commands.
+
+    ``fields`` are those of ``adapters.services.publish_upload``.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+
+
+def start_import(
+    *, user: User, source: str, publication: Publication | None = None, idempotency_key: str | None = None
+) -> Job:
+    """Queue the fetch of ``source``: ``owner/name[@revision]`` of the hub, a page of it, or an https address.
+
+    The job's result names the upload. Raises ``Invalid`` (field ``source``), ``QuotaExceeded`` when there is no room
+    left, ``TooManyRequests`` when too many imports are under way.
+    """
+    if not user.is_authenticated:
+        raise NotAuthenticated("Sign in to import adapters.")
+    if idempotency_key and (known := Job.objects.filter(owner=user, idempotency_key=idempotency_key).first()):
+        return known
+    parsed = parse_source(source)
+    with transaction.atomic():
+        owner = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if publication is None:
+            _check_open(owner)
+        job = jobs.create_job(
+            owner=owner,
+            kind=KIND,
+            request=FetchRequest(source=parsed, max_bytes=_room_of(owner), max_seconds=settings.IMPORT_SECONDS),
+            subject={"source": shown(parsed), **(_dumped(publication) if publication else {})},
+            title=f"Import of {shown(parsed)}",
+            idempotency_key=idempotency_key,
+        )
+        audit.record(actor=owner, action="import.start", target=str(job.pk), source=shown(parsed))
+    return job
+
+
+def _check_open(owner: User) -> None:
+    waiting = Job.objects.filter(owner=owner, kind=KIND).exclude(state__in=Job.ENDED).count()
+    if waiting >= MAX_OPEN:
+        raise TooManyRequests(f"{waiting} imports of yours are under way. Wait until one of them has ended.")
+
+
+def _room_of(owner: User) -> int:
+    """Bytes that an import may bring: the site's limit, or what is left of the quota. Counted again on arrival."""
+    left = quota_of(owner) - stored_bytes(owner)
+    if left <= 0:
+        raise QuotaExceeded(
+            f"Your {quota_of(owner):,} bytes are used up. Delete adapters or uploads that you no longer need.",
+            extra={"used": stored_bytes(owner), "quota": quota_of(owner)},
+        )
+    return min(left, settings.UPLOAD_MAX_BYTES)
+
+
+def _dumped(publication: Publication) -> dict[str, Any]:
+    return {"publish": {"name": publication.name, "fields": dict(publication.fields)}}
+
+
+def finish_import(*, job: Job, fetched: FetchResult) -> tuple[Upload, Adapter | None]:
+    """The upload of what ``job`` fetched, checked and counted like a browser's; published where the job says so.
+
+    Raises what ``create_upload`` and ``publish_upload`` raise, and ``Invalid`` when it was to be published and is no
+    adapter. Call inside the transaction that ends the job.
+    """
+    upload = adapters.create_upload(user=job.owner, files=[stored_file(file) for file in fetched.files])
+    upload.suggested = {
+        **upload.suggested,
+        "source": fetched.origin,
+        **({"source_revision": fetched.revision} if fetched.revision else {}),
+    }
+    upload.save(update_fields=["suggested"])
+    audit.record(
+        actor=job.owner,
+        action="import.finish",
+        target=str(upload.pk),
+        source=fetched.origin,
+        revision=fetched.revision,
+        state=upload.state,
+    )
+    publish = job.subject.get("publish")
+    if publish is None:
+        return upload, None
+    if upload.state == Upload.State.REFUSED:
+        words = " ".join(f"{problem['place']}: {problem['message']}" for problem in upload.problems)
+        raise Invalid(f"What was fetched was refused. {words}", extra={"problems": upload.problems})
+    return upload, adapters.publish_upload(
+        user=job.owner,
+        upload=upload,
+        name=publish["name"],
+        message=f"Imported from {job.subject['source']}"[:300],
+        **{**_card_fields(upload), **publish["fields"]},
+    )
+
+
+def _card_fields(upload: Upload) -> dict[str, Any]:
+    """What the card that came along says."""
+    known = ("title", "description", "license", "tags")
+    return {key: value for key, value in upload.suggested.items() if key in known and value}
