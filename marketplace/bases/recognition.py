@@ -51,7 +51,7 @@ class Recognition:
 
 def plain_name(name: str) -> str:
     """A name in lower case, with slashes only, without the hub's address."""
-    text = name[:MAX_NAME].strip().replace("\\", "/").lower()
+    text = name[:MAX_NAME].replace("\0", "").strip().replace("\\", "/").lower()
     text = _HUB_ADDRESS.sub("", text) if _HUB_ADDRESS.match(text) else text
     text = re.sub(r"/(tree|blob|resolve)/.*\Z", "", text) if text.count("/") > 2 else text
     return text.rstrip("/")

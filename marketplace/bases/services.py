@@ -206,7 +206,7 @@ def _check(name: str, source: str, revision: str, license: str) -> None:
         faults["source"] = ["Give a hub repository's id or a directory."]
     elif source.startswith("/") and not (Path(source) / "config.json").is_file():
         faults["source"] = [f"There is no config.json in {source}."]
-    elif not source.startswith("/") and not _NAME.fullmatch(source):
+    elif source not in (name, "") and not source.startswith("/") and not _NAME.fullmatch(source):
         faults["source"] = ["Give a hub repository's id, such as owner/name, or a directory's whole path."]
     if not _REVISION.fullmatch(revision) or ".." in revision:
         faults["revision"] = ["Give a branch, a tag or a commit."]

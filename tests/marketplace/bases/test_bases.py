@@ -15,7 +15,6 @@ from django.test import Client
 from inference_worker.contracts.bases import BaseShapesResult
 from inference_worker.contracts.jobs import JobFault, JobOutcome
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Adapter, Artifact
 from marketplace.bases import selectors, services
 from marketplace.bases.models import Base, BaseAlias
 from marketplace.core.errors import Conflict, Forbidden, Invalid
