@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inference_worker.contracts.adapter_uses import why_not_generated
 from inference_worker.contracts.common import AdapterFiles
 from marketplace import policy
 from marketplace.accounts.models import User
@@ -65,6 +66,19 @@ def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> 
         assert adapter.current is not None
         resolved.append(Member(adapter, adapter.current, float(weight)))
     return resolved
+
+
+def check_generating(members: Sequence[Member]) -> None:
+    """Raise ``Invalid`` for a member that no text can be generated with, by its task or by a feature, with the words
+    that the engine would use."""
+    for member in members:
+        summary = member.artifact.summary
+        reason = why_not_generated(summary.get("task_type", ""), summary.get("features", []))
+        if reason:
+            name = member.adapter.full_name
+            raise Invalid(
+                f"{name} is stored but cannot be generated with: {reason}.", code="not_served", extra={"adapter": name}
+            )
 
 
 def shapes_of(member: Member) -> dict[str, tuple[int, int]]:

@@ -57,7 +57,19 @@ def _refusals(members: Sequence[Member]) -> list[str]:
                 found.append(f"{member.adapter.full_name} cannot be merged: {NEVER[feature]}.")
             elif feature in ALONE and (len(members) > 1 or member.weight != 1.0):
                 found.append(f"{member.adapter.full_name} can only be carried through alone: {ALONE[feature]}.")
-    return found
+    return found + _task_refusals(members)
+
+
+def _task_refusals(members: Sequence[Member]) -> list[str]:
+    """One sentence where members were trained for different tasks; an unnamed task goes with any."""
+    tasks = [(member.adapter.full_name, member.artifact.summary.get("task_type")) for member in members]
+    named = [(name, task) for name, task in tasks if task]
+    for name, task in named[1:]:
+        first, other = named[0]
+        if task != other:
+            models = f"it was trained for the task {task} and {first} for {other}, whose models differ"
+            return [f"{name} cannot be merged with {first}: {models}."]
+    return []
 
 
 def _feature_check(members: Sequence[Member]) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.celery import app
-from marketplace.compositions.members import Member, resolve_members
+from marketplace.compositions.members import Member, check_generating, resolve_members
 from marketplace.core.errors import Forbidden, Invalid, Unavailable
 from marketplace.core.live import queue_for
 from marketplace.playground.models import Usage
@@ -105,8 +105,8 @@ def start_generation(
 ) -> Generation:
     """Send one prompt to the composition of ``base`` and the weighted ``members``; read it with ``relay``.
 
-    Raises ``Invalid`` (members of several bases, sampling), ``NotFound`` (a member the user may not see),
-    ``Unavailable`` (the broker or every live worker is away).
+    Raises ``Invalid`` (members of several bases or that write no text, sampling), ``NotFound`` (a member the user may
+    not see), ``Unavailable`` (the broker or every live worker is away).
     """
     if not policy.may_generate(user):
         raise Forbidden("Sign in to try adapters.")
@@ -115,6 +115,7 @@ def start_generation(
     if len(members) > MAX_MEMBERS:
         raise Invalid(f"At most {MAX_MEMBERS} adapters answer together.")
     resolved = resolve_members(user=user, members=members)
+    check_generating(resolved)
     chosen = _base_of(resolved, base)
     found, warnings = prompt_format_of(base=chosen, members=resolved)
     now = time.time()

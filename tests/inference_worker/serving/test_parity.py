@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from reference.tiny_adapters import edit_config
 from safetensors.torch import load_file, save_file
 from tiny_bases import (
     ARCHITECTURES,
@@ -137,6 +138,18 @@ def test_what_cannot_be_served_is_refused_by_name(options: dict[str, object], fe
     with pytest.raises(Refused, match="cannot be generated with") as caught:
         load_adapter(*resolve(adapter), adapter.label, base)
     assert feature in caught.value.extra["features"]
+
+
+@pytest.mark.parametrize("task", ["SEQ_CLS", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"])
+def test_tasks_without_text_are_refused_before_loading(
+    task: str, files: BaseFiles, base: LoadedBase, tmp_path: Path
+) -> None:
+    adapter = save_adapter(files, tmp_path, targets=["q_proj"])
+    edit_config(tmp_path, task_type=task)
+    with pytest.raises(Refused, match=f"cannot be generated with: .*{task}") as caught:
+        load_adapter(*resolve(adapter), adapter.label, base)
+    assert caught.value.code == "not_served"
+    assert caught.value.extra["task"] == task
 
 
 def test_the_bases_own_embedding_beside_the_factors_is_no_change(
