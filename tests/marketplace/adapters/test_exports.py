@@ -1,0 +1,271 @@
+"""Exports: who may have what made of which adapter, how long it is kept, and how it is loaded."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import time
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.test import Client
+from django.utils import timezone
+
+from inference_worker.contracts.common import OutputFile
+from inference_worker.contracts.export import ExportRequest, ExportResult
+from inference_worker.contracts.jobs import JobOutcome
+from marketplace.accounts.models import User
+from marketplace.adapters import garbage
+from marketplace.adapters.exports import selectors
+from marketplace.adapters.exports.services import create_export, discard_export, offers_of
+from marketplace.adapters.models import Adapter
+from marketplace.bases.models import Base
+from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound, TooLarge
+from marketplace.core.store import blob_store
+from marketplace.jobs.models import Job
+from marketplace.jobs.services import record_outcome
+from marketplace.moderation.models import AuditEntry
+
+pytestmark = pytest.mark.django_db
+
+FILES = {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 40, "README.md": b"# Merged\n"}
+
+
+@pytest.fixture
+def adapter(ada: User, make_adapter: Callable[..., Adapter]) -> Adapter:
+    base = Base.objects.create(
+        name="tiny", source="/models/tiny", state=Base.State.READY, parameters=1000, config={"dtype": "bfloat16"}
+    )
+    adapter = make_adapter(ada, "plural", license="mit")
+    assert adapter.current is not None
+    adapter.base = base
+    adapter.save()
+    artifact = adapter.current.artifact
+    artifact.base, artifact.summary = base, {"task_type": "CAUSAL_LM", "features": [], "parameters": 500}
+    artifact.save()
+    return adapter
+
+
+def finish(job: Job, files: dict[str, bytes] = FILES) -> Job:
+    """What the batch worker reports."""
+    stored = []
+    for path, data in files.items():
+        info = blob_store().put_bytes(data)
+        stored.append(OutputFile(path=path, sha256=info.sha256, git_sha1=info.git_sha1, size=info.size))
+    size = sum(file.size for file in stored)
+    result = ExportResult(format=job.subject["format"], files=tuple(stored), size=size).model_dump(mode="json")
+    now = time.time()
+    record_outcome(
+        JobOutcome(
+            job=str(job.pk), attempt=job.attempt, status="succeeded", result=result, started_at=now, finished_at=now
+        )
+    )
+    job.refresh_from_db()
+    return job
+
+
+def change(adapter: Adapter, *, base: dict[str, Any] | None = None, **summary: Any) -> None:
+    assert adapter.current is not None
+    artifact = adapter.current.artifact
+    artifact.summary = {**artifact.summary, **summary}
+    artifact.save()
+    if base:
+        Base.objects.filter(name="tiny").update(**base)
+        adapter.current.artifact.refresh_from_db()
+    adapter.refresh_from_db()
+
+
+def test_the_plan_is_closed(ada: User, adapter: Adapter) -> None:
+    job = create_export(user=ada, adapter=adapter, format="merged", dtype="float16")
+    request = ExportRequest.model_validate(job.request)
+    assert adapter.current is not None
+    assert request.adapter.label == "ada/plural"
+    assert request.adapter.weights == adapter.current.artifact.weights_blob_id
+    assert (request.base.name, request.base.source, request.license) == ("tiny", "/models/tiny", "mit")
+    assert (job.queue, job.subject["estimate"]) == ("merge", 2000)
+    assert AuditEntry.objects.get(action="export.create").target == "ada/plural"
+
+
+def test_the_same_export_is_not_made_twice(ada: User, adapter: Adapter) -> None:
+    first = create_export(user=ada, adapter=adapter, format="merged")
+    assert create_export(user=ada, adapter=adapter, format="merged") == first
+    finish(first)
+    assert create_export(user=ada, adapter=adapter, format="merged") == first
+    assert create_export(user=ada, adapter=adapter, format="merged", dtype="float32") != first
+    assert create_export(user=ada, adapter=adapter, format="gguf") != first
+
+
+@pytest.mark.parametrize(
+    ("format", "changes", "words"),
+    [
+        ("merged", {"task_type": "SEQ_CLS"}, "adapter for SEQ_CLS"),
+        ("merged", {"features": ["layer_replication"]}, "layer replication"),
+        ("gguf", {"features": ["dora", "rslora"]}, "uses: dora"),
+        ("merged", {"base": {"served": False}}, "not at hand"),
+        ("gguf", {"base": {"state": "failed"}}, "not at hand"),
+        ("merged", {"base": {"license": "cc-by-nd-4.0"}}, "base tiny is under cc-by-nd-4.0"),
+    ],
+)
+def test_what_cannot_be_exported_is_said_before_anything_is_computed(
+    format: str, changes: dict[str, Any], words: str, ada: User, adapter: Adapter
+) -> None:
+    change(adapter, **changes)
+    with pytest.raises(Conflict, match=words) as fault:
+        create_export(user=ada, adapter=adapter, format=format)
+    assert fault.value.code == "not_exportable"
+    assert not Job.objects.exists()
+    assert adapter.current is not None
+    offers = {offer.format: offer for offer in offers_of(adapter.current, adapter.base)}
+    assert words.replace("base tiny", "tiny") in offers[format].reason or words in offers[format].reason
+
+
+def test_licences_and_unknown_bases(ada: User, adapter: Adapter) -> None:
+    Adapter.objects.filter(pk=adapter.pk).update(license="cc-by-nd-4.0")
+    adapter.refresh_from_db()
+    with pytest.raises(Conflict, match="The adapter is under cc-by-nd"):
+        create_export(user=ada, adapter=adapter, format="merged")
+    create_export(user=ada, adapter=adapter, format="gguf")  # Another form of the same work.
+    assert adapter.current is not None
+    adapter.current.artifact.base = adapter.base = None
+    adapter.current.artifact.save()
+    adapter.save()
+    with pytest.raises(Conflict, match="base is unknown here"):
+        create_export(user=ada, adapter=adapter, format="gguf")
+
+
+def test_options(ada: User, adapter: Adapter) -> None:
+    for wrong, field in (
+        ({"format": "onnx"}, "format"),
+        ({"format": "gguf", "dtype": "bfloat16"}, "dtype"),
+        ({"format": "merged", "shard_bytes": 1}, "shard_bytes"),
+    ):
+        with pytest.raises(Invalid) as fault:
+            create_export(user=ada, adapter=adapter, **wrong)  # type: ignore[arg-type]
+        assert list(fault.value.extra["fields"]) == [field]
+
+
+def test_room_for_exports_is_counted(ada: User, adapter: Adapter, settings: Any) -> None:
+    settings.EXPORT_MAX_BYTES = 15_000
+    job = create_export(user=ada, adapter=adapter, format="merged")
+    assert selectors.used_bytes(ada) == 2000
+    finish(job)
+    assert selectors.used_bytes(ada) == sum(map(len, FILES.values()))
+    other = create_export(user=ada, adapter=adapter, format="gguf")
+    assert other.request["max_bytes"] == 15_000 - selectors.used_bytes(ada) + other.subject["estimate"]
+    with pytest.raises(TooLarge) as fault:
+        create_export(user=ada, adapter=adapter, format="merged", dtype="float32")
+    assert fault.value.code == "export_too_large"
+    discard_export(user=ada, job=job)
+    create_export(user=ada, adapter=adapter, format="merged", dtype="float32")
+    with pytest.raises(NotFound):
+        selectors.get_export(user=ada, export_id=job.pk)
+    with pytest.raises(Conflict):
+        discard_export(user=ada, job=other)
+
+
+def test_strangers_and_private_adapters(ada: User, bob: User, adapter: Adapter) -> None:
+    with pytest.raises(NotAuthenticated):
+        create_export(user=AnonymousUser(), adapter=adapter, format="merged")  # type: ignore[arg-type]
+    job = create_export(user=bob, adapter=adapter, format="merged")
+    Adapter.objects.filter(pk=adapter.pk).update(visibility="private")
+    finish(job)
+    assert (job.state, job.error_code) == (Job.State.FAILED, "not_found")
+    adapter.refresh_from_db()
+    with pytest.raises(NotFound):
+        create_export(user=bob, adapter=adapter, format="merged")
+
+
+def test_files_and_zip_for_whoever_asked_alone(ada: User, bob: User, adapter: Adapter, client: Client) -> None:
+    job = create_export(user=bob, adapter=adapter, format="merged")
+    address = f"/api/v1/exports/{job.pk}/"
+    client.force_login(bob)
+    assert client.get(f"{address}archive.zip").json()["code"] == "export_not_finished"
+    finish(job)
+    body = client.get(address).json()
+    assert (body["adapter"], body["size"]) == ("ada/plural", sum(map(len, FILES.values())))
+    assert {file["path"] for file in body["files"]} == set(FILES)
+    for prefix in (address, f"/exports/{job.pk}/"):
+        answer = client.get(f"{prefix}archive.zip")
+        data = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+        assert int(answer["Content-Length"]) == len(data)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert {name: archive.read(name) for name in archive.namelist()} == {
+                f"ada-plural-merged/{path}": content for path, content in FILES.items()
+            }
+        whole = client.get(f"{prefix}files/model.safetensors")
+        assert b"".join(whole.streaming_content) == FILES["model.safetensors"]  # type: ignore[attr-defined]
+        part = client.get(
+            f"{prefix}files/model.safetensors", headers={"Range": "bytes=10000-", "If-Range": whole["ETag"]}
+        )
+        assert (part.status_code, part["Content-Range"]) == (206, "bytes 10000-10239/10240")
+        assert b"".join(part.streaming_content) == FILES["model.safetensors"][10000:]  # type: ignore[attr-defined]
+        assert part["Content-Disposition"].startswith("attachment")
+        assert client.get(f"{prefix}files/other").status_code == 404
+    client.force_login(ada)
+    for path in ("", "archive.zip", "files/config.json"):
+        assert client.get(f"{address}{path}").status_code == 404
+    Adapter.objects.filter(pk=adapter.pk).update(visibility="private")
+    client.force_login(bob)
+    assert client.get(f"{address}archive.zip").status_code == 404
+    assert client.get(f"{address}files/config.json").status_code == 404
+
+
+def test_files_are_kept_for_some_days_and_then_go(ada: User, adapter: Adapter, settings: Any) -> None:
+    job = finish(create_export(user=ada, adapter=adapter, format="merged"))
+    digests = {file["sha256"] for file in job.result["files"]}
+    old = (timezone.now() - dt.timedelta(days=1.5)).timestamp()
+    for digest in digests:
+        import os
+
+        os.utime(blob_store().path(digest), (old, old))
+    assert set(selectors.kept_digests()) == digests
+    garbage.collect_garbage()
+    assert all(blob_store().has(digest) for digest in digests)
+    settings.EXPORT_KEEP_DAYS = 0.0
+    with pytest.raises(NotFound):
+        selectors.get_export(user=ada, export_id=job.pk)
+    garbage.collect_garbage()
+    assert not any(blob_store().has(digest) for digest in digests)
+
+
+def test_rest(ada: User, adapter: Adapter, client: Client) -> None:
+    address = "/api/v1/adapters/ada/plural/exports/"
+    assert client.post(address, {"format": "merged"}, "application/json").status_code == 401
+    assert client.get("/api/v1/exports/").status_code == 401
+    client.force_login(ada)
+    answer = client.post(address, {"format": "merged"}, "application/json")
+    assert (answer.status_code, answer.json()["kind"]) == (202, "export")
+    assert client.post(address, {"format": "onnx"}, "application/json").status_code == 400
+    (row,) = client.get("/api/v1/exports/").json()["results"]
+    assert (row["id"], row["state"], row["size"], row["files"]) == (answer.json()["id"], "queued", None, [])
+    job = finish(Job.objects.get())
+    assert client.delete(f"/api/v1/exports/{job.pk}/").status_code == 204
+    assert client.get(f"/api/v1/exports/{job.pk}/").status_code == 404
+
+
+def test_pages(ada: User, bob: User, adapter: Adapter, client: Client) -> None:
+    page = "/ada/plural"
+    assert b'id="export"' not in client.get(page).content
+    client.force_login(bob)
+    content = client.get(page).content.decode()
+    assert "Merged model" in content
+    assert "GGUF adapter" in content
+    assert b"Nothing is exported" in client.get("/exports/").content
+    answer = client.post(f"{page}/export", {"format": "merged", "dtype": "same"})
+    job = Job.objects.get()
+    assert answer["Location"] == f"/jobs/{job.pk}"
+    finish(job)
+    content = client.get(f"/jobs/{job.pk}").content.decode()
+    assert f"/exports/{job.pk}/archive.zip" in content
+    assert f"/exports/{job.pk}/files/model.safetensors" in content
+    assert f"/exports/{job.pk}/archive.zip" in client.get("/exports/").content.decode()
+    client.post(f"/exports/{job.pk}/discard")
+    assert b"Nothing is exported" in client.get("/exports/").content
+    assert f"/exports/{job.pk}" not in client.get(f"/jobs/{job.pk}").content.decode()
+    answer = client.post(f"{page}/export", {"format": "onnx"}, follow=True)
+    assert b"Choose one of: merged, gguf" in answer.content
+    change(adapter, task_type="SEQ_CLS")
+    assert "adapter for SEQ_CLS" in client.get(page).content.decode()
