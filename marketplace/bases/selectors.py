@@ -22,7 +22,7 @@ def list_bases() -> QuerySet[Base]:
 def search_bases(query: str = "", state: str = "") -> QuerySet[Base]:
     """``list_bases`` narrowed to names and aliases that have ``query`` in them, and to a state."""
     found = list_bases()
-    if query := query.strip()[:200]:
+    if query := query.replace("\0", "").strip()[:200]:
         named = BaseAlias.objects.filter(active=True, alias__icontains=query).values("base")
         found = found.filter(Q(name__icontains=query) | Q(pk__in=named))
     return found.filter(state=state) if state in Base.State.values else found
