@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from drf_spectacular.utils import extend_schema
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -15,6 +17,7 @@ from rest_framework.views import APIView
 from marketplace import policy
 from marketplace.accounts import selectors, services
 from marketplace.accounts.authentication import ScopePermission, SignedIn, TokensComeFromSessions
+from marketplace.accounts.export import export_account
 from marketplace.accounts.models import Token, User
 from marketplace.accounts.serializers import (
     ErrorSerializer,
@@ -24,7 +27,7 @@ from marketplace.accounts.serializers import (
     TokenRequestSerializer,
     TokenSerializer,
 )
-from marketplace.accounts.throttling import TokenThrottle
+from marketplace.accounts.throttling import AccountExportThrottle, TokenThrottle
 from marketplace.adapters.uploads.quota import quota_of, stored_bytes
 from marketplace.core.pagination import PAGE_PARAMETERS, keyset_page, page_arguments, page_body, page_schema
 
@@ -65,6 +68,24 @@ def _me(request: Request) -> dict[str, Any]:
         "scope": request.auth.scope if isinstance(request.auth, Token) else "session",
         "storage": {"used_bytes": stored_bytes(user), "quota_bytes": quota_of(user)},
     }
+
+
+class ExportView(APIView):
+    """Everything about the account."""
+
+    permission_classes: list[type[BasePermission]] = [SignedIn, ScopePermission]
+    throttle_classes = [AccountExportThrottle]
+
+    @extend_schema(
+        operation_id="me_export",
+        tags=["account"],
+        parameters=[OpenApiParameter("files", bool, description="With the files of your adapters.")],
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, 401: ErrorSerializer, 429: ErrorSerializer},
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """A zip of everything that is stored about you, streamed: JSON, cards, and with `files` all your files."""
+        files = request.query_params.get("files", "").lower() in ("1", "true", "yes")
+        return export_account(request._request, cast(User, request.user), files=files)
 
 
 class TokenListView(APIView):

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from marketplace.accounts.api import MeView, TokenListView, TokenView
+from marketplace.accounts.api import ExportView, MeView, TokenListView, TokenView
 
 urlpatterns = [
     path("me/", MeView.as_view(), name="api-me"),
+    path("me/export/", ExportView.as_view(), name="api-export"),
     path("tokens/", TokenListView.as_view(), name="api-tokens"),
     path("tokens/<int:token_id>/", TokenView.as_view(), name="api-token"),
 ]

@@ -27,3 +27,21 @@ class TokenForm(PlainForm):
     def expires_at(self) -> datetime.datetime | None:
         days = self.cleaned_data["lifetime"]
         return timezone.now() + datetime.timedelta(days=int(days)) if days else None
+
+
+class CloseForm(PlainForm):
+    """The end of an account, confirmed twice."""
+
+    adapters = forms.ChoiceField(
+        label="Your adapters",
+        choices=[
+            ("delete", "Delete all that I still have"),
+            ("keep", "Stop if I still have any: I want to hand them over first"),
+        ],
+        initial="delete",
+        widget=forms.RadioSelect,
+    )
+    username = forms.CharField(label="Your user name, to confirm", max_length=60)
+    password = forms.CharField(
+        label="Your password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )

@@ -93,8 +93,8 @@ def edit_profile(*, user: User, display_name: str) -> User:
         sentence = "Use at most 80 characters."
         raise Invalid(sentence, extra={"fields": {"display_name": [sentence]}})
     with transaction.atomic():
-        before = user.display_name
         user.display_name = display_name
         user.save(update_fields=["display_name"])
-        audit.record(actor=user, action="account.edit", target=user.username, before=before, after=display_name)
+        # Not the names themselves: what is in the log stays when the account is erased.
+        audit.record(actor=user, action="account.edit", target=user.username, fields=["display_name"])
     return user

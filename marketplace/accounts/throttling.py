@@ -41,6 +41,18 @@ class TokenThrottle(PersonOrAddress):
     scope = "token"
 
 
+class ConfirmThrottle(PersonOrAddress):
+    """Writing one's password once more before something that cannot be undone."""
+
+    scope = "confirm"
+
+
+class AccountExportThrottle(PersonOrAddress):
+    """Everything of an account at once."""
+
+    scope = "account_export"
+
+
 class GenerateThrottle(PersonOrAddress):
     """Generations, by REST and by the playground's page."""
 

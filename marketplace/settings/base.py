@@ -256,6 +256,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "mail-decisions": {"task": "marketplace.mail_decisions", "schedule": 60.0, "options": {"expires": 60.0}},
     # Bases ask for it when they become known; this catches up on what the broker lost.
     "link-bases": {"task": "marketplace.link_bases", "schedule": 300.0, "options": {"expires": 300.0}},
+    "erase-accounts": {"task": "marketplace.erase_accounts", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "tend-vectors": {"task": "marketplace.tend_vectors", "schedule": 900.0, "options": {"expires": 900.0}},
 }
 # Kind of job -> its own limits, for example {"merge": {"memory_mb": 16384, "seconds": 7200}}.
@@ -323,6 +324,8 @@ REST_FRAMEWORK = {
         "report_anon": env.str("THROTTLE_REPORT_ANON", default="5/hour"),
         "access": env.str("THROTTLE_ACCESS", default="20/hour"),
         "token": env.str("THROTTLE_TOKEN", default="30/hour"),
+        "confirm": env.str("THROTTLE_CONFIRM", default="10/hour"),
+        "account_export": env.str("THROTTLE_ACCOUNT_EXPORT", default="20/hour"),
     },
 }
 SPECTACULAR_SETTINGS = {

@@ -79,7 +79,7 @@ def test_write_token_writes_and_the_audit_log_names_it(client: Client, ada: User
     assert answer.json()["display_name"] == "Ada Lovelace"
     entry = AuditEntry.objects.get(action="account.edit")
     assert entry.token_prefix == token.prefix
-    assert entry.detail == {"before": "", "after": "Ada Lovelace"}
+    assert entry.detail == {"fields": ["display_name"]}
     assert entry.request_id
     client.force_login(ada)
     client.patch("/api/v1/me/", {"display_name": "Ada"}, content_type="application/json")

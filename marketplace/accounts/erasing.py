@@ -1,0 +1,80 @@
+"""Erasing what is known of a person whose account was closed."""
+
+from __future__ import annotations
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.db import transaction
+from django.utils import timezone
+
+from marketplace.accounts.models import Token, User
+from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, PartialUpload, Transfer, Upload, Version
+from marketplace.adapters.services.deleting import entomb
+from marketplace.jobs.models import Job
+from marketplace.moderation import audit
+from marketplace.moderation.models import Report
+from marketplace.playground.models import Usage
+
+
+def erase_due_accounts() -> int:
+    """Erase the accounts whose time to come back is over; how many."""
+    due = User.objects.filter(closing_at__lte=timezone.now(), erased_at=None).order_by("pk")
+    return sum(_erase(pk) for pk in list(due.values_list("pk", flat=True)))
+
+
+def _erase(pk: int) -> bool:
+    with transaction.atomic():
+        due = User.objects.filter(closing_at__lte=timezone.now(), erased_at=None)
+        user = due.select_for_update(skip_locked=True).filter(pk=pk).first()
+        if user is None:
+            return False
+        _end_adapters(user)
+        _forget_traces(user)
+        _forget_person(user)
+        audit.record(actor=None, action="account.erase", target=user.username)
+        transaction.on_commit(lambda: _forget_sessions(pk))
+    return True
+
+
+def _end_adapters(user: User) -> None:
+    """Delete whatever is left, also what was made since the closing; what moderators took down stays as evidence."""
+    rows = Adapter.objects.select_for_update(of=("self",)).select_related("owner").order_by("pk")
+    for adapter in rows.filter(owner=user, deleted_at=None):
+        entomb(adapter, user, at=timezone.now())
+    Version.objects.filter(author=user).update(author=None)
+
+
+def _forget_traces(user: User) -> None:
+    """What the person did beside their adapters. Others' records of it lose the name of who it was."""
+    Upload.objects.filter(owner=user).delete()
+    PartialUpload.objects.filter(owner=user).update(expires_at=timezone.now(), path="", fingerprint="")
+    Job.objects.filter(owner=user, state__in=Job.ENDED).delete()
+    Usage.objects.filter(user=user).update(user=None)
+    Report.objects.filter(reporter=user).update(reporter=None)
+    Collaborator.objects.filter(user=user).delete()
+    AccessRequest.objects.filter(user=user).delete()
+    Transfer.objects.filter(receiver=user).exclude(state=Transfer.State.ACCEPTED).delete()
+    Token.objects.filter(owner=user).delete()
+    EmailAddress.objects.filter(user=user).delete()
+
+
+def _forget_person(user: User) -> None:
+    user.groups.clear()
+    user.user_permissions.clear()
+    user.email = user.display_name = user.first_name = user.last_name = ""
+    user.is_active = user.is_staff = user.is_superuser = False
+    user.last_login = user.quota_bytes = user.closing_at = None
+    user.erased_at = timezone.now()
+    user.set_unusable_password()
+    user.save()
+
+
+def _forget_sessions(pk: int) -> None:
+    """Sessions ended with the password; their rows name the person until they expire. Rate limits count by key."""
+    for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator(chunk_size=500):
+        if session.get_decoded().get("_auth_user_id") == str(pk):
+            session.delete()
+    scopes = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+    cache.delete_many([f"throttle_{scope}_{pk}" for scope in scopes])

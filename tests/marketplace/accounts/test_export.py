@@ -1,0 +1,80 @@
+"""Everything about a person in one zip, and nothing of others."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from marketplace.accounts import services
+from marketplace.accounts.models import User
+from marketplace.moderation import services as moderation
+from tests.marketplace.adapters.conftest import (
+    adapter_files,
+    make_upload,  # noqa: F401
+)
+from tests.marketplace.adapters.life.conftest import publish  # noqa: F401
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, settings: Any) -> None:
+    settings.BLOB_STORE_URL = f"file://{tmp_path / 'blobs'}"
+
+
+def _loaded(answer: Any) -> zipfile.ZipFile:
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/zip")
+    assert answer["Content-Disposition"].startswith("attachment")
+    return zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
+
+
+@pytest.fixture
+def lived(ada: User, bob: User, moderator: User, publish: Any) -> User:  # noqa: F811
+    services.edit_profile(user=ada, display_name="Ada Lovelace")
+    services.create_token(user=ada, name="laptop")
+    adapter = publish(ada, "plural", examples=[{"prompt": "cat", "expected": "cats"}])
+    publish(bob, "hidden", seed=3, visibility="private")
+    moderation.report_adapter(user=ada, adapter=adapter, reason="spam")
+    moderation.decide(moderator=moderator, adapter=adapter, action="dismiss", reason="It is fine.")
+    return ada
+
+
+def test_what_is_in_it(client: Client, lived: User) -> None:
+    client.force_login(lived)
+    archive = _loaded(client.get("/account/export"))
+    names = set(archive.namelist())
+    parts = {f"{name}.json" for name in ("account", "adapters", "uploads", "jobs", "activity", "audit")}
+    assert names == parts | {"README.txt", "adapters/plural/README.md"}
+    found = {name: json.loads(archive.read(name)) for name in parts}
+    assert found["account.json"]["display_name"] == "Ada Lovelace"
+    [token] = found["account.json"]["tokens"]
+    assert token["name"] == "laptop"
+    assert "digest" not in token
+    [adapter] = found["adapters.json"]
+    assert (adapter["name"], adapter["examples"][0]["expected"]) == ("plural", "cats")
+    assert {file["path"] for file in adapter["versions"][0]["files"]} > set(adapter_files())
+    assert [report["reason"] for report in found["activity.json"]["reports"]] == ["spam"]
+    assert [job["kind"] for job in found["jobs.json"]][:1] == ["inspect"]
+    writers = {entry["action"]: entry["actor"] for entry in found["audit.json"]}
+    assert (writers["adapter.publish"], writers["adapter.dismiss"]) == ("ada", "somebody else")
+    text = b"".join(archive.read(name) for name in names).decode()
+    assert "hidden" not in text
+
+
+def test_with_files(client: Client, lived: User) -> None:
+    client.force_login(lived)
+    archive = _loaded(client.get("/api/v1/me/export/?files=1"))
+    folder = next(name for name in archive.namelist() if name.endswith(".safetensors")).rpartition("/")[0]
+    for path, data in adapter_files().items():
+        assert archive.read(f"{folder}/{path}") == data
+
+
+def test_it_is_for_the_person_alone(client: Client) -> None:
+    assert client.get("/api/v1/me/export/").status_code == 401
+    assert client.get("/account/export").status_code == 302
