@@ -49,6 +49,9 @@ class GenerateRequest(Contract):
     sampling: Sampling = Sampling()
     #: Score this text behind the prompt instead of writing one: the ``done`` event then has its ``logprobs``.
     continuation: str | None = Field(default=None, min_length=1, max_length=200_000)
+    #: Token ids in place of the prompt (with its format) and of the continuation, for callers that tokenise themselves.
+    prompt_tokens: tuple[int, ...] | None = Field(default=None, min_length=1, max_length=200_000)
+    continuation_tokens: tuple[int, ...] | None = Field(default=None, min_length=1, max_length=200_000)
     deadline: float  # Unix time, seconds
 
 

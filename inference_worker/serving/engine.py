@@ -180,23 +180,16 @@ class Engine:
         self, request: GenerateRequest, composition: Composition[LoadedAdapter], handle: GenerationHandle
     ) -> Sequence:
         tokenizer = self.base.tokenizer
-        prompt = encode_prompt(tokenizer, request.prompt_format, request.prompt)
-        room = self.base.context - len(prompt)
-        if room < 1:
+        prompt, continuation = self._tokens(request)
+        # The last token of a continuation is only predicted, never read.
+        room = self.base.context - len(prompt) + bool(continuation)
+        if room < max(1, len(continuation)):
+            behind = f" and the continuation {len(continuation)}" if continuation else ""
             raise BadInput(
-                f"The prompt has {len(prompt)} tokens, but the base {self.base.name} reads at most "
+                f"The prompt has {len(prompt)} tokens{behind}, but the base {self.base.name} reads at most "
                 f"{self.base.context - 1}. Shorten it.",
                 code="prompt_too_long",
             )
-        continuation: tuple[int, ...] = ()
-        if request.continuation is not None:
-            continuation = encode_continuation(tokenizer, request.prompt_format, request.prompt, request.continuation)
-            if len(continuation) > room:
-                raise BadInput(
-                    f"Prompt and continuation have {len(prompt) + len(continuation)} tokens, but the base "
-                    f"{self.base.name} reads at most {self.base.context}. Shorten them.",
-                    code="prompt_too_long",
-                )
         stops = stop_strings(request.prompt_format, request.sampling.stop)
         return Sequence(
             handle=handle,
@@ -208,6 +201,22 @@ class Engine:
             continuation=continuation,
             stop_tokens=self.base.stop_tokens | stop_token_ids(tokenizer, stops),
         )
+
+    def _tokens(self, request: GenerateRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Prompt and continuation (empty for a generation) as token ids of this base."""
+        tokenizer = self.base.tokenizer
+        prompt, continuation = request.prompt_tokens, request.continuation_tokens
+        if prompt is None:
+            prompt = encode_prompt(tokenizer, request.prompt_format, request.prompt)
+        if continuation is None and request.continuation is not None:
+            continuation = encode_continuation(tokenizer, request.prompt_format, request.prompt, request.continuation)
+        given = (*prompt, *(continuation or ()))
+        if min(given) < 0 or max(given) >= self.base.vocabulary:
+            raise BadInput(
+                f"A token id lies outside of 0 to {self.base.vocabulary - 1}, the vocabulary of {self.base.name}.",
+                code="bad_token",
+            )
+        return prompt, continuation or ()
 
     def _run(self) -> None:
         with torch.inference_mode():

@@ -14,7 +14,7 @@ from inference_worker.contracts.bases import base_source
 from inference_worker.contracts.common import BaseFiles
 from inference_worker.contracts.generate import GenerateRequest
 from inference_worker.errors import EngineError
-from inference_worker.serving.base_loader import checkpoint_dtype, load_base, load_config
+from inference_worker.serving.base_loader import LoadedBase, checkpoint_dtype, load_base, load_config
 from inference_worker.serving.base_shapes import empty_model
 from inference_worker.serving.engine import Engine, Resolve, as_engine_error
 from inference_worker.serving.resident_cache import ResidentCache
@@ -83,11 +83,12 @@ class EnginePool:
         if done.cancelled():
             handle.fail(shutting_down())
 
-    def preload(self, base: BaseFiles, pinned: bool = False) -> None:
+    def preload(self, base: BaseFiles, pinned: bool = False) -> LoadedBase:
         """Load ``base`` now, so that the first request does not wait; ``pinned`` keeps it. Raises as loading does."""
-        self._engine(base)
+        engine = self._engine(base)
         self._bases.pin(base_key(base), pinned)
         self._bases.release(base_key(base))
+        return engine.base
 
     def residency(self) -> dict[str, object]:
         """Bases and adapters in memory, with bytes and load."""
