@@ -52,13 +52,14 @@ class ArrivingBody:
         self._buffer = bytearray()
         self._ended = False
         self._lost = False
+        self._why = "The sender has gone before the body was complete."
         self._over = asyncio.Event()
         self._waiting: Future[bytes | None] | None = None
         self._waited = 0.0
         self._paced_from = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        """``size`` bytes, fewer at the end; everything for a negative one, if that is little."""
+        """``size`` bytes, fewer at the end and before a loss; everything for a negative one, if that is little."""
         wanted = None if size is None or size < 0 else size
         if wanted is None:
             return self._read_whole()
@@ -71,6 +72,8 @@ class ArrivingBody:
         """For code that knows nothing of large bodies: it gets no more than any other body may have."""
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         self._fill(limit + 1)
+        if self._lost:
+            raise OSError(self._why)
         if len(self._buffer) > limit:
             raise BodyTooLarge(_words(limit), extra={"limit": limit})
         taken = bytes(self._buffer)
@@ -79,7 +82,13 @@ class ArrivingBody:
 
     def _fill(self, wanted: int) -> None:
         while not self._ended and len(self._buffer) < wanted:
-            part = self._next_part()
+            try:
+                part = self._next_part()
+            except OSError:
+                if self._buffer:
+                    # What arrived is handed out first; the next read says that there is no more.
+                    return
+                raise
             if part is not None:
                 self._buffer += part
 
@@ -96,7 +105,7 @@ class ArrivingBody:
 
     def _next_part(self) -> bytes | None:
         if self._lost:
-            raise OSError("The sender has gone before the body was complete.")
+            raise OSError(self._why)
         if threading.get_ident() == self._loop_thread:
             raise RuntimeError("A multipart body is read in a thread: make the view synchronous.")
         began = time.monotonic()
@@ -105,8 +114,8 @@ class ArrivingBody:
             part = self._waiting.result(timeout=settings.UPLOAD_SILENCE_SECONDS)
         except (CancelledError, TimeoutError) as error:
             self._waiting.cancel()
-            self._lost = True
-            raise OSError("The rest of the body did not arrive.") from error
+            self._lost, self._why = True, "The rest of the body did not arrive."
+            raise OSError(self._why) from error
         finally:
             self._waiting = None
         self._keep_pace(time.monotonic() - began)
@@ -118,8 +127,8 @@ class ArrivingBody:
         if self._waited < PACE_SECONDS or self._ended:
             return
         if self._total - self._paced_from < self._waited * settings.UPLOAD_MIN_BYTES_PER_SECOND:
-            self._lost = True
-            raise OSError("The sender is too slow.")
+            self._lost, self._why = True, "The sender is too slow."
+            raise OSError(self._why)
         self._waited, self._paced_from = 0.0, self._total
 
     async def _take(self) -> bytes | None:
@@ -127,7 +136,7 @@ class ArrivingBody:
         if message["type"] == "http.disconnect":
             self._lost = True
             self._over.set()
-            raise OSError("The sender has gone before the body was complete.")
+            raise OSError(self._why)
         part: bytes = message.get("body", b"")
         self._total += len(part)
         if self._limit is not None and self._total > self._limit:

@@ -62,6 +62,7 @@ async def test_everything_and_lines() -> None:
 async def test_a_lost_sender_is_an_error_and_is_told_to_django() -> None:
     body = _body(_messages([b"abc"], lost=True))
     assert await asyncio.to_thread(body.read, 2) == b"ab"
+    assert await asyncio.to_thread(body.read, 2) == b"c"
     with pytest.raises(OSError, match="has gone"):
         await asyncio.to_thread(body.read, 2)
     with pytest.raises(OSError, match="has gone"):
@@ -114,6 +115,7 @@ async def test_a_trickle_ends_whatever_came_before(settings: Any, monkeypatch: p
     # Every message takes a second. The first window brings 3 kB, the second one a byte per second.
     body = _body(_messages([b"x" * 100] * 30 + [b"x"] * 40))
     assert len(await asyncio.to_thread(body.read, 3000)) == 3000
+    assert len(await asyncio.to_thread(body.read, 100)) < 40
     with pytest.raises(OSError, match="too slow"):
         await asyncio.to_thread(body.read, 100)
 
