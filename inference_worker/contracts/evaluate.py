@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from inference_worker.contracts.common import Contract
+from inference_worker.contracts.common import BaseFiles, Contract, OutputFile, PromptFormat, Sha256
+from inference_worker.contracts.generate import WeightedAdapter
 
 Metric = Literal["exact_match", "token_f1", "perplexity"]
 METRICS: tuple[Metric, ...] = ("exact_match", "token_f1", "perplexity")
@@ -64,3 +65,41 @@ class Evaluation(Contract):
     completion_tokens: int
     seconds: float
     cached: int
+
+
+class SuiteFiles(Contract):
+    """A suite of a plan: JSON lines in the blob store, or one of the testbed's by name (``testbed:named:unseen``)."""
+
+    name: str
+    examples: Sha256 | None = None
+    builtin: str = ""
+    #: Examples per task of a built-in suite.
+    count: int = Field(default=16, ge=1, le=1000)
+    prompt_format: PromptFormat = PromptFormat()
+    lead: str = " "
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SuiteFiles:
+        if (self.examples is None) == (not self.builtin):
+            raise ValueError("a suite is a file of examples or a built-in one, and not both")
+        return self
+
+
+class EvaluateRequest(Contract):
+    """Job ``evaluate``: each of ``compositions`` (an empty one is the bare base) on each of ``suites``."""
+
+    base: BaseFiles
+    compositions: tuple[tuple[WeightedAdapter, ...], ...] = Field(min_length=1, max_length=16)
+    suites: tuple[SuiteFiles, ...] = Field(min_length=1, max_length=16)
+    settings: EvaluationSettings = EvaluationSettings()
+
+
+class EvaluateResult(Contract):
+    """Every evaluation without its outcomes, compositions within suites, in the order of the request.
+
+    ``outcomes`` is the blob with all of them: a JSON list of ``Evaluation``s, for comparisons example by example.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    outcomes: OutputFile
+    seconds: float

@@ -13,6 +13,7 @@ from pydantic import Field
 from inference_worker.contracts.bases import BaseShapesRequest, BaseShapesResult
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.embed import EmbedRequest, EmbedResult
+from inference_worker.contracts.evaluate import EvaluateRequest, EvaluateResult
 from inference_worker.contracts.export import ExportRequest, ExportResult
 from inference_worker.contracts.fetch import FetchRequest, FetchResult
 from inference_worker.contracts.inspect import InspectRequest, InspectResult
@@ -95,6 +96,10 @@ KINDS: dict[str, Kind] = {
     "fetch": Kind(queue="fetch", request=FetchRequest, result=FetchResult, limits=Limits(memory_mb=1024, seconds=4500)),
     "export": Kind(
         queue="merge", request=ExportRequest, result=ExportResult, limits=Limits(memory_mb=8192, seconds=7200)
+    ),
+    # Behind nobody's merge: evaluations come by themselves with every upload.
+    "evaluate": Kind(
+        queue="train", request=EvaluateRequest, result=EvaluateResult, limits=Limits(memory_mb=8192, seconds=3600)
     ),
 }
 

@@ -20,6 +20,7 @@ HANDLERS: dict[str, str] = {
     "merge": "inference_worker.tasks.handlers.merge:handle",
     "fetch": "inference_worker.tasks.handlers.fetch:handle",
     "export": "inference_worker.tasks.handlers.export:handle",
+    "evaluate": "inference_worker.tasks.handlers.evaluate:handle",
 }
 
 

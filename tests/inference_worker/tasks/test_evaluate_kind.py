@@ -1,0 +1,84 @@
+"""The job ``evaluate``: what it answers, stores and says on its way."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from inference_worker.blobs import BlobStore
+from inference_worker.contracts.common import AdapterFiles, BaseFiles
+from inference_worker.contracts.evaluate import EvaluateRequest, EvaluateResult, EvaluationSettings, SuiteFiles
+from inference_worker.contracts.generate import WeightedAdapter
+from inference_worker.errors import BadInput
+from inference_worker.evaluation.builtin import PROMPT_FORMAT, builtin_suite
+from inference_worker.evaluation.suite import Suite, write_suite
+from inference_worker.tasks.context import JobContext
+from inference_worker.tasks.kinds import run_handler
+
+SHIPPED = Path(__file__).parents[3] / "inference_worker" / "testbed" / "shipped"
+BASE = BaseFiles(name="wordsmith", source=str(SHIPPED / "base"))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[JobContext]:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    (tmp_path / "work").mkdir()
+    yield JobContext(BlobStore(f"file://{tmp_path / 'blobs'}"), tmp_path / "work", "", write, job="j1")
+    os.close(read)
+    os.close(write)
+
+
+def stored(context: JobContext, name: str) -> WeightedAdapter:
+    folder = SHIPPED / "adapters" / name
+    config = context.blobs.put_file(folder / "adapter_config.json").sha256
+    weights = context.blobs.put_file(folder / "adapter_model.safetensors").sha256
+    return WeightedAdapter(adapter=AdapterFiles(label=f"ada/{name}", config=config, weights=weights))
+
+
+def run(context: JobContext, request: EvaluateRequest) -> EvaluateResult:
+    result = run_handler("evaluate", request.model_dump(mode="json"), context)
+    assert isinstance(result, EvaluateResult)
+    return result
+
+
+def test_compositions_on_suites(context: JobContext, tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    write_suite(Suite("own", builtin_suite("testbed:reverse", count=6).examples), path)
+    own = SuiteFiles(name="own", examples=context.blobs.put_file(path).sha256, prompt_format=PROMPT_FORMAT)
+    adapter = stored(context, "reverse-words")
+    request = EvaluateRequest(
+        base=BASE,
+        compositions=((), (adapter,)),
+        suites=(own, SuiteFiles(name="probes", builtin="testbed:plural", count=4)),
+        settings=EvaluationSettings(max_tokens=24),
+    )
+    result = run(context, request)
+    found = [(one.suite, len(one.composition), one.overall["exact_match"].n) for one in result.evaluations]
+    assert found == [("own", 0, 6), ("own", 1, 6), ("testbed:plural", 0, 4), ("testbed:plural", 1, 4)]
+    base, adapted = (one.overall["exact_match"].value for one in result.evaluations[:2])
+    assert base <= 0.2
+    assert adapted >= 0.8
+    table = json.loads(context.blobs.path(result.outcomes.sha256).read_text())
+    assert [len(one["outcomes"]) for one in table] == [6, 6, 4, 4]
+    assert all(one.outcomes == () for one in result.evaluations)
+    assert not list(context.blobs.scratch.glob("evaluate-*"))
+
+
+def test_a_broken_suite_is_named(context: JobContext, tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text("{}")
+    own = SuiteFiles(name="own.jsonl", examples=context.blobs.put_file(path).sha256)
+    with pytest.raises(BadInput, match=r"own\.jsonl, line 1"):
+        run(context, EvaluateRequest(base=BASE, compositions=((),), suites=(own,)))
+
+
+def test_a_suite_has_one_source() -> None:
+    for fields in ({}, {"examples": "0" * 64, "builtin": "testbed:plural"}):
+        with pytest.raises(ValidationError, match="not both"):
+            SuiteFiles(name="x", **fields)
