@@ -19,7 +19,10 @@ from marketplace.adapters.models import Adapter
 from marketplace.core.errors import AppError
 from marketplace.moderation import services
 from marketplace.moderation.admin_base import ReadOnlyAdmin
+from marketplace.moderation.block_admin import BlockAdmin
 from marketplace.moderation.models import AuditEntry, Decision, Report
+
+__all__ = ["AdapterAdmin", "AuditEntryAdmin", "BlockAdmin", "DecisionAdmin", "ReportAdmin"]
 
 admin.site.site_header = admin.site.site_title = "Brickyard"
 

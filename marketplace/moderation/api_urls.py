@@ -2,6 +2,10 @@
 
 from django.urls import path
 
-from marketplace.moderation.api import ReportView
+from marketplace.moderation.api import BlocksView, BlockView, ReportView
 
-urlpatterns = [path("adapters/<str:owner>/<str:name>/report/", ReportView.as_view(), name="api-report")]
+urlpatterns = [
+    path("adapters/<str:owner>/<str:name>/report/", ReportView.as_view(), name="api-report"),
+    path("moderation/blocks/", BlocksView.as_view(), name="api-blocks"),
+    path("moderation/blocks/<str:sha256>/", BlockView.as_view(), name="api-block"),
+]

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from marketplace.moderation.models import Report
+from marketplace.moderation.models import Block, Report
 
 
 class ReportRequestSerializer(serializers.Serializer[Any]):
@@ -19,3 +19,22 @@ class ReportSerializer(serializers.ModelSerializer[Report]):
         model = Report
         fields = ["id", "reason", "state", "created_at"]
         read_only_fields = fields
+
+
+class BlockSerializer(serializers.ModelSerializer[Block]):
+    """Bytes that are refused."""
+
+    blocked_by = serializers.CharField(source="blocked_by.username", allow_null=True, default=None)
+    adapter = serializers.CharField(
+        source="decision.adapter.full_name", allow_null=True, default=None, help_text="Whose removal brought it."
+    )
+
+    class Meta:
+        model = Block
+        fields = ["sha256", "reason", "blocked_by", "adapter", "created_at", "delete_after"]
+        read_only_fields = fields
+
+
+class BlockRequestSerializer(serializers.Serializer[Any]):
+    sha256 = serializers.CharField(max_length=80)
+    reason = serializers.CharField(max_length=4000)
