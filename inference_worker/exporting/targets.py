@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -19,12 +19,7 @@ class Sink(Protocol):
 class Target(Protocol):
     """``create`` gives a sink for the file ``path``, which exists once the block is left without an exception."""
 
-    def create(self, path: str, size: int | None = None) -> _Created: ...
-
-
-class _Created(Protocol):
-    def __enter__(self) -> Sink: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
+    def create(self, path: str, size: int | None = None) -> AbstractContextManager[Sink]: ...
 
 
 class FolderTarget:

@@ -74,4 +74,4 @@ def used_bytes(user: User) -> int:
 def kept_digests() -> Iterable[str]:
     """Digests that the collection of garbage spares."""
     for result in live_exports().filter(state=Job.State.SUCCEEDED).values_list("result", flat=True):
-        yield from (file["sha256"] for file in result["files"])
+        yield from (file["sha256"] for file in (result or {}).get("files", ()))

@@ -127,10 +127,10 @@ def _listed(path: Path, checkpoint: str) -> Iterable[Item]:
         unknown = sorted(set(row) - {"source", "name", "owner", *_COLUMNS})
         if unknown:
             raise Invalid(f"{path}, entry {number}: unknown fields {', '.join(map(str, unknown))}.")
-        fields = {key: row[key] for key in (*_COLUMNS, "name") if row.get(key)}
+        fields: dict[str, Any] = {key: row[key] for key in (*_COLUMNS, "name") if row.get(key)}
         if isinstance(fields.get("tags"), str):
             fields["tags"] = [tag.strip() for tag in re.split(r"[;,]", fields["tags"]) if tag.strip()]
-        said = {"owner": str(row.get("owner") or ""), "fields": fields}
+        said: dict[str, Any] = {"owner": str(row.get("owner") or ""), "fields": fields}
         place = path.parent / source
         if "://" in source or not place.exists():
             yield _elsewhere(source, name=str(row.get("name") or ""), **said)
