@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from inference_worker.contracts.image_adapters import TENSOR_NAME
+
 PREFIX = "base_model.model."
 _WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 #: DistributedDataParallel, around PEFT's own prefix.
@@ -35,12 +37,6 @@ _PARTS: dict[tuple[str, str], Part] = {
     ("lora_magnitude_vector", ".weight"): "magnitude",
 }
 
-#: Marks of image and video LoRAs, which are no adapters of language models.
-_IMAGE = re.compile(
-    r"(lora_unet_|lora_te\d?_|lora_transformer_|lora_prior_|lycoris_|oft_unet_|unet\.|diffusion_model\.|"
-    r"text_encoder(_\d)?\.|transformer\.(single_)?transformer_blocks\.|(single_)?transformer_blocks\.|"
-    r"(down|up)_blocks\.|mid_block\.|double_blocks\.|single_blocks\.)"
-)
 _FOREIGN = (
     *(".lora_down.weight", ".lora_up.weight", ".lora.down.weight", ".lora.up.weight", "_lora.down.weight", ".alpha"),
     *(".hada_w1_a", ".hada_w1_b", ".lokr_w1", ".lokr_w2", ".oft_blocks", ".oft_diag", ".dora_scale", ".diff"),
@@ -77,7 +73,7 @@ def parse_key(name: str) -> Key:
 
 
 def is_image_key(name: str) -> bool:
-    return _IMAGE.match(name.removeprefix(PREFIX)) is not None
+    return TENSOR_NAME.match(name.removeprefix(PREFIX)) is not None
 
 
 def is_foreign_lora_key(name: str) -> bool:

@@ -15,6 +15,7 @@ from inference_worker.adapter_format.patterns import PatternFault, PatternMatche
 from inference_worker.adapter_format.targeting import EMBEDDINGS, is_targeted
 from inference_worker.contracts.adapter_uses import why_not_generated, why_not_merged
 from inference_worker.contracts.common import Problem
+from inference_worker.contracts.image_adapters import METADATA
 
 #: Variants that keep further tensors (``lora_…``) beside A and B.
 _WITH_TENSORS = ("kasa_config", "monteclora_config", "velora_config", "arrow_config", "use_bdlora")
@@ -23,7 +24,7 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 def check_foreign(header: Header) -> list[Problem]:
     """Adapters of image models and of other trainers, recognised before anything else is said about them."""
-    kohya = next((key for key in header.metadata if key.startswith("ss_")), None)
+    kohya = next((key for key in header.metadata if key.startswith(METADATA)), None)
     if kohya is not None:
         message = f"The metadata ({kohya[:60]}) is that of kohya's trainer for image models."
         return [error("image_adapter", "__metadata__", f"{message} Brickyard is for language models.")]

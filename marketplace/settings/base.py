@@ -187,6 +187,13 @@ ALERT_EVERY_SECONDS = env.int("ALERT_EVERY_SECONDS", default=3600)
 # --- limits ----------------------------------------------------------------------------------------------------------
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=2 * 1024**3)
 UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", default=64)
+# The worker that checks the config reads the same variable.
+UPLOAD_MAX_CONFIG_BYTES = env.int("CHECK_MAX_CONFIG_BYTES", default=1_000_000)
+UPLOAD_MAX_CARD_BYTES = env.int("UPLOAD_MAX_CARD_BYTES", default=1_000_000)
+# An archive may have so many entries; beyond the bytes it may hold at most so many times its packed size.
+ZIP_MAX_ENTRIES = env.int("ZIP_MAX_ENTRIES", default=1000)
+ZIP_MAX_RATIO = env.int("ZIP_MAX_RATIO", default=50)
+ZIP_RATIO_FROM_BYTES = env.int("ZIP_RATIO_FROM_BYTES", default=64 << 20)
 # Uploads that nobody published are forgotten after this many days.
 UPLOAD_KEEP_DAYS = env.int("UPLOAD_KEEP_DAYS", default=7)
 # Deleted adapters can be restored for this many days; then their files go.

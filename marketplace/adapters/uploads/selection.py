@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from django.conf import settings
+
 from inference_worker.contracts.common import Problem
+from inference_worker.contracts.image_adapters import starts_like_one
 from marketplace.adapters.uploads import paths
 from marketplace.adapters.uploads.incoming import Candidate
 from marketplace.adapters.uploads.problems import error, note, pickle_refused, warning
@@ -14,9 +17,11 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 CARD = "README.md"
 
-MAX_CONFIG = 1_000_000
-MAX_CARD = 1_000_000
+MAX_CONFIG = settings.UPLOAD_MAX_CONFIG_BYTES
+MAX_CARD = settings.UPLOAD_MAX_CARD_BYTES
 
+#: What a Git LFS pointer starts with.
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill")
 SAVE = "Save the adapter with PEFT's save_pretrained and upload the files it writes."
 
@@ -57,7 +62,8 @@ def choose(candidates: Sequence[Candidate]) -> Selection:
     cards = [candidate for candidate in inside if candidate.name.lower() == CARD.lower()]
     chosen.card = cards[0] if cards else None
     if chosen.config is None:
-        chosen.problems.append(error("config_missing", CONFIG, f"There is no {CONFIG} among the files.", SAVE))
+        chosen.problems.append(_without_config(chosen.weights))
+    _check_pointers(chosen)
     _check_sizes(chosen)
     _report_others(usable, chosen)
     if chosen.weights is None and not any(problem.code == "pickle_refused" for problem in chosen.problems):
@@ -87,7 +93,7 @@ def _folder(configs: list[Candidate], usable: list[Candidate], chosen: Selection
     """The folder of the adapter: the shallowest one with a config. None when there are several (said in problems)."""
     if not usable:
         remedy = f"Choose {CONFIG} and {WEIGHTS}, or a zip of the folder that holds them."
-        chosen.problems.append(error("no_files", "", "No file arrived.", remedy))
+        chosen.problems.append(error("no_files", "upload", "No file arrived.", remedy))
         return None
     if not configs:
         weights = [candidate.folder for candidate in usable if candidate.name == WEIGHTS]
@@ -111,6 +117,21 @@ def _weights(inside: list[Candidate], chosen: Selection) -> Candidate | None:
         chosen.problems.append(note("weights_renamed", tensors[0].path, message))
         named = tensors
     return named[0] if named else None
+
+
+def _without_config(weights: Candidate | None) -> Problem:
+    """Image adapters come as one file without a config; saying so helps more than asking for the config."""
+    if weights is not None and starts_like_one(weights.head):
+        message = "The names in this file are those of an adapter for an image or video model (kohya, diffusers). "
+        return error("image_adapter", weights.path, message + "Brickyard is for language models.")
+    return error("config_missing", CONFIG, f"There is no {CONFIG} among the files.", SAVE)
+
+
+def _check_pointers(chosen: Selection) -> None:
+    for candidate in (chosen.config, chosen.weights):
+        if candidate is not None and candidate.head.startswith(_POINTER):
+            message = f"This is a Git LFS pointer, a short text that stands for {candidate.name}."
+            chosen.problems.append(error("lfs_pointer", candidate.path, message))
 
 
 def _check_sizes(chosen: Selection) -> None:

@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO
 
+from django.conf import settings
+
 from marketplace.adapters.uploads import paths
 from marketplace.adapters.uploads.incoming import HEAD_BYTES, Candidate, IncomingFile
 from marketplace.adapters.uploads.problems import UploadFault, error
 
-MAX_ENTRIES = 1000
+MAX_ENTRIES = settings.ZIP_MAX_ENTRIES
 MAX_DIRECTORY = 1 << 20
 #: Beyond this many unpacked bytes an archive may hold at most ``MAX_RATIO`` times its packed size.
-RATIO_FROM = 64 << 20
-MAX_RATIO = 50
+RATIO_FROM = settings.ZIP_RATIO_FROM_BYTES
+MAX_RATIO = settings.ZIP_MAX_RATIO
 _CHUNK = 1 << 18
 
 _END = struct.Struct("<4s4H2LH")
@@ -130,7 +132,9 @@ def _check_frame(stream: IO[bytes], file: IncomingFile) -> tuple[int, int]:
     if end + _END.size + comment != file.size:
         raise _refuse("zip_trailing", file.path, "There are bytes behind the end of the archive.")
     stream.seek(0)
-    if entries and (offset + size != end or stream.read(4) != b"PK\x03\x04"):
+    # The archive without entries is its end record alone.
+    framed = offset + size == end and (stream.read(4) == b"PK\x03\x04" if entries else end == 0)
+    if not framed:
         raise _refuse("zip_polyglot", file.path, "There are bytes in the archive that its directory does not describe.")
     return entries, offset
 

@@ -7,9 +7,12 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from reference.check_samples import SAMPLES as OF_THE_ENGINE
+from safetensors.numpy import save
 
+from inference_worker.contracts.conversion import conversion_command
 from inference_worker.contracts.upload_checks import CHECKS
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Upload
@@ -24,6 +27,10 @@ pytestmark = pytest.mark.django_db
 GOOD = adapter_files()
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 CARD = "---\nlicense: apache-2.0\n{}\n---\n# Plural\n"
+KOHYA = save(
+    {"lora_unet_mid_block_attentions_0_proj_in.lora_down.weight": np.ones((2, 4), dtype=np.float32)},
+    {"ss_network_module": "networks.lora", "ss_tag_frequency": "x" * 2000},
+)
 TOKEN = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz01234567"
 
 
@@ -49,6 +56,12 @@ FILES: dict[str, dict[str, bytes]] = {
     "card_base_differs": with_card("base_model: somebody/quite-another-7b"),
     "secret_found": with_card(f"note: {TOKEN}"),
     "base_unknown": GOOD,
+    "image_adapter": {"style.safetensors": KOHYA},
+    "lfs_pointer": {
+        CONFIG: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+        WEIGHTS: GOOD[WEIGHTS],
+    },
+    "pickle_refused": {CONFIG: GOOD[CONFIG], "my adapter.bin": b"\x80\x02}q\x00."},
     "zip_and_files": {"a.zip": zip_of(GOOD), "README.md": b"x"},
     "zip_ratio": {"a.zip": zip_of(GOOD | {"zeros": bytes(4 << 20)})},
     "zip_too_large": {"a.zip": zip_of(GOOD | {"zeros": bytes(4 << 20)})},
@@ -98,3 +111,20 @@ def test_bytes_that_a_moderator_blocked(name: str, code: str, ada: User, make_up
     upload = make_upload(ada, GOOD)
     assert codes(upload) == {code}
     assert upload.state == Upload.State.REFUSED
+
+
+def test_the_command_names_the_uploaded_file(ada: User, make_upload: MakeUpload) -> None:
+    (problem,) = make_upload(ada, FILES["pickle_refused"]).problems
+    assert conversion_command("my adapter.bin") in problem["remedy"]
+    assert "'my adapter.bin'" in problem["remedy"]
+
+
+@pytest.mark.parametrize("name", ["diffusers", "kohya without metadata"])
+def test_image_adapters_are_recognised_without_a_config(name: str, ada: User, make_upload: MakeUpload) -> None:
+    names = {"diffusers": "unet.down_blocks.0.attn.to_q.lora_A.weight"}
+    tensor = names.get(name, "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight")
+    weights = save({tensor: np.ones((2, 4), dtype=np.float32)}, {"format": "pt"})
+    assert codes(make_upload(ada, {"pytorch_lora_weights.safetensors": weights})) == {
+        "image_adapter",
+        "weights_renamed",
+    }
