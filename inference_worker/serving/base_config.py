@@ -47,7 +47,9 @@ def read_raw_config(files: BaseFiles, options: dict[str, Any]) -> dict[str, Any]
         path = cached_file(files.source, CONFIG, **{k: v for k, v in options.items() if k != "trust_remote_code"})
     except (OSError, ValueError) as error:
         said = str(error).strip().splitlines()
-        raise _unreadable(f"The {CONFIG} {where} cannot be read: {said[0] if said else type(error).__name__}") from error
+        raise _unreadable(
+            f"The {CONFIG} {where} cannot be read: {said[0] if said else type(error).__name__}"
+        ) from error
     if path is None or not Path(path).is_file():
         raise _unreadable(f"There is no {CONFIG} {where}.")
     if Path(path).stat().st_size > MAX_CONFIG_BYTES:

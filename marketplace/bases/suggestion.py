@@ -81,6 +81,8 @@ def _unresolved_note(found: Recognition) -> str:
     if found.canonical and found.is_copy:
         kind = "is a copy of" if found.certain else "looks like"
         return f"{found.name[:200]} {kind} {found.canonical}, which this site does not hold."
+    if is_path(found.name):
+        return f"The config names a folder, {found.name[:200]}, and not a base."
     return f"This site does not hold the base {found.name[:200]}."
 
 

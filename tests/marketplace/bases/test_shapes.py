@@ -105,7 +105,7 @@ def test_suggestions_by_shapes(make_base: MakeBase) -> None:
     root = make_base("org/root", 16, 2)
     alone = suggest_base(config_name="./out", modules=modules(16, 2))
     assert (alone.base, alone.source, alone.named) == (root, "shapes", None)
-    assert alone.note == "This site does not hold the base ./out. These tensors fit org/root alone."
+    assert alone.note == "The config names a folder, ./out, and not a base. These tensors fit org/root alone."
     make_base("org/root-Instruct", 16, 2, parent=root)
     make_base("org/deeper", 16, 5)
     family = suggest_base(config_name="", modules=modules(16, 2))
