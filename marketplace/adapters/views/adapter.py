@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from inference_worker.contracts.adapter_uses import why_not_generated
 from marketplace import policy
 from marketplace.adapters import access_selectors, cards, selectors
 from marketplace.adapters.exports.services import offers_of
@@ -77,9 +78,12 @@ def _rights(request: HttpRequest, adapter: Adapter) -> dict[str, Any]:
     """What the page offers to whom: ``may_…``, and for gated adapters how the asker's request stands."""
     rights = policy.rights(request.user, adapter)
     may_administer = policy.Action.ADMINISTER in rights
+    summary = adapter.current.artifact.summary if adapter.current else {}
+    no_text = why_not_generated(summary.get("task_type", ""), summary.get("features", []))
     return {
         **{f"may_{action}": action in rights for action in policy.Action},
-        "runs": policy.Action.USE in rights and adapter.base_id is not None,
+        "no_text": no_text,
+        "runs": policy.Action.USE in rights and adapter.base_id is not None and not no_text,
         "asked": access_selectors.request_of(request.user, adapter),
         "asking": access_selectors.waiting_requests(adapter) if may_administer else 0,
     }

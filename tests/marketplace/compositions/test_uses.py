@@ -74,3 +74,18 @@ def test_two_tasks_are_not_merged(make: Callable[..., Adapter], ada: User) -> No
     assert "ada/two cannot be merged with ada/one: it was trained for the task CAUSAL_LM" in str(verdict)
     same = [(make("three", task_type="SEQ_CLS"), 1.0), (make("four", task_type=""), 1.0), members[0]]
     assert "cannot be merged" not in str(plan_verdict(user=ada, members=same))
+
+
+def test_the_adapters_page_says_so_and_offers_no_try(make: Callable[..., Adapter], ada: User, client: Client) -> None:
+    make("labels", task_type="SEQ_CLS")
+    make("plain", task_type="CAUSAL_LM")
+    labels, plain = (client.get(f"/ada/{name}").content.decode() for name in ("labels", "plain"))
+    assert "no: it classifies whole texts (task SEQ_CLS)" in labels
+    assert "/playground/?with=ada/labels" not in labels.replace("%2F", "/")
+    assert "/playground/?with=ada/plain" in plain.replace("%2F", "/")
+
+
+def test_they_are_found(make: Callable[..., Adapter], client: Client) -> None:
+    make("labels", task_type="SEQ_CLS")
+    results = client.get("/api/v1/adapters/").json()["results"]
+    assert [adapter["name"] for adapter in results] == ["labels"]
