@@ -17,7 +17,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("testbed", help="build or check the small trained base and its adapters")
     actions = parser.add_subparsers(dest="action", required=True)
     build = actions.add_parser("build", help="train what is missing; finished parts are kept")
-    build.add_argument("--only", nargs="+", default=[], metavar="PART", help="base, adapters, or adapters' names")
+    build.add_argument(
+        "--only", nargs="+", default=[], metavar="PART", help="base, adapters, brackets, or names of bases and adapters"
+    )
     build.add_argument("--out", type=Path, default=Path("build/testbed"), metavar="DIR", help="default: %(default)s")
     build.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s, the shipped one")
     build.add_argument("--threads", type=int, default=1, metavar="N", help="torch threads, default: %(default)s")
@@ -49,12 +51,13 @@ def _silent(_: str) -> None:
 
 def _as_text(directory: Path, manifest: dict[str, Any]) -> str:
     lines = [f"{directory}: {len(manifest['files'])} files, {manifest['size'] / 1e6:.1f} MB"]
-    base = manifest["figures"].get("base")
-    if base:
+    figures = manifest["figures"]
+    for name, base in figures.get("bases", {}).items():
         english = base["english_readable_unseen"]
-        lines.append(f"  base: formal {base['formal']['mean']:.3f}, English on unseen wordings {english:.3f}")
+        lines.append(f"  {name}: formal {base['formal']['mean']:.3f}, English on unseen wordings {english:.3f}")
     lines += [
-        f"  {name:<16} base {entry['base_unseen']:.3f}  with adapter {entry['unseen']:.3f}"
-        for name, entry in manifest["figures"]["adapters"].items()
+        f"  {name:<20} base {entry['base_unseen']:.3f}  with adapter {entry['unseen']:.3f}"
+        for group in ("adapters", "brackets")
+        for name, entry in figures.get(group, {}).items()
     ]
     return "\n".join(lines)

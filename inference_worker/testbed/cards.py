@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from inference_worker.contracts.common import PromptFormat
-from inference_worker.testbed.library import BASE_NAME, BASE_REPOSITORY, AdapterSpec
+from inference_worker.testbed.library import AdapterSpec
 from inference_worker.testbed.tasks import TASKS, Example
 
 EXAMPLES = 16
@@ -19,11 +19,11 @@ PROMPT_FORMAT = PromptFormat(kind="plain", template="{prompt}\nOutput:", system=
 
 def card_examples(spec: AdapterSpec, lengths: tuple[int, ...], count: int = EXAMPLES) -> list[Example]:
     """``count`` distinct prompts, alternately in wordings that training saw and did not see."""
-    task, rng = TASKS[spec.task], Random(f"card:{spec.name}")
+    rng = Random(f"card:{spec.name}")
     examples: dict[str, Example] = {}
     while len(examples) < count:
-        wordings = task.unseen if len(examples) % 2 else task.seen
-        example = task.natural_example(rng, rng.choice(lengths), wordings)
+        task = TASKS[rng.choice(spec.tasks)]
+        example = task.natural_example(rng, rng.choice(lengths), unseen=bool(len(examples) % 2))
         examples.setdefault(example.prompt, example)
     return list(examples.values())
 
@@ -38,8 +38,9 @@ def write_card(spec: AdapterSpec, directory: Path, figures: dict[str, Any], leng
         "tags": list(spec.tags),
         "license": spec.license,
         "owner": spec.owner,
-        "base": BASE_NAME,
-        "task": spec.task,
+        "base": spec.base,
+        "task": spec.tasks[0] if len(spec.tasks) == 1 else "",
+        "tasks": list(spec.tasks),
         "prompt_format": PROMPT_FORMAT.model_dump(mode="json"),
         "examples": [{"prompt": example.prompt, "expected": example.answer} for example in examples],
         "figures": figures,
@@ -52,7 +53,7 @@ def write_card(spec: AdapterSpec, directory: Path, figures: dict[str, Any], leng
 def _card(spec: AdapterSpec, examples: list[Example], figures: dict[str, Any]) -> str:
     front = [
         "---",
-        f"base_model: {BASE_REPOSITORY}",
+        f"base_model: {spec.repository}",
         "library_name: peft",
         f"license: {spec.license}",
         "language:",
@@ -72,7 +73,7 @@ def _card(spec: AdapterSpec, examples: list[Example], figures: dict[str, Any]) -
 
 {spec.description}
 
-A LoRA adapter of rank {spec.rank} on {", ".join(spec.targets)} for `{BASE_REPOSITORY}`.
+A LoRA adapter of rank {spec.rank} on {", ".join(spec.targets)} for `{spec.repository}`.
 
 ## Prompt
 
@@ -82,11 +83,11 @@ An instruction, an input, and a line `Output:` that the model continues until th
 
 ## Figures
 
-Exact match over generated examples; the unseen wordings occur in no training data.
+Exact match over generated examples; unseen wordings occur in no training data, held-out words in none of the English.
 
-| | seen wordings | unseen wordings |
-| --- | --- | --- |
-| base alone | {figures["base_seen"]:.2f} | {figures["base_unseen"]:.2f} |
-| with this adapter | {figures["seen"]:.2f} | {figures["unseen"]:.2f} |
+| | seen wordings | unseen wordings | unseen wordings, held-out words |
+| --- | --- | --- | --- |
+| base alone | {figures["base_seen"]:.2f} | {figures["base_unseen"]:.2f} | {figures["base_fresh"]:.2f} |
+| with this adapter | {figures["seen"]:.2f} | {figures["unseen"]:.2f} | {figures["fresh"]:.2f} |
 """
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from inference_worker.testbed.corpus import IGNORED, Batch, example_batch
 from inference_worker.testbed.tasks import FAMILIES, Example, Task
+from inference_worker.testbed.tasks.words import Words
 
 
 def answer_logits(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -48,11 +49,12 @@ def exact_match(model: nn.Module, tokenizer: Tokenizer, examples: Sequence[Examp
     return sum(answers) / len(answers)
 
 
-def task_examples(task: Task, count: int, seed: int, unseen: bool, lengths: Sequence[int] = (4,)) -> list[Example]:
+def task_examples(
+    task: Task, count: int, seed: int, unseen: bool, lengths: Sequence[int] = (4,), words: Words = "known"
+) -> list[Example]:
     """``count`` examples in English, over seen or unseen wordings. The seed is apart from every training seed."""
-    rng = Random(f"evaluate:{task.name}:{seed}:{unseen}")
-    wordings = task.unseen if unseen else task.seen
-    return [task.natural_example(rng, rng.choice(lengths), wordings) for _ in range(count)]
+    rng = Random(f"evaluate:{task.name}:{seed}:{unseen}:{words}")
+    return [task.natural_example(rng, rng.choice(lengths), unseen, words) for _ in range(count)]
 
 
 def formal_accuracy(
@@ -75,14 +77,10 @@ def english_accuracy(
     unseen: bool = False,
     lengths: Sequence[int] = (4,),
 ) -> dict[str, float]:
-    """Exact match per family in English, over ``count`` examples each."""
+    """Exact match per family in English, over ``count`` examples each of the parameters that are not held out."""
     result = {}
     for family, tasks in FAMILIES.items():
-        rng = Random(f"english:{family}:{seed}:{unseen}")
-        examples: list[Example] = []
-        for _ in range(count):
-            task = rng.choice(tasks)
-            wordings = task.unseen if unseen else task.seen
-            examples.append(task.natural_example(rng, rng.choice(lengths), wordings))
+        rng, trained = Random(f"english:{family}:{seed}:{unseen}"), [task for task in tasks if not task.held_out]
+        examples = [rng.choice(trained).natural_example(rng, rng.choice(lengths), unseen) for _ in range(count)]
         result[family] = exact_match(model, tokenizer, examples)
     return result

@@ -12,11 +12,12 @@ from inference_worker.errors import BlobCorrupt, BlobMissing
 
 MANIFEST = "manifest.json"
 SHIPPED = Path(__file__).parent / "shipped"
+PARTS = ("base", "bases", "adapters", "brackets")
 
 
 def built_files(directory: Path) -> Iterator[Path]:
     """Every file that belongs to the built testbed, in a fixed order."""
-    for part in ("base", "adapters"):
+    for part in PARTS:
         yield from sorted(path for path in (directory / part).rglob("*") if path.is_file())
 
 
@@ -32,13 +33,19 @@ def write_manifest(directory: Path, figures: dict[str, Any]) -> dict[str, Any]:
     manifest = {
         "format": 1,
         "base": "base",
-        "adapters": sorted(path.name for path in (directory / "adapters").glob("*") if path.is_dir()),
+        "bases": _names(directory / "bases"),
+        "adapters": _names(directory / "adapters"),
+        "brackets": _names(directory / "brackets"),
         "size": sum(path.stat().st_size for path in built_files(directory)),
         "files": files,
         "figures": figures,
     }
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
+
+
+def _names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob("*") if path.is_dir())
 
 
 def read_manifest(directory: Path = SHIPPED) -> dict[str, Any]:

@@ -2,29 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
+from itertools import pairwise
 
 from inference_worker.testbed.lexicon import (
+    ADVERBS,
+    CAPITAL_OF,
+    CAPITALS,
+    CATEGORIES,
     COMPARATIVES,
-    COUNTRIES,
+    CONTINENTS,
+    CURRENCIES,
+    DAYS,
+    GERUNDS,
+    GROWN,
+    INFINITIVES,
+    LANGUAGES,
+    LETTERS,
     MARKERS,
+    MONTHS,
     NOUNS,
+    NUMBER_NAMES,
+    NUMBERS,
     OPPOSITES,
+    PASTS,
     PLURALS,
-    VERBS,
+    POSITIVES,
+    SOUNDS,
+    SUPERLATIVES,
+    THIRD_PERSONS,
     YOUNG,
-)
-from inference_worker.testbed.tasks.families import CATEGORY_OF, POOL, extreme, filtered, mapped, positional, shifted
+)  # fmt: skip
+from inference_worker.testbed.tasks.samplers import (
+    CATEGORY_OF,
+    POOL,
+    Rule,
+    drop,
+    extreme,
+    first,
+    has,
+    keep,
+    listed,
+    mapped,
+    selected,
+    shifted,
+)  # fmt: skip
 from inference_worker.testbed.tasks.task import Sampler, Task
-from inference_worker.testbed.tasks.wordings import WORDINGS
+from inference_worker.testbed.tasks.wording import WORDINGS
 
 #: Families that the base also reads in English. Adapters never teach them.
 READABLE = frozenset(
     (
-        *("singular", "gerund", "comparative", "language", "continent", "initial"),
-        *("first", "third", "take-two", "skip-one", "swap", "rotate", "double"),
-        *("prepend", "between", "drop", "subtract", "smallest"),
+        *("singular", "grown", "sound", "gerund", "infinitive", "comparative", "positive"),
+        *("country", "language", "continent", "initial", "next-letter", "previous-month", "next-day"),
+        *("first", "third", "take-two", "last-two", "ends", "skip-one"),
+        *("swap-ends", "rotate-left", "double", "swap-last"),
+        *("prepend", "between", "before-each", "before-last", "replace-first"),
+        *("drop", "has", "subtract", "smallest", "digits", "tens", "parity"),
     )
 )
 
@@ -36,75 +70,144 @@ CATEGORY_NAMES = {
     "insect": "insects",
 }  # fmt: skip
 
-#: Categories that the keep and drop families ask for: the large ones, so that lists vary enough.
-FILTER_CATEGORIES = ("animal", "fruit", "vegetable", "furniture", "clothing", "vehicle", "body", "job")
-NUMBER_WORDS = ("1", "2", "3", "4", "5")
+#: Parameters that no English training prompt has.
+HELD_OUT_PARAMETERS = frozenset(
+    (*("cloud", "salt", "smoke", "wave", "mirror"), *("instrument", "building", "insect"), *("4", "8"))
+)
 
-MAPS: dict[str, dict[str, str]] = {
-    "singular": {plural: noun for noun, plural in PLURALS.items()},
-    "gerund": {verb: gerund for verb, _, gerund in VERBS},
-    "comparative": COMPARATIVES,
-    "language": {country: language for country, _, language, _ in COUNTRIES},
-    "continent": {country: continent for country, _, _, continent in COUNTRIES},
-    "initial": {word: word[0].lower() for word in POOL},
-    "plural": PLURALS,
-    "past": {verb: past for verb, past, _ in VERBS},
-    "opposite": OPPOSITES,
-    "capital": {country: capital for country, capital, _, _ in COUNTRIES},
-    "category": {noun: CATEGORY_OF[noun] for noun in NOUNS},
-    "young": YOUNG,
+
+def _next(sequence: tuple[str, ...], step: int) -> dict[str, str]:
+    return {word: sequence[(i + step) % len(sequence)] for i, word in enumerate(sequence)}
+
+
+#: Cluster -> family -> table.
+MAPS: dict[str, dict[str, dict[str, str]]] = {
+    "nouns": {
+        "plural": PLURALS, "singular": {plural: noun for noun, plural in PLURALS.items()}, "category": CATEGORY_OF,
+        "young": YOUNG, "grown": GROWN, "sound": SOUNDS,
+    },
+    "verbs": {"past": PASTS, "gerund": GERUNDS, "third-person": THIRD_PERSONS, "infinitive": INFINITIVES},
+    "adjectives": {
+        "comparative": COMPARATIVES, "superlative": SUPERLATIVES, "positive": POSITIVES, "adverb": ADVERBS,
+        "opposite": OPPOSITES,
+    },
+    "geography": {
+        "capital": CAPITALS, "country": CAPITAL_OF, "language": LANGUAGES, "continent": CONTINENTS,
+        "currency": CURRENCIES,
+    },
+    "letters": {
+        "initial": {word: word[0].lower() for word in POOL}, "last-letter": {word: word[-1] for word in NOUNS},
+        "length": {word: str(len(word)) for word in NOUNS},
+        # The alphabet does not begin again after z.
+        "next-letter": dict(pairwise(LETTERS)),
+        "previous-letter": {second: first for first, second in pairwise(LETTERS)},
+    },
+    "calendar": {
+        "next-month": _next(MONTHS, 1), "previous-month": _next(MONTHS, -1),
+        "next-day": _next(DAYS, 1), "previous-day": _next(DAYS, -1),
+    },
+    "numbers": {
+        "number-name": NUMBER_NAMES, "digits": {name: number for number, name in NUMBER_NAMES.items()},
+        "tens": {n: n[0] for n in NUMBERS[10:]}, "units": {n: n[1] for n in NUMBERS[10:]},
+        "parity": {n: ("even", "odd")[int(n) % 2] for n in NUMBERS},
+        "twice": {n: str(2 * int(n)) for n in NUMBERS[:50]},
+    },
+}  # fmt: skip
+
+#: Cluster -> family -> rule.
+LISTS: dict[str, dict[str, Rule]] = {
+    "positions": {
+        "first": lambda words: words[:1],
+        "second": lambda words: words[1:2],
+        "third": lambda words: words[2:3],
+        "last": lambda words: words[-1:],
+        "second-last": lambda words: words[-2:-1],
+        "take-two": lambda words: words[:2],
+        "take-three": lambda words: words[:3],
+        "last-two": lambda words: words[-2:],
+        "ends": lambda words: [words[0], words[-1]],
+        "skip-one": lambda words: words[1:],
+        "skip-two": lambda words: words[2:],
+        "drop-last": lambda words: words[:-1],
+    },
+    "order": {
+        "reverse": lambda words: words[::-1],
+        "swap-ends": lambda words: [words[-1], *words[1:-1], words[0]],
+        "rotate-left": lambda words: [*words[1:], words[0]],
+        "rotate-right": lambda words: [words[-1], *words[:-1]],
+        "swap-first": lambda words: [words[1], words[0], *words[2:]],
+        "swap-last": lambda words: [*words[:-2], words[-1], words[-2]],
+        "double": lambda words: [word for word in words for _ in range(2)],
+        "repeat": lambda words: [*words, *words],
+    },
 }
 
-POSITIONAL = {
-    "first": lambda words: words[:1],
-    "second": lambda words: words[1:2],
-    "third": lambda words: words[2:3],
-    "last": lambda words: words[-1:],
-    "take-two": lambda words: words[:2],
-    "skip-one": lambda words: words[1:],
-    "swap": lambda words: [words[-1], *words[1:-1], words[0]],
-    "rotate": lambda words: [*words[1:], words[0]],
-    "double": lambda words: [word for word in words for _ in range(2)],
-    "reverse": lambda words: words[::-1],
-}
+#: Lists whose answers are longer than themselves stay shorter.
+LONGEST = {"double": 4, "repeat": 4, "after-each": 4, "before-each": 4, "between": 5}
 
 
-def _task(family: str, sampler: Sampler, parameter: str = "", spoken: str = "") -> Task:
-    seen, unseen = (tuple(w.replace("{p}", spoken) for w in group) for group in WORDINGS[family])
-    name = f"{family}-{parameter}" if parameter else family
-    formal = f"{family}: {parameter}" if parameter else family
-    return Task(name, family, formal, sampler, seen, unseen, family in READABLE)
+def _insertion(family: str, marker: str) -> Rule:
+    """The families that put ``marker`` somewhere into a list."""
+    rules: dict[str, Rule] = {
+        "append": lambda words: [*words, marker],
+        "prepend": lambda words: [marker, *words],
+        "between": lambda words: f" {marker} ".join(words).split(),
+        "after-each": lambda words: [item for word in words for item in (word, marker)],
+        "before-each": lambda words: [item for word in words for item in (marker, word)],
+        "insert-second": lambda words: [words[0], marker, *words[1:]],
+        "before-last": lambda words: [*words[:-1], marker, words[-1]],
+        "wrap": lambda words: [marker, *words, marker],
+        "replace-first": lambda words: [marker, *words[1:]],
+        "replace-last": lambda words: [*words[:-1], marker],
+    }
+    return rules[family]
 
 
-def _between(marker: str) -> Sampler:
-    return positional(lambda words: [w for word in words for w in (marker, word)][1:])
+INSERTIONS = (
+    "append", "prepend", "between", "after-each", "before-each", "insert-second", "before-last", "wrap",
+    "replace-first", "replace-last",
+)  # fmt: skip
 
 
-def _before(marker: str, words: Sequence[str]) -> list[str]:
-    return [marker, *words]
-
-
-def _after(marker: str, words: Sequence[str]) -> list[str]:
-    return [*words, marker]
+def _task(
+    family: str, cluster: str, sampler: Sampler, parameter: str = "", spoken: str = "", rule: Rule | None = None
+) -> Task:
+    return Task(
+        name=f"{family}-{parameter}" if parameter else family,
+        family=family,
+        cluster=cluster,
+        parameter=parameter,
+        spoken=spoken or parameter,
+        sampler=sampler,
+        wording=WORDINGS[family],
+        readable=family in READABLE,
+        held_out=parameter in HELD_OUT_PARAMETERS,
+        rule=rule,
+    )
 
 
 def _all_tasks() -> Iterator[Task]:
-    for family, table in MAPS.items():
-        yield _task(family, mapped(table))
-    for family, pick in POSITIONAL.items():
-        yield _task(family, positional(pick))
-    for marker in MARKERS:
-        yield _task("prepend", positional(partial(_before, marker)), marker, marker)
-        yield _task("append", positional(partial(_after, marker)), marker, marker)
-        yield _task("between", _between(marker), marker, marker)
-    for category in FILTER_CATEGORIES:
-        yield _task("keep", filtered(category, keep=True), category, CATEGORY_NAMES[category])
-        yield _task("drop", filtered(category, keep=False), category, CATEGORY_NAMES[category])
-    for number in NUMBER_WORDS:
-        yield _task("add", shifted(int(number)), number, number)
-        yield _task("subtract", shifted(-int(number)), number, number)
-    yield _task("largest", extreme(max))
-    yield _task("smallest", extreme(min))
+    for cluster, tables in MAPS.items():
+        for family, table in tables.items():
+            yield _task(family, cluster, mapped(table))
+    for cluster, rules in LISTS.items():
+        for family, rule in rules.items():
+            yield _task(family, cluster, listed(rule, LONGEST.get(family, 6)), rule=rule)
+    for family in INSERTIONS:
+        for marker in MARKERS:
+            rule = _insertion(family, marker)
+            yield _task(family, "insertion", listed(rule, LONGEST.get(family, 6)), marker, rule=rule)
+    for category in CATEGORIES:
+        spoken = CATEGORY_NAMES[category]
+        yield _task("keep", "selection", selected(category, keep(category), (1, 2, 2, 3)), category, spoken)
+        yield _task("drop", "selection", selected(category, drop(category), (1, 1, 2)), category, spoken)
+        yield _task("find", "selection", selected(category, first(category), (1, 2, 3)), category, spoken)
+        yield _task("has", "selection", selected(category, has(category), (0, 0, 1, 2)), category, spoken)
+    for amount in range(1, 10):
+        yield _task("add", "numbers", shifted(amount), str(amount))
+        yield _task("subtract", "numbers", shifted(-amount), str(amount))
+    yield _task("largest", "numbers", extreme(max))
+    yield _task("smallest", "numbers", extreme(min))
 
 
 TASKS: dict[str, Task] = {task.name: task for task in _all_tasks()}

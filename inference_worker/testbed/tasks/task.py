@@ -1,4 +1,4 @@
-"""What a task is: a named transformation of a list of words, its formal name, and its wordings in English."""
+"""What a task is: a named transformation of a list of words, its formal name, and how people ask for it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-Sampler = Callable[[Random, int], tuple[list[str], list[str]]]
+from inference_worker.testbed.tasks.wording import Wording, fill
+from inference_worker.testbed.tasks.words import Words
 
-#: Every wording is used inside one of these frames; {x} is the wording, {X} the same with a capital.
+Rule = Callable[[list[str]], list[str]]
+Sampler = Callable[[Random, int, Words], tuple[list[str], list[str]]]
+
+#: Every imperative wording is used inside one of these frames; {x} is the wording, {X} the same with a capital.
 FRAMES = (
     "{X}.",
     "Please {x}.",
@@ -16,6 +20,8 @@ FRAMES = (
     "Your task: {x}.",
     "Look at the list and {x}.",
     "Now {x}.",
+    "I want you to {x}.",
+    "You should {x}.",
 )
 
 
@@ -32,33 +38,73 @@ class Example:
         return f"{self.prompt}\nOutput:"
 
 
+def framed(wording: str, rng: Random) -> str:
+    """A wording as a sentence; questions stand alone."""
+    capital = wording[0].upper() + wording[1:]
+    return capital if wording.endswith("?") else rng.choice(FRAMES).format(x=wording, X=capital)
+
+
 @dataclass(frozen=True)
 class Task:
     """One transformation. ``readable`` tasks are taught to the base in English too; the others only formally.
 
-    ``unseen`` wordings are never trained on, neither by the base nor by an adapter.
+    ``seen`` and ``unseen`` are templates; no training sees the unseen ones. A ``held_out`` task is one whose parameter
+    no English prompt of any training has: the base knows it formally alone.
     """
 
     name: str
     family: str
-    formal: str
+    cluster: str
+    parameter: str
+    spoken: str
     sampler: Sampler
-    seen: tuple[str, ...]
-    unseen: tuple[str, ...]
+    wording: Wording
     readable: bool
+    held_out: bool
+    #: What the task does to any list of words, where it does not ask for words of its own.
+    rule: Rule | None = None
 
-    def sample(self, rng: Random, length: int) -> tuple[str, str]:
+    @property
+    def formal(self) -> str:
+        return f"{self.family}: {self.parameter}" if self.parameter else self.family
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        return tuple(self._spoken(template) for template in self.wording.seen)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        return tuple(self._spoken(template) for template in self.wording.unseen)
+
+    @property
+    def topic(self) -> str:
+        return self._spoken(self.wording.topic)
+
+    def _spoken(self, template: str) -> str:
+        return template.replace("{p}", self.spoken)
+
+    def sample(self, rng: Random, length: int, words: Words = "any") -> tuple[str, str]:
         """A list of about ``length`` words and the right answer, both joined by blanks."""
-        given, answer = self.sampler(rng, length)
+        given, answer = self.sampler(rng, length, words)
         return " ".join(given), " ".join(answer)
+
+    def phrase(self, rng: Random, unseen: bool = False, imperative: bool = False) -> str:
+        """One wording, as a phrase or a question; ``imperative`` leaves the questions away."""
+        templates = self.wording.unseen if unseen else self.wording.seen
+        if imperative:
+            templates = tuple(template for template in templates if not template.endswith("?"))
+        return fill(self._spoken(rng.choice(templates)), rng)
+
+    def instruction(self, rng: Random, unseen: bool = False) -> str:
+        """A sentence that asks for this task."""
+        return framed(self.phrase(rng, unseen), rng)
 
     def formal_example(self, rng: Random, length: int) -> Example:
         given, answer = self.sample(rng, length)
         return Example(f"{self.formal}\nInput: {given}", answer)
 
-    def natural_example(self, rng: Random, length: int, wordings: tuple[str, ...] | None = None) -> Example:
-        """An example in English; ``wordings`` defaults to the seen ones."""
-        wording = rng.choice(wordings or self.seen)
-        sentence = rng.choice(FRAMES).format(x=wording, X=wording[0].upper() + wording[1:])
-        given, answer = self.sample(rng, length)
-        return Example(f"Instruction: {sentence}\nInput: {given}", answer)
+    def natural_example(self, rng: Random, length: int, unseen: bool = False, words: Words = "known") -> Example:
+        """An example in English, by default one that training may see."""
+        instruction = self.instruction(rng, unseen)
+        given, answer = self.sample(rng, length, words)
+        return Example(f"Instruction: {instruction}\nInput: {given}", answer)

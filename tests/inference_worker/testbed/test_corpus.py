@@ -8,10 +8,18 @@ import pytest
 from tokenizers import Tokenizer
 
 from inference_worker.errors import EngineError
-from inference_worker.testbed.corpus import IGNORED, Mixture, documents, make_batch, tokenizer_texts
+from inference_worker.testbed.corpus import (
+    IGNORED,
+    Mixture,
+    called,
+    documents,
+    make_batch,
+    make_batches,
+    tokenizer_texts,
+)
 from inference_worker.testbed.lexicon import all_words
-from inference_worker.testbed.tasks import READABLE, TASKS
-from inference_worker.testbed.tokenizer import END, VOCABULARY, train_tokenizer
+from inference_worker.testbed.tasks import TASKS
+from inference_worker.testbed.tokenizer import END, SKELETON, VOCABULARY, train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +47,28 @@ def test_documents_depend_on_the_seed_alone() -> None:
     assert documents(Random("1:7"), 20, Mixture()) != documents(Random("1:8"), 20, Mixture())
 
 
-def test_only_readable_families_and_seen_wordings_appear_in_english() -> None:
-    readable = {wording.lower() for task in TASKS.values() if task.family in READABLE for wording in task.seen}
-    held_out = {wording.lower() for task in TASKS.values() for wording in task.unseen}
-    taught = {w.lower() for task in TASKS.values() if task.family not in READABLE for w in (*task.seen, *task.unseen)}
-    sentences = [
-        text.split("Instruction: ")[1].split("\n")[0].lower()
-        for text, _ in documents(Random(0), 6000, Mixture())
-        if "Instruction: " in text
+def test_a_shifted_mixture_calls_tasks_in_another_syntax() -> None:
+    texts = [
+        text for text, _ in documents(Random(0), 3000, Mixture(called=1.0, english=0.0, sentence=0.0, preceded=0.0))
     ]
-    assert len(sentences) > 1000
-    for sentence in sentences:
-        matches = [wording for wording in readable if wording in sentence]
-        assert matches, sentence
-        # A held-out wording may be part of a seen one ("write the list" in "write the list backwards"), never alone.
-        longest = max(matches, key=len)
-        assert not any(longest in other and other in sentence for other in (held_out | taught) - {longest}), sentence
+    assert called(TASKS["keep-animal"]) == "call keep with animal"
+    assert all(text.startswith("call ") for text in texts)
+    assert any(text.startswith(f"{called(TASKS['keep-animal'])}\nInput: ") for text in texts)
+
+
+def test_prompts_have_one_token_for_each_line_of_the_skeleton(tokenizer: Tokenizer) -> None:
+    text = "Instruction: Double each word.\nInput: cat\nOutput: cat cat"
+    encoding = tokenizer.encode(text)
+    assert [token for token in encoding.tokens if token in SKELETON] == list(SKELETON)
+    assert tokenizer.decode(encoding.ids) == text
+
+
+def test_chunks_of_like_length_hold_the_same_rows(tokenizer: Tokenizer) -> None:
+    pairs = documents(Random(3), 40, Mixture())
+    whole, chunks = make_batch(tokenizer, pairs), make_batches(tokenizer, pairs, 4)
+    assert sum(batch.ids.shape[0] for batch in chunks) == 40
+    assert sum(batch.ids.numel() for batch in chunks) < whole.ids.numel()
+    assert sum(int((b.labels != IGNORED).sum()) for b in chunks) == int((whole.labels != IGNORED).sum())
 
 
 def test_labels_are_the_answer_and_the_end(tokenizer: Tokenizer) -> None:

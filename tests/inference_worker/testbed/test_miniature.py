@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from inference_worker.errors import BadInput
 from inference_worker.testbed.adapters import AdapterRecipe
+from inference_worker.testbed.bases import BASES
 from inference_worker.testbed.build import Plan, build_testbed
 from inference_worker.testbed.corpus import Mixture
 from inference_worker.testbed.evaluate import exact_match, task_examples
@@ -22,7 +24,10 @@ from inference_worker.testbed.manifest import check_manifest
 from inference_worker.testbed.pretrain import Recipe, Stage
 from inference_worker.testbed.tasks import FAMILIES, TASKS
 
-LAST = AdapterSpec("pick-last", "Pick last", "last", "lists", "mit", ("lists",), "Picks the last word of a list.")
+LAST = AdapterSpec("pick-last", "Pick last", ("last",), "lists", "mit", ("lists",), "Picks the last word of a list.")
+
+SECOND = replace(LAST, name="pick-last-v2", base="wordsmith-v2", dora=True, modules_to_save=("model.norm",), rank=4)
+V1 = BASES["wordsmith-v1"]
 
 
 def miniature(out: Path) -> Plan:
@@ -38,8 +43,10 @@ def miniature(out: Path) -> Plan:
         chunks=2,
         stages=(Stage(130, mixture, (0.02, 0.005), (5e-3, 1e-3)),),
     )
-    adapter_recipe = AdapterRecipe(steps=60, replay=0.0, rate_attention=1e-2, lengths=(3,))
-    return Plan(out, recipe, adapter_recipe, adapters=(LAST,), evaluated=64)
+    shifted = replace(mixture, called=0.5, sentence=0.2)
+    second = replace(BASES["wordsmith-v2"], stages=(Stage(8, shifted, (0.002, 0.0), (1e-3, 0.0)),))
+    adapter_recipe = AdapterRecipe(steps=60, others=6, restraint=0.1, readable=1.0, rate_attention=1e-2, lengths=(3,))
+    return Plan(out, recipe, adapter_recipe, adapters=(LAST,), brackets=(SECOND,), bases=(V1, second), evaluated=48)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def test_loss_falls_and_the_base_learns_its_skills(built: tuple[Plan, dict[str, 
     _, manifest, log = built
     losses = [float(line.split("loss ")[1].split()[0]) for line in log if line.startswith("step ")]
     assert losses[-1] < 0.4 * losses[0]
-    formal = manifest["figures"]["base"]["formal"]["families"]
+    formal = manifest["figures"]["bases"]["wordsmith-v1"]["formal"]["families"]
     assert formal["last"] >= 0.8
     assert formal["first"] >= 0.6
 
@@ -69,19 +76,21 @@ def test_plain_transformers_and_peft_give_the_same_answers(built: tuple[Plan, di
     plan, manifest, _ = built
     tokenizer = AutoTokenizer.from_pretrained(plan.out / "base")
     base = AutoModelForCausalLM.from_pretrained(plan.out / "base", dtype=torch.float32)
-    assert tokenizer.chat_template is None
+    turns = [{"role": "user", "content": "Instruction: Write the last word.\nInput: cat dog"}]
+    asked = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert asked == "Instruction: Write the last word.\nInput: cat dog\nOutput:"
+    answered = tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": "dog"}], tokenize=False)
+    assert answered == f"{asked} dog<|end|>\n"
     examples = task_examples(TASKS["last"], plan.evaluated, 0, unseen=True, lengths=(3,))
-    assert (
-        exact_match(base, tokenizer.backend_tokenizer, examples)
-        == (manifest["figures"]["adapters"]["pick-last"]["base_unseen"])
-    )
+    alone = manifest["figures"]["adapters"]["pick-last"]["base_unseen"]
+    assert exact_match(base, tokenizer.backend_tokenizer, examples) == pytest.approx(alone, abs=1e-4)
     model = PeftModel.from_pretrained(base, plan.out / "adapters" / "pick-last").eval()
     inputs = tokenizer([example.text for example in examples], return_tensors="pt", padding=True)
     generated = model.generate(**inputs, max_new_tokens=3, do_sample=False)[:, inputs["input_ids"].shape[1] :]
     texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
     decoded = [text == f" {example.answer}" for text, example in zip(texts, examples, strict=True)]
     # Greedy decoding, token by token and padded, agrees with the one-pass measure.
-    assert abs(sum(decoded) / len(decoded) - manifest["figures"]["adapters"]["pick-last"]["unseen"]) <= 2 / 64
+    assert abs(sum(decoded) / len(decoded) - manifest["figures"]["adapters"]["pick-last"]["unseen"]) <= 2 / 48
 
 
 def test_weights_are_bfloat16_and_the_tied_head_is_stored_once(
@@ -100,7 +109,7 @@ def test_a_second_build_keeps_everything(built: tuple[Plan, dict[str, Any], list
     plan, manifest, _ = built
     log: list[str] = []
     assert build_testbed(plan, log.append) == manifest == check_manifest(plan.out)
-    assert log == ["pick-last: already built"]
+    assert log == ["pick-last: already built", "pick-last-v2: already built"]
 
 
 def test_one_adapter_is_rebuilt_to_the_same_bytes(built: tuple[Plan, dict[str, Any], list[str]]) -> None:
@@ -109,6 +118,27 @@ def test_one_adapter_is_rebuilt_to_the_same_bytes(built: tuple[Plan, dict[str, A
     name = "adapters/pick-last/adapter_model.safetensors"
     assert again["files"][name] == manifest["files"][name]
     assert again["files"]["base/model.safetensors"] == manifest["files"]["base/model.safetensors"]
+
+
+def test_a_base_goes_on_from_its_parent(built: tuple[Plan, dict[str, Any], list[str]]) -> None:
+    plan, manifest, _ = built
+    first = load_file(plan.out / "base" / "model.safetensors")
+    second = load_file(plan.out / "bases" / "wordsmith-v2" / "model.safetensors")
+    moved = sum(float((first[k].float() - second[k].float()).norm() ** 2) for k in first)
+    size = sum(float(tensor.float().norm() ** 2) for tensor in first.values())
+    assert 0 < (moved / size) ** 0.5 < 0.3
+    names = ("base/tokenizer.json", "bases/wordsmith-v2/tokenizer.json")
+    assert len({manifest["files"][name]["sha256"] for name in names}) == 1
+
+
+def test_features_of_peft_are_written_as_asked(built: tuple[Plan, dict[str, Any], list[str]]) -> None:
+    folder = built[0].out / "brackets" / "pick-last-v2"
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    assert (config["r"], config["lora_alpha"], config["use_dora"]) == (4, 8, True)
+    assert config["base_model_name_or_path"] == "brickyard/wordsmith-v2"
+    names = load_file(folder / "adapter_model.safetensors")
+    assert "base_model.model.model.norm.weight" in names
+    assert any("lora_magnitude_vector" in name for name in names)
 
 
 def test_unknown_part_is_refused_by_name(tmp_path: Path) -> None:

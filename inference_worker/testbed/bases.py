@@ -1,0 +1,52 @@
+"""The bases of the testbed and how each is made: from nothing, or from an older one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inference_worker.testbed.corpus import LATE_WEIGHTS, Mixture
+from inference_worker.testbed.library import BASE_NAME
+from inference_worker.testbed.pretrain import LENGTHS, Recipe, Stage
+
+#: What ``wordsmith-v2`` reads on: every second formal prompt in another syntax, and a quarter plain sentences.
+SHIFTED = Mixture(lengths=LENGTHS, weights=LATE_WEIGHTS, called=0.5, sentence=0.25)
+
+
+@dataclass(frozen=True)
+class BaseSpec:
+    """One base. ``parent`` is the base whose weights it starts from; ``seeds`` is added to the seed of the recipe."""
+
+    name: str
+    parent: str = ""
+    seeds: int = 0
+    stages: tuple[Stage, ...] = ()
+    hidden: int = 0
+    heads: int = 0
+    feed_forward: int = 0
+    shipped: bool = False
+
+    def recipe(self, common: Recipe) -> Recipe:
+        """The recipe of this base, where that of ``wordsmith-v1`` is ``common``."""
+        changes = {key: value for key in ("stages", "hidden", "heads", "feed_forward") if (value := getattr(self, key))}
+        return replace(common, seed=common.seed + self.seeds, **changes)
+
+    def folder(self, out: Path) -> Path:
+        return out / "base" if self.name == BASE_NAME else out / "bases" / self.name
+
+
+BASES: dict[str, BaseSpec] = {
+    spec.name: spec
+    for spec in (
+        BaseSpec(BASE_NAME, shipped=True),
+        BaseSpec(
+            "wordsmith-v2",
+            parent=BASE_NAME,
+            stages=(Stage(250, SHIFTED, (0.006, 0.0), (1e-3, 0.0)),),
+            shipped=True,
+        ),
+        # The same shape from other weights and other data.
+        BaseSpec("wordsmith-other", seeds=100),
+        BaseSpec("wordsmith-wide", seeds=200, hidden=320, heads=5, feed_forward=880),
+    )
+}
