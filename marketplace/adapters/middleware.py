@@ -56,7 +56,7 @@ class AdapterAddresses(MiddlewareMixin):
             "adapter": adapter,
             "message": exception.message,
             "made": list(made.order_by("-created_at", "-id")[:_SHOWN_CHILDREN]),
-            **exception.extra,
+            "may_restore": exception.extra["may_restore"],
         }
         return render(request, "adapters/tombstone.html", context, status=exception.status)
 
