@@ -11,6 +11,7 @@ from marketplace.catalog.views import owner as owner_page
 urlpatterns = [
     path("upload/", upload.upload, name="upload"),
     path("upload/card-preview", cards.preview, name="card-preview"),
+    path("upload/parts/discard", upload.discard_parts, name="upload-parts-discard"),
     path("upload/<uuid:upload_id>", upload.upload_read, name="upload-read"),
     path("upload/<uuid:upload_id>/reading", upload.upload_reading, name="upload-reading"),
     path("upload/<uuid:upload_id>/recheck", upload.recheck, name="upload-recheck"),

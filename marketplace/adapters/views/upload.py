@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from marketplace.adapters import selectors, services
 from marketplace.adapters.forms import PublishForm
 from marketplace.adapters.models import Adapter, Artifact, Upload
 from marketplace.adapters.services import artifacts
+from marketplace.adapters.services import partial_uploads as partials
 from marketplace.adapters.uploads.handler import received_files, receiving
 from marketplace.bases.answers import question_of
 from marketplace.core.errors import AppError, Invalid
@@ -59,9 +61,43 @@ def _upload_page(request: HttpRequest, error: AppError | None = None) -> HttpRes
         "error": error,
         "limit": settings.UPLOAD_MAX_BYTES,
         "adapter": _target(request, name) if name else None,
+        "unfinished": _unfinished(request),
         "recent": list(Upload.objects.filter(owner=request.user, state=Upload.State.READY)[:5]),
     }
     return render(request, "adapters/upload.html", context, status=error.status if error else 200)
+
+
+def _unfinished(request: HttpRequest) -> list[dict[str, Any]]:
+    """Files that arrived in part, by the upload that they belong to, newest first."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in partials.open_partial_uploads(user=request.user):
+        arrived = partials.arrived(row)
+        part = {"row": row, "arrived": arrived, "complete": arrived == row.length}
+        part["percent"] = arrived * 100 // row.length if row.length else 100
+        groups.setdefault(row.group or str(row.pk), []).append(part)
+    return [
+        {
+            "group": group,
+            "parts": parts,
+            "complete": all(part["complete"] for part in parts),
+            "missing": sum(not part["complete"] for part in parts),
+            "expires_at": min(part["row"].expires_at for part in parts),
+        }
+        for group, parts in reversed(groups.items())
+    ]
+
+
+@login_required
+@require_POST
+def discard_parts(request: HttpRequest) -> HttpResponse:
+    """Give up files that arrived in part."""
+    try:
+        parts = [uuid.UUID(part) for part in request.POST.getlist("part")]
+    except ValueError as fault:
+        raise Invalid("A part's id is not one.") from fault
+    services.discard_partial_uploads(user=request.user, parts=parts)
+    messages.success(request, "What arrived is discarded.")
+    return redirect("upload")
 
 
 def _target(request: HttpRequest, full_name: str) -> Adapter:
