@@ -15,6 +15,7 @@ from marketplace.adapters.licences import obligations_of
 from marketplace.adapters.models import Adapter, Artifact, Lineage, PartialUpload, Upload, Version, VersionFile
 from marketplace.adapters.standing import successor_of
 from marketplace.bases.answers import question_of
+from marketplace.bases.findings import problems_of
 from marketplace.bases.selectors import fits_of
 from marketplace.moderation.selectors import latest_decision
 
@@ -212,7 +213,7 @@ class LineageSerializer(serializers.Serializer[Any]):
 class AdapterDetailSerializer(AdapterSerializer):
     """An adapter with everything its page shows."""
 
-    problems = ProblemSerializer(source="current.artifact.problems", many=True, default=[])
+    problems = serializers.SerializerMethodField()
     summary = serializers.DictField(source="current.artifact.summary", default={})
     modules = serializers.ListField(
         child=serializers.DictField(),
@@ -239,6 +240,10 @@ class AdapterDetailSerializer(AdapterSerializer):
             "modules", "prompt_format", "recipe", "waiting", "examples", "files", "lineage",
             "fits",
         ]  # fmt: skip
+
+    @extend_schema_field(ProblemSerializer(many=True))
+    def get_problems(self, adapter: Adapter) -> list[dict[str, Any]]:
+        return problems_of(adapter)
 
     def get_moderation_reason(self, adapter: Adapter) -> str:
         decision = latest_decision(adapter) if adapter.moderation != Adapter.Moderation.VISIBLE else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from inference_worker.contracts.common import Problem
 from inference_worker.contracts.inspect import AdapterSummary
 from inference_worker.contracts.upload_checks import CHECKS
+from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.bases.recognition import recognise
 from marketplace.bases.shapes import Mismatch, Module, compare, fitting_bases
@@ -39,6 +41,14 @@ def unknown_base(name: str, modules: Sequence[Module], task: str) -> Problem:
     note = suggest_base(config_name=name, modules=modules, task=task)
     message = f"{note.note} The adapter is stored, found and merged, but cannot be tried until its base is chosen."
     return CHECKS.problem(UNKNOWN, "warning", _PLACE, message)
+
+
+def problems_of(adapter: Adapter) -> list[dict[str, Any]]:
+    """What is still to be said of an adapter's current version: nothing of an unknown base once it has one."""
+    problems: list[dict[str, Any]] = adapter.current.artifact.problems if adapter.current else []
+    if adapter.base_id is None:
+        return problems
+    return [problem for problem in problems if problem.get("code") != UNKNOWN]
 
 
 def _mismatch_problems(

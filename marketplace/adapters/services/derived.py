@@ -21,6 +21,7 @@ from marketplace.adapters.services.publishing import Fields, check_fields, check
 from marketplace.adapters.services.versions import create_version, embed_when_valid
 from marketplace.adapters.uploads.selection import CARD, CONFIG, MAX_CONFIG, WEIGHTS
 from marketplace.bases import selectors as bases
+from marketplace.bases.models import Base
 from marketplace.core.errors import Invalid
 from marketplace.core.store import blob_store
 from marketplace.moderation import audit
@@ -65,7 +66,14 @@ def create_adapter_from_files(
         rows = artifacts.keep_blobs(infos.values())
         artifact, _ = artifacts.get_artifact(config=rows[infos[CONFIG].sha256], weights=rows[infos[WEIGHTS].sha256])
         adapter = _insert(
-            fields, artifact, infos[CONFIG], owner=owner, name=name, origin=origin, private_reason=private_reason
+            fields,
+            artifact,
+            infos[CONFIG],
+            lineage,
+            owner=owner,
+            name=name,
+            origin=origin,
+            private_reason=private_reason,
         )
         blobs = {path: rows[info.sha256] for path, info in infos.items()}
         _commit(adapter, artifact, blobs, _Origin(operation, recipe, lineage), fields.prompt_format)
@@ -75,20 +83,29 @@ def create_adapter_from_files(
     return adapter
 
 
-def _insert(fields: Fields, artifact: Artifact, config: BlobInfo, **columns: Any) -> Adapter:
+def _insert(
+    fields: Fields, artifact: Artifact, config: BlobInfo, lineage: Sequence[tuple[Version, float]], **columns: Any
+) -> Adapter:
     """The adapter's row, private."""
     base_name = _base_name(config.sha256)
+    named = artifact.base or bases.resolve_base(base_name)
     return insert_adapter(
         Adapter(
             title=fields.title,
             description=fields.description,
             license=fields.license,
             tags=fields.tags,
-            base=artifact.base or bases.resolve_base(base_name),
+            base=named or _parents_base(lineage),
             base_name=base_name,
             **columns,
         )
     )
+
+
+def _parents_base(lineage: Sequence[tuple[Version, float]]) -> Base | None:
+    """The base that all parents have: their owners may have answered what no config says."""
+    found = {version.adapter.base for version, _ in lineage}
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True)

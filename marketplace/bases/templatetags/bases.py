@@ -8,6 +8,7 @@ from django import template
 
 from marketplace.adapters.models import Adapter, Artifact, Upload
 from marketplace.bases.answers import NONE, question_of
+from marketplace.bases.findings import problems_of
 from marketplace.bases.models import Base, BaseChoice
 from marketplace.bases.selectors import fits_of
 
@@ -42,6 +43,11 @@ def base_answer(context: template.Context, adapter: Adapter) -> dict[str, Any]:
         "answer": answer or (adapter.base.name if adapter.base else ""),
         "linked": adapter.base is not None and not answer,
     }
+
+
+@register.filter
+def open_problems(adapter: Adapter) -> list[dict[str, Any]]:
+    return problems_of(adapter)
 
 
 @register.filter

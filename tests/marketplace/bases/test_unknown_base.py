@@ -115,6 +115,21 @@ def test_stored_published_found_and_merged_but_not_tried(ada: User, make_upload:
     assert [problem["code"] for artifact in Artifact.objects.all() for problem in artifact.problems] == []
 
 
+def test_a_merge_has_the_base_that_owners_answered(
+    client: Client, ada: User, make_upload: MakeUpload, make_base: MakeBase, tmp_path: Path
+) -> None:
+    base = make_base("org/root", shapes=SHAPES)
+    make_base("org/twin", shapes=SHAPES)
+    members = [
+        _publish(ada, make_upload(ada, seed=seed, base_model_name_or_path="./out"), f"one-{seed}", base="org/root")
+        for seed in (1, 2)
+    ]
+    assert _merge(ada, members, tmp_path / "merge").base == base
+    # What was said while the base was unknown is said no more.
+    assert client.get("/api/v1/adapters/ada/one-1/").json()["problems"] == []
+    assert "cannot be tried" not in client.get("/ada/one-1").content.decode()
+
+
 def test_adapters_of_other_shapes_are_not_merged(ada: User, make_upload: MakeUpload) -> None:
     one = _publish(ada, make_upload(ada, base_model_name_or_path=COPY), "one")
     other = _publish(ada, make_upload(ada, width=24, base_model_name_or_path=COPY), "other")
