@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from drf_spectacular.generators import SchemaGenerator
 
@@ -20,6 +21,7 @@ from marketplace.accounts.models import Token, User
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.bases.services import register_base
+from marketplace.moderation.groups import MODERATORS
 from marketplace.moderation.models import AuditEntry
 from tests.docs.site import LiveSite
 from tests.processes.fleet import ROOT, wait_for
@@ -33,7 +35,14 @@ WRITES = {
     "adapter.delete",
     "adapter.edit",
     "adapter.edit_card",
+    "account.export",
+    "adapter.offer",
     "adapter.publish",
+    "adapter.rename",
+    "adapter.restore_deleted",
+    "adapter.withdraw_offer",
+    "bytes.block",
+    "bytes.unblock",
     "base.add_alias",
     "base.change",
     "base.delete",
@@ -51,6 +60,10 @@ WRITES = {
     "upload.create",
     "upload.discard",
     "upload.recheck",
+    "version.deprecate",
+    "version.undeprecate",
+    "version.unyank",
+    "version.yank",
 }
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CALL = re.compile(r"`(GET|POST|PATCH|PUT|DELETE) (/api/v1/\S+)`")
@@ -163,6 +176,10 @@ def unmade(operations: set[tuple[str, str]], calls: list[tuple[str, str]]) -> se
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_example_runs(site: LiveSite, tmp_path: Path, operations: set[tuple[str, str]]) -> None:
     people = {name: User.objects.create_user(name, password=PASSWORD, is_staff=True) for name in ("ada", "grace")}
+    moderators = Group.objects.get(name=MODERATORS)
+    for person in people.values():
+        person.groups.add(moderators)
+    User.objects.create_user("emmy", password=PASSWORD)
     register_base(actor=people["ada"], name="wordsmith-v1", license="apache-2.0")
     wait_for(lambda: Base.objects.get().state == Base.State.READY, 60.0, "the base's shapes")
 
