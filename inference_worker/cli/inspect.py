@@ -38,6 +38,7 @@ def _as_text(directory: Path, result: InspectResult) -> str:
         ranks = ", ".join(map(str, summary.ranks))
         lines += [
             f"  base      {summary.base_model_name or 'not named'}",
+            f"  task      {summary.task_type or 'not named'}{'' if summary.generates else ', no text to be generated'}",
             f"  rank      {ranks or summary.rank} (alpha {summary.alpha:g})",
             f"  size      {summary.parameters:,} parameters, {summary.size:,} bytes, {summary.dtype}",
             f"  targets   {', '.join(summary.target_modules[:8]) or 'not named'}",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference.tiny_adapters import edit_config
+from reference.tiny_adapters import edit_config, edit_tensors
 from safetensors.torch import load_file, save_file
 from tiny_bases import (
     ARCHITECTURES,
@@ -138,6 +138,17 @@ def test_what_cannot_be_served_is_refused_by_name(options: dict[str, object], fe
     with pytest.raises(Refused, match="cannot be generated with") as caught:
         load_adapter(*resolve(adapter), adapter.label, base)
     assert feature in caught.value.extra["features"]
+
+
+def test_a_doubled_prefix_is_repaired_where_peft_loads_nothing(
+    files: BaseFiles, base: LoadedBase, tmp_path: Path
+) -> None:
+    adapter = save_adapter(files, tmp_path, targets=["q_proj", "up_proj"], seed=4)
+    expected = logits_after(base, PROMPTS[1], (adapter, 1.0))
+    edit_tensors(tmp_path, lambda tensors: {f"base_model.model.{name}": value for name, value in tensors.items()})
+    found = logits_after(base, PROMPTS[1], (adapter, 1.0))
+    torch.testing.assert_close(found, expected, atol=0, rtol=0)
+    assert not torch.allclose(found, peft_logits(files, [], PROMPTS[1])[-1], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("task", ["SEQ_CLS", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"])
