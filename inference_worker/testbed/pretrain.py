@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,9 +19,6 @@ from inference_worker.testbed.evaluate import answer_logits, english_accuracy, f
 from inference_worker.testbed.muon import Muon
 from inference_worker.testbed.tasks import READABLE
 from inference_worker.testbed.tokenizer import END, PAD, VOCABULARY
-
-#: Steps of a base that is trained from nothing.
-STEPS = 2300
 
 #: Widened late and in two steps: with lists of many lengths from the start, the positional families do not get off the
 #: ground, and a sudden change costs hundreds of steps.
@@ -41,16 +38,12 @@ class Stage:
     adam: tuple[float, float]
 
 
-def course(steps: int) -> tuple[Stage, ...]:
-    """The stages of a base that is trained from nothing: skills at one length, then all lengths while rates fall."""
-    fixed, opened = round(0.4 * steps), round(0.1 * steps)
-    wide = round(0.1 * steps)
-    return (
-        Stage(fixed, FIXED, (0.02, 0.02), (3e-3, 3e-3)),
-        Stage(opened, OPENED, (0.015, 0.015), (2e-3, 2e-3)),
-        Stage(wide, WIDENED, (0.015, 0.015), (2e-3, 2e-3)),
-        Stage(steps - fixed - opened - wide, WIDENED, (0.015, 0.0), (2e-3, 0.0)),
-    )
+#: A base that is trained from nothing: skills at one length, then all lengths while rates fall.
+COURSE = (
+    Stage(920, FIXED, (0.02, 0.02), (3e-3, 3e-3)),
+    Stage(230, OPENED, (0.015, 0.015), (2e-3, 2e-3)),
+    Stage(550, WIDENED, (0.015, 0.0), (2e-3, 0.0)),
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class Recipe:
     documents_per_step: int = 256
     chunks: int = 5
     seed: int = 1
-    stages: tuple[Stage, ...] = field(default_factory=lambda: course(STEPS))
+    stages: tuple[Stage, ...] = COURSE
 
     @property
     def steps(self) -> int:
