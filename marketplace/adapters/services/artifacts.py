@@ -20,6 +20,8 @@ from marketplace.moderation.selectors import blocks_of
 KIND = "inspect"
 #: The problem of an artefact whose check crashed, was lost or cancelled.
 CHECK_FAILED = "check_failed"
+#: Problems that say nothing about the files: the check was lost, or it crashed.
+NO_VERDICT = frozenset({CHECK_FAILED, "check_crashed"})
 
 
 def keep_blobs(infos: Iterable[BlobInfo]) -> dict[str, Blob]:
@@ -85,7 +87,7 @@ def needs_check(artifact: Artifact) -> bool:
     A check that could not be finished is no verdict: whoever brings the bytes again has them checked again.
     """
     unfinished = artifact.state == Artifact.State.INVALID and any(
-        problem.get("code") == CHECK_FAILED for problem in artifact.problems
+        problem.get("code") in NO_VERDICT for problem in artifact.problems
     )
     if is_being_checked(artifact):
         return False

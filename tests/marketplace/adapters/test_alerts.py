@@ -71,6 +71,20 @@ def test_a_crashed_check_is_not_accepted_and_mailed(
     assert "read_layout crashed" in message.body
 
 
+def test_once_mended_the_same_bytes_are_checked_again(
+    make_upload: MakeUpload, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr("inference_worker.adapter_format.inspect.build_layout", crash)
+        upload = make_upload(ada)
+    assert upload.artifact is not None
+    assert upload.artifact.state == Artifact.State.INVALID
+    again = make_upload(ada)
+    assert again.artifact == upload.artifact
+    assert again.artifact is not None
+    assert Artifact.objects.get().state == Artifact.State.VALID
+
+
 def test_a_check_that_could_not_be_finished_is_mailed(
     make_upload: MakeUpload, ada: User, boss: User, settings: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
