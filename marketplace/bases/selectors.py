@@ -6,7 +6,7 @@ from django.db.models import Count, Q, QuerySet
 
 from marketplace import policy
 from marketplace.adapters.models import Adapter, Artifact
-from marketplace.bases.models import Base, BaseAlias
+from marketplace.bases.models import GENERATES, Base, BaseAlias
 from marketplace.bases.recognition import recognise
 from marketplace.bases.shapes import fitting_bases, shape_conflicts
 from marketplace.core.errors import NotFound
@@ -50,6 +50,11 @@ def aliases_of(base: Base) -> list[BaseAlias]:
 def resolve_base(name: str) -> Base | None:
     """The base that a config means by ``name``, or None."""
     return recognise(name).base
+
+
+def generating_bases() -> QuerySet[Base]:
+    """Those that live workers may load and that write text; ``Base.generates`` of one row."""
+    return list_bases().filter(state=Base.State.READY, served=True, task__in=["", GENERATES])
 
 
 def fits_of(artifact: Artifact | None) -> list[Base]:

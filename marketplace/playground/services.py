@@ -65,7 +65,7 @@ def _base_of(members: Sequence[Member], base: Base | None) -> Base:
             )
         base = own
     base = base or _default_base()
-    if base.state != Base.State.READY or not base.served:
+    if not base.generates:
         raise Invalid(f"The base {base.name} is not served at present.")
     return base
 

@@ -23,6 +23,7 @@ from marketplace.accounts.throttling import GenerateThrottle, spend
 from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, ExamplePrompt, Lineage
 from marketplace.bases.models import Base
+from marketplace.bases.selectors import generating_bases
 from marketplace.compositions.views import candidates
 from marketplace.core.errors import AppError
 from marketplace.core.pages import without_token
@@ -94,7 +95,7 @@ def _show(request: HttpRequest, page: Page) -> HttpResponse:
     context = {
         "form": form,
         "base": base,
-        "bases": list(Base.objects.filter(state=Base.State.READY, served=True)),
+        "bases": list(generating_bases()),
         "columns": columns,
         "settings": [(setting, form.values[setting.name], form.faults.get(setting.name)) for setting in SETTINGS],
         "changed": any(form.values[setting.name] != setting.default for setting in SETTINGS[1:]),
@@ -114,7 +115,7 @@ def _base_of(form: PlaygroundForm) -> Base | None:
     for adapter in form.adapters:
         if adapter.base is not None:
             return adapter.base
-    served = Base.objects.filter(state=Base.State.READY, served=True)
+    served = generating_bases()
     return served.filter(name=form.base).first() or served.filter(name=settings.DEFAULT_BASE).first() or served.first()
 
 
