@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from marketplace.adapters import tombstones
 from marketplace.adapters.exports import selectors as exports
 from marketplace.adapters.models import Adapter, Upload
 from marketplace.adapters.selectors import visible_adapters
@@ -79,7 +80,9 @@ def outcome_of(job: Job) -> dict[str, Any]:
         return _import_of(job)
     if job.kind == "merge" and job.result:
         owner, _, name = str(job.result.get("adapter", "")).partition("/")
-        return {"adapter": visible_adapters(job.owner).filter(owner__username=owner, name=name).first()}
+        # It may have been renamed since.
+        at = tombstones.named(owner, name) | tombstones.formerly_named(owner, name)
+        return {"adapter": visible_adapters(job.owner).filter(at).first()}
     artifact = job.subject.get("artifact")
     if artifact is None:
         return {}
