@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inference_worker.testbed.tasks.wording.choices import CHOICES
+from inference_worker.testbed.tasks.wording.grammar import GRAMMAR
+from inference_worker.testbed.tasks.wording.insertions import INSERTIONS
 from inference_worker.testbed.tasks.wording.kinds import KINDS
-from inference_worker.testbed.tasks.wording.lists import LISTS
-from inference_worker.testbed.tasks.wording.words import WORDS
+from inference_worker.testbed.tasks.wording.knowledge import KNOWLEDGE
+from inference_worker.testbed.tasks.wording.positions import POSITIONS
 
 
 @dataclass(frozen=True)
@@ -60,5 +62,7 @@ def _filled(template: str, slots: dict[str, str]) -> str:
 
 #: Family -> its wordings.
 WORDINGS: dict[str, Wording] = {
-    name: _wording(lines) for text in (WORDS, LISTS, CHOICES) for name, lines in _blocks(text).items()
+    name: _wording(lines)
+    for text in (GRAMMAR, KNOWLEDGE, POSITIONS, INSERTIONS, CHOICES)
+    for name, lines in _blocks(text).items()
 }
