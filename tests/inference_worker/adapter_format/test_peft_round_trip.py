@@ -41,7 +41,7 @@ def save(directory: Path, model: str, options: dict[str, Any], dtype: str = "flo
         with torch.no_grad():
             for name, parameter in adapted.named_parameters():
                 if parameter.requires_grad:
-                    spread = 0.05 if "magnitude" in name else 0.2
+                    spread = 0.05 if "magnitude" in name else MODELS[model].spread
                     parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
         adapted.save_pretrained(str(directory))
     edit_tensors(directory, lambda tensors: {name: tensor.to(DTYPES[dtype]) for name, tensor in tensors.items()})
@@ -71,7 +71,7 @@ def check_round_trip(folder: Path, model: str) -> InspectResult:
     assert [problem for problem in result.problems if problem.severity == "error"] == []
     with open_directory(folder / "in") as reader:
         rewrite_adapter(reader, folder / "again")
-        assert_same(peft_outputs(folder / "again", model), expected)
+        assert torch.equal(peft_outputs(folder / "again", model), expected)
         if not set(reader.features) & set(NEVER) and reader.modules:
             merge_adapters([reader], [1.0], "cat", folder / "canonical", dtype="float32", threads=1)
             assert_same(peft_outputs(folder / "canonical", model), expected)
@@ -142,7 +142,8 @@ def _patterns(draw: st.DrawFn, name: str) -> dict[str, Any]:
     )
     ranks = draw(st.dictionaries(keys, st.integers(1, 6), max_size=2))
     alphas = draw(st.dictionaries(keys, st.sampled_from([1, 4.0, 9, -2]), max_size=2))
-    return {"rank_pattern": ranks, "alpha_pattern": alphas}
+    # PEFT saves keys sorted, and the first that matches counts: in another order it cannot load what it saved.
+    return {"rank_pattern": dict(sorted(ranks.items())), "alpha_pattern": dict(sorted(alphas.items()))}
 
 
 @settings(
