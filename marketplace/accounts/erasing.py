@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from allauth.account.models import EmailAddress
-from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
+from rest_framework.throttling import SimpleRateThrottle
 
 from marketplace.accounts.models import Token, User
 from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, PartialUpload, Transfer, Upload, Version
@@ -76,5 +76,4 @@ def _forget_sessions(pk: int) -> None:
     for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator(chunk_size=500):
         if session.get_decoded().get("_auth_user_id") == str(pk):
             session.delete()
-    scopes = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
-    cache.delete_many([f"throttle_{scope}_{pk}" for scope in scopes])
+    cache.delete_many([f"throttle_{scope}_{pk}" for scope in SimpleRateThrottle.THROTTLE_RATES])

@@ -179,10 +179,10 @@ def _by_weights(others: QuerySet[Adapter], adapter: Adapter, limit: int) -> dict
     return {row.pk: row for row in nearest[:limit]}
 
 
-def nameable_adapters(user: policy.Person) -> QuerySet[Adapter, dict[str, Any]]:
+def nameable_adapters(user: policy.Person) -> QuerySet[Adapter]:
     """What lineage and recipes may name to ``user``: what they see, and what they saw before it was deleted."""
     known = policy.allowed(user, policy.Action.VIEW) | policy.allowed(user, policy.Action.SEE_TOMBSTONE)
-    return Adapter.objects.filter(known).values("pk")
+    return Adapter.objects.filter(known)
 
 
 def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
