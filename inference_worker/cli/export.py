@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.reader import AdapterReader, open_directory
+from inference_worker.adapter_format.rewrite import rewrite_adapter
 from inference_worker.contracts.bases import base_files
 from inference_worker.contracts.common import BaseFiles
 from inference_worker.contracts.export import SHARD_BYTES
@@ -47,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace, reader: AdapterReader) -> dict[str, Any]:
     if args.format == "peft":
-        # One adapter alone goes through the pipeline as it is, under PEFT's names.
+        if args.dtype == "same":
+            rewrite_adapter(reader, args.out)
+            return {"files": [CONFIG_NAME, WEIGHTS_NAME]}
+        # One adapter alone goes through the pipeline as it is, in another type.
         report = merge_adapters([reader], [1.0], "cat", args.out, dtype="same" if args.dtype == "same" else args.dtype)
         return {"files": sorted(report.files)}
     base = _base(args, reader)

@@ -8,7 +8,7 @@ _REEXPORT = "Save the adapter again with a current PEFT or safetensors and uploa
 _FETCH = "Upload the file again; the transfer or the save broke off."
 _COMPLETE = "Save the adapter again, complete."
 _GATHER = "Gather the parameters (DeepSpeed ZeRO-3, FSDP) before save_pretrained and upload the new file."
-_WRITTEN_RIGHT = "A merge or export here writes the right names."
+_WRITTEN_RIGHT = "A merge here, and `python -m inference_worker export --format peft`, write the right names."
 _BASE = "Choose the base that the adapter was trained on."
 
 HEADER = (
