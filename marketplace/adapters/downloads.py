@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, MutableMapping
+from functools import partial
+from typing import IO, cast
 
+from django.core.cache import cache
 from django.db.models import F
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified
-from zipstream import ZIP_STORED, ZipStream
+from django.http import HttpRequest, HttpResponseBase
 
 from inference_worker.errors import BlobMissing
 from marketplace import policy
@@ -16,8 +17,9 @@ from marketplace.adapters.models import Adapter, Blob, Version, VersionFile
 from marketplace.adapters.standing import require_offered, standing_headers
 from marketplace.adapters.uploads.selection import WEIGHTS
 from marketplace.core.errors import AppError, Gone, NotFound, Unavailable
-from marketplace.core.sending import attachment_headers, chunks_of, content_type_of, matches, send_chunks, send_file
+from marketplace.core.sending import attachment_headers, content_type_of, send_file
 from marketplace.core.store import blob_store
+from marketplace.core.stored_zip import Entry, StoredZip
 
 
 def file_response(
@@ -45,25 +47,50 @@ def file_response(
 
 
 def zip_response(request: HttpRequest, user: policy.Person, owner: str, name: str, revision: str) -> HttpResponseBase:
-    """All files of a revision as one stored (not compressed) zip, in a folder of the adapter's name."""
+    """All files of a revision as one stored (not compressed) zip, in a folder of the adapter's name.
+
+    The bytes of a revision's zip never change, so it is served by ranges like a file.
+    """
     version = _downloadable(user, owner, name, revision)
     files = list(selectors.files_of(version))
     folder = f"{version.adapter.owner.username}-{version.adapter.name}-{version.commit[:8]}"
-    etag = f'"{version.commit}.zip"'
-    headers = _headers(version, etag, f"{folder}.zip", "application/zip")
-    if matches(request.headers.get("If-None-Match", ""), etag):
-        return HttpResponseNotModified(headers=headers)
-    archive = ZipStream(compress_type=ZIP_STORED, sized=True)
+    headers = _headers(version, f'"{version.commit}.zip"', f"{folder}.zip", "application/zip")
     for file in files:
         if not blob_store().has(file.blob_id):
             raise _missing(file.blob)
-        archive.add(_lazy_chunks(file.blob), f"{folder}/{file.path}", size=file.blob.size)
-    headers["Content-Length"] = str(len(archive))
-    if request.method == "HEAD":
-        return HttpResponse(headers=headers)
-    count_download(version.adapter_id)
-    chunks = iter(archive)
-    return send_chunks(request, chunks, lambda: None, 200, headers)
+    entries = [
+        Entry(f"{folder}/{file.path}", file.blob.size, file.blob_id, partial(_open, file.blob)) for file in files
+    ]
+    archive = StoredZip(entries, version.created_at, Checksums())
+
+    def opened(start: int) -> IO[bytes]:
+        if start == 0:
+            count_download(version.adapter_id)
+        return cast(IO[bytes], archive)
+
+    return send_file(request, open_file=opened, size=archive.size, headers=headers)
+
+
+class Checksums(MutableMapping[str, int]):
+    """CRC-32 of blobs by their sha256, as far as the site's cache remembers them."""
+
+    def __getitem__(self, sha256: str) -> int:
+        found = cache.get(f"crc32:{sha256}")
+        if found is None:
+            raise KeyError(sha256)
+        return int(found)
+
+    def __setitem__(self, sha256: str, crc: int) -> None:
+        cache.set(f"crc32:{sha256}", crc, timeout=7 * 86_400)
+
+    def __delitem__(self, sha256: str) -> None:
+        cache.delete(f"crc32:{sha256}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def etag_of(file: VersionFile) -> str:
@@ -103,9 +130,3 @@ def _missing(blob: Blob) -> AppError:
     if not blob.git_sha1:
         return Gone(f"The bytes {blob.sha256[:12]}… were blocked by a moderator and are deleted.", code="bytes_gone")
     return Unavailable(f"The bytes {blob.sha256[:12]}… are missing from the store. Tell the operator.")
-
-
-def _lazy_chunks(blob: Blob) -> Iterator[bytes]:
-    """Opened when its turn comes, so that a zip holds one file open at a time."""
-    with blob_store().open(blob.sha256) as stream:
-        yield from chunks_of(stream, blob.size)
