@@ -53,7 +53,7 @@ function show(entries) {
   left.textContent = others.length
     ? `Left out, because an adapter has no use for ${others.length === 1 ? "it" : "them"}: ${names}${others.length > 5 ? ` and ${others.length - 5} more` : ""} (${size(bytes)}).`
     : "";
-  buttons.send.textContent = others.length ? "Leave these out and upload" : "Upload";
+  buttons.send.textContent = others.length ? `Leave ${others.length === 1 ? "it" : "these"} out and upload` : "Upload";
   say(wrong || (kept.length ? faultOf(kept, limit) : ""));
 }
 
@@ -76,7 +76,7 @@ function showState(state, words) {
   const running = state === "sending" || state === "waiting";
   document.body.classList.toggle("uploading", state !== "cancelled");
   drop.classList.toggle("busy", state !== "cancelled");
-  for (const part of drop.querySelectorAll("[data-choose]")) part.hidden = state !== "cancelled";
+  for (const part of drop.querySelectorAll("[data-choose]")) part.toggleAttribute("hidden", state !== "cancelled");
   for (const section of document.querySelectorAll(".unfinished")) section.hidden = state !== "cancelled";
   buttons.send.hidden = state !== "cancelled";
   buttons.pause.hidden = !running;

@@ -129,7 +129,11 @@ export class Transfer {
 
   _mayRetry(error) {
     if (!AGAIN.has(statusOf(error))) return false;
-    if (this.state === "sending") this._to("waiting", `${wordsOf(error)} Trying again by itself.`);
+    if (this.state === "sending") {
+      this._to("waiting", `${wordsOf(error)} Trying again by itself.`);
+      const item = this.items.find((one) => !one.done);
+      this.on.item(item, `Waiting at about ${size(item.sent)} of ${size(item.length)}`);
+    }
     return this.state === "waiting";
   }
 
