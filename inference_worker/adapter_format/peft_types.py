@@ -82,7 +82,8 @@ def check_type(kind: object) -> list[Problem]:
     shown = str(kind)[:60]
     message = f"The adapter is of type {shown}; LoRA adapters (peft_type LORA) are accepted."
     if reason is None:
-        return [error("peft_type_refused", "peft_type", message, "Train a LoRA adapter instead.")]
+        remedy = 'Write "peft_type": "LORA".' if shown.upper() == ACCEPTED else "Train a LoRA adapter instead."
+        return [error("peft_type_refused", "peft_type", message, remedy)]
     return [error("peft_type_refused", "peft_type", f"{message} {shown} is refused because {reason}.", _remedy(shown))]
 
 
