@@ -11,7 +11,7 @@ export PYTHONUNBUFFERED := 1
 export PORT DATA DEFAULT_BASE HOST
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo reset test check format bench smoke
+.PHONY: help setup setup-demo demo reset test check format bench smoke fuzz
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ smoke: setup-demo ## Try the whole path through REST against the running demo.
 
 test: setup ## Run the tests.
 	@$(VENV) -m pytest $(ARGS)
+
+fuzz: setup ## Change good files 20,000 times and judge every answer; COUNT=…, SEED=….
+	@$(VENV) -m tests.hostile.fuzz --count $(or $(COUNT),20000) --seed $(or $(SEED),0)
 
 check: setup ## Lint, formatting, types, import directions, migrations.
 	@$(VENV) -m ruff check .

@@ -139,7 +139,9 @@ def _patterns(module: str, rank: int, config: AdapterConfig, matcher: PatternMat
 
 def _vectors_fit(info: ModuleInfo, layout: Layout) -> bool:
     for what, entry in (("lora_bias", info.bias), ("lora_magnitude_vector", info.magnitude)):
-        if entry is not None and entry.count != info.d_out:
+        # The bias is a vector; magnitudes were once saved as columns and rows, too.
+        fits = entry is None or (entry.count == info.d_out and (entry is not info.bias or len(entry.shape) == 1))
+        if entry is not None and not fits:
             message = f"{what} has shape {list(entry.shape)}; {info.d_out} numbers were expected."
             remedy = "Save the adapter again from one training run."
             layout.problems.append(error("bad_shape", info.name, message, remedy))

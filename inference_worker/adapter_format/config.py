@@ -5,6 +5,7 @@ Field names and defaults: peft.LoraConfig 0.2–0.21. Nothing here imports PEFT,
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 from inference_worker.adapter_format.config_checks import CHECKS
 from inference_worker.adapter_format.config_keys import HEADS, IMPLIED_TASKS, MUTATING_INITS, VARIANT_KEYS
 from inference_worker.adapter_format.faults import Unreadable, error
-from inference_worker.adapter_format.header import unique_pairs
+from inference_worker.adapter_format.header import is_text, unique_pairs
 from inference_worker.adapter_format.names import CONFIG_NAME
 from inference_worker.adapter_format.sniff import PREFIX_BYTES, sniff
 from inference_worker.contracts.check_limits import Limits, current_limits
@@ -91,13 +92,18 @@ def _parse_json(data: bytes, limits: Limits) -> dict[str, Any]:
     foreign = sniff(data[:PREFIX_BYTES], CONFIG_NAME)
     if foreign is not None:
         raise Unreadable(foreign)
+    if data.startswith(codecs.BOM_UTF8):
+        message = "The file starts with a byte order mark, which PEFT does not read."
+        raise Unreadable(error("config_not_json", CONFIG_NAME, message, "Save it as UTF-8 without that mark."))
     try:
-        raw = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique_pairs, parse_constant=_no_constant)
+        raw = json.loads(data.decode(), object_pairs_hook=unique_pairs, parse_constant=_no_constant)
     except (ValueError, RecursionError) as fault:
         message = f"The file is not valid JSON: {str(fault)[:200]}."
         raise Unreadable(error("config_not_json", CONFIG_NAME, message)) from fault
     if not isinstance(raw, dict):
         raise Unreadable(error("config_not_json", CONFIG_NAME, "The file is not a JSON object."))
+    if not is_text(raw):
+        raise Unreadable(error("config_not_json", CONFIG_NAME, "A text in the file is no Unicode: half a character."))
     return raw
 
 

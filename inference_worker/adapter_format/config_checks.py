@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from inference_worker.adapter_format.config_keys import KNOWN_KEYS, MUTATING_INITS, TASK_TYPES
+from inference_worker.adapter_format.config_keys import INITS, KNOWN_KEYS, MUTATING_INITS, TASK_TYPES
 from inference_worker.adapter_format.faults import error, note, warning
 from inference_worker.adapter_format.names import CONFIG_NAME
 from inference_worker.adapter_format.peft_types import check_type
@@ -17,6 +17,10 @@ from inference_worker.contracts.common import Problem
 Table = dict[str, Any]
 
 _FLAGS = ("use_rslora", "use_dora", "lora_bias", "fan_in_fan_out", "use_qalora", "ensure_weight_tying")
+_TABLES = (
+    *("arrow_config", "corda_config", "eva_config", "kasa_config", "loftq_config", "lora_ga_config"),
+    *("monteclora_config", "runtime_config", "use_bdlora", "velora_config"),
+)
 _TEXTS = ("task_type", "base_model_name_or_path", "revision", "peft_version")
 
 
@@ -38,6 +42,9 @@ def _code(raw: Table, limits: Limits) -> list[Problem]:
     if raw.get("trust_remote_code"):
         message = "The config asks for trust_remote_code; adapters never run code here."
         problems.append(error("remote_code_refused", "trust_remote_code", message))
+    if raw.get("megatron_config") is not None or raw.get("megatron_core") not in (None, "megatron.core"):
+        message = "megatron_config is set: PEFT would import the module that megatron_core names."
+        problems.append(error("remote_code_refused", "megatron_config", message, "Set both keys to null."))
     mapping = raw.get("auto_mapping")
     if mapping is None or _plain_mapping(mapping):
         return problems
@@ -89,7 +96,7 @@ def _patterns(raw: Table, limits: Limits) -> list[Problem]:
         "alpha_pattern": _is_number,
     }
     for key, fits in good.items():
-        table = raw.get(key) or {}
+        table = {} if raw.get(key) is None else raw[key]
         if not isinstance(table, dict) or not all(fits(value) for value in table.values()):
             message = f"{key} must map module names to numbers."
             problems.append(error("bad_pattern", key, message, "Write {} if the adapter has no such exceptions."))
@@ -126,7 +133,8 @@ def _layers(raw: Table, limits: Limits) -> list[Problem]:
     wanted, pattern, copies = (raw.get(key) for key in ("layers_to_transform", "layers_pattern", "layer_replication"))
     good = {
         "layers_to_transform": wanted is None or _is_integers(wanted) or _is_integers([wanted]),
-        "layers_pattern": pattern is None or isinstance(pattern, str) or _is_names(pattern),
+        # PEFT refuses the pattern without the layers.
+        "layers_pattern": not pattern or (wanted is not None and (isinstance(pattern, str) or _is_names(pattern))),
         "layer_replication": copies is None
         or (isinstance(copies, list) and all(_is_integers(pair) and len(pair) == 2 for pair in copies)),
     }
@@ -142,6 +150,9 @@ def _flags(raw: Table, limits: Limits) -> list[Problem]:
     if raw.get("bias") not in (None, "none", "all", "lora_only"):
         message = f"bias is {str(raw.get('bias'))[:40]}; it must be none, all or lora_only."
         problems.append(error("bad_flag", "bias", message))
+    for key in _TABLES:
+        if not isinstance(raw.get(key), (dict, type(None))):
+            problems.append(error("bad_flag", key, f"{key} must be a table or null.", 'Write "null".'))
     for key in _TEXTS:
         value = raw.get(key)
         if value is not None and (not isinstance(value, str) or len(value) > 1000):
@@ -155,6 +166,18 @@ def _task(raw: Table, limits: Limits) -> list[Problem]:
         return []
     message = f"task_type is {task[:60]}, which PEFT does not know; it refuses to load such a config."
     return [warning("unknown_task_type", "task_type", message)]
+
+
+def _init(raw: Table, limits: Limits) -> list[Problem]:
+    """Initialisations that PEFT does not know, or not together with lora_bias, end its loading."""
+    init = raw.get("init_lora_weights")
+    known = isinstance(init, str) and INITS.fullmatch(init.lower())
+    if init is None or isinstance(init, bool) or (known and not raw.get("lora_bias")):
+        return []
+    message = f"init_lora_weights is {str(init)[:40]}, with which PEFT does not load the adapter."
+    return [
+        error("bad_flag", "init_lora_weights", message, 'Set "init_lora_weights": true; it matters before training.')
+    ]
 
 
 def _mutating_init(raw: Table, limits: Limits) -> list[Problem]:
@@ -196,6 +219,7 @@ CHECKS: tuple[Callable[[Table, Limits], list[Problem]], ...] = (
     _layers,
     _flags,
     _task,
+    _init,
     _mutating_init,
     _duplicates,
     _unknown,

@@ -70,6 +70,9 @@ VARIANT_KEYS = {
     "megatron_config": "megatron",
 }
 
+#: All initialisations of PEFT 0.2–0.21 that have a name.
+INITS = re.compile(r"gaussian|eva|olora|pissa|pissa_niter_\d+|corda|loftq|orthogonal|lora_ga")
+
 #: Initialisations after which the base's own weights are changed when PEFT loads the adapter.
 MUTATING_INITS = re.compile(r"(pissa(_niter_\d+)?|olora|corda|loftq|lora_ga)\Z")
 

@@ -71,6 +71,15 @@ def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def is_text(value: Any) -> bool:
+    """Whether all texts in parsed JSON can be written again: an escape may stand for half of a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
 def read_header(path: Path, limits: Limits | None = None) -> Header:
     """Parse and check the header of ``path``. Raises ``Unreadable`` with the problem, ``OSError`` from the disk."""
     limits = limits or current_limits()
@@ -138,6 +147,8 @@ def _metadata(value: Any, place: str, limits: Limits) -> dict[str, str]:
         raise _fault("bad_metadata", place, "The header's __metadata__ is not a table of strings.")
     if sum(len(key) + len(item) for key, item in value.items()) > limits.metadata_bytes:
         raise _fault("bad_metadata", place, f"__metadata__ is longer than {limits.metadata_bytes} characters.")
+    if not is_text(value):
+        raise _fault("bad_metadata", place, "__metadata__ holds half a character.")
     return dict(value)
 
 

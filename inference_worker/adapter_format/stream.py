@@ -27,9 +27,9 @@ BLOCK_ELEMENTS = 1 << 20
 
 
 def _block_length(rank: int, elements: int) -> int:
-    """How many rows of ``rank`` numbers make a block. Where ranks are large, blocks are larger, up to four times, so
-    that factorising them together with an r×r triangle costs little more than without."""
-    return max(1, elements // rank, min(4 * rank, 4 * elements // rank))
+    """How many rows of ``rank`` numbers make a block. Where ranks are large, blocks are larger, up to twice, so
+    that factorising them together with an r×r triangle costs not much more than without."""
+    return max(1, elements // rank, min(4 * rank, 2 * elements // rank))
 
 
 class TensorFile:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_help_lists_the_targets() -> None:
     listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "demo", "reset", "test", "check", "bench", "smoke"):
+    for target in ("setup", "demo", "reset", "test", "check", "bench", "smoke", "fuzz"):
         assert f"make {target} " in listed
 
 

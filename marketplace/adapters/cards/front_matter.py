@@ -39,7 +39,16 @@ def split(text: str) -> tuple[dict[str, Any], str]:
         raise CardFault(f"is longer than {MAX_FRONT_MATTER} characters")
     try:
         loaded = yaml.load(match["front"], Loader=_PlainLoader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as fault:
+    # Beside its own errors, PyYAML lets those of its constructors through: ``!!timestamp x`` is an AttributeError.
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as fault:
         if isinstance(fault, CardFault):
             raise
         raise CardFault(f"is not valid YAML ({str(fault).splitlines()[0][:120]})") from fault
