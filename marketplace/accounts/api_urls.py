@@ -6,7 +6,7 @@ from marketplace.accounts.api import ExportView, MeView, TokenListView, TokenVie
 
 urlpatterns = [
     path("me/", MeView.as_view(), name="api-me"),
-    path("me/export/", ExportView.as_view(), name="api-export"),
+    path("me/export/", ExportView.as_view(), name="api-account-export"),
     path("tokens/", TokenListView.as_view(), name="api-tokens"),
     path("tokens/<int:token_id>/", TokenView.as_view(), name="api-token"),
 ]

@@ -32,10 +32,6 @@ class User(AbstractUser):
         constraints = [models.UniqueConstraint(Lower("username"), name="accounts_user_username_ci")]
         permissions = [("moderate", "May quarantine, restore and remove adapters")]
 
-    @property
-    def is_moderator(self) -> bool:
-        return self.is_active and self.has_perm("accounts.moderate")
-
 
 class Token(models.Model):
     """An API token. Only its sha256 is kept; ``prefix`` lets its owner recognise it."""

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from marketplace.adapters import diffs, policy, selectors
+from marketplace import policy
+from marketplace.adapters import diffs, selectors
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services.card_files import card_of
 from marketplace.core.errors import NotFound

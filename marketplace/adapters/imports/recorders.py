@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from inference_worker.contracts.fetch import FetchResult
+from marketplace import policy
 from marketplace.adapters.imports.services import KIND, finish_import
 from marketplace.core.errors import Forbidden
 from marketplace.jobs.models import Job
@@ -14,7 +15,7 @@ from marketplace.jobs.recorders import register, register_check
 @register_check(KIND)
 def check_import(job: Job) -> None:
     """Whoever asked for it must still be somebody here."""
-    if not job.owner.is_active:
+    if not policy.is_known(job.owner):
         raise Forbidden("This account is closed, so nothing is imported for it.")
 
 

@@ -29,7 +29,7 @@ def add_collaborator(*, user: User, adapter: Adapter, username: str, role: str) 
     with transaction.atomic():
         row = locked_for_owner(user, adapter)
         person = _person(username)
-        if person.pk == row.owner_id:
+        if policy.owns(person, row):
             raise _no_person(f"{row.full_name} is yours already.")
         known = row.collaborators.filter(user=person).first()
         if known is not None:

@@ -9,13 +9,13 @@ from django.core import mail
 
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Upload
-from marketplace.adapters.policy import may_download, may_edit
 from marketplace.adapters.selectors import get_adapter
 from marketplace.adapters.services import publish_upload
 from marketplace.compositions.services import create_merge
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.moderation import selectors, services, tasks
 from marketplace.moderation.models import AuditEntry, Decision, Report
+from marketplace.policy import may_download, may_edit
 
 pytestmark = pytest.mark.django_db
 
