@@ -31,6 +31,11 @@ SHIPPED = ROOT / "inference_worker" / "testbed" / "shipped" / "adapters"
 PASSWORD = "correct horse battery"
 #: What the examples write, as the audit log calls it.
 WRITES = {
+    "access.terms",
+    "adapter.visibility",
+    "collaborator.add",
+    "collaborator.change",
+    "collaborator.remove",
     "account.edit",
     "adapter.delete",
     "adapter.edit",
