@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from inference_worker.contracts.fetch import FetchRequest, FetchResult
+from inference_worker.contracts.jobs import Limits
 from marketplace.accounts.models import User
 from marketplace.adapters import services as adapters
 from marketplace.adapters.imports.sources import parse_source, shown
@@ -24,6 +25,7 @@ from marketplace.moderation import audit
 KIND = "fetch"
 #: Imports of one person that may wait or run at the same time; a command's may be many.
 MAX_OPEN = 10
+STORING_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,16 @@ def start_import(
             subject={"source": shown(parsed), **(_dumped(publication) if publication else {})},
             title=f"Import of {shown(parsed)}",
             idempotency_key=idempotency_key,
+            limits=_limits(),
         )
         audit.record(actor=owner, action="import.start", target=str(job.pk), source=shown(parsed))
     return job
+
+
+def _limits() -> Limits:
+    """The kind's limits, with time to store what came in the last second that an import may take."""
+    limits = jobs.limits_of(KIND)
+    return limits.model_copy(update={"seconds": max(limits.seconds, settings.IMPORT_SECONDS + STORING_SECONDS)})
 
 
 def _check_open(owner: User) -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import os
 import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 from django.utils import timezone
+from reference.tiny_adapters import load_peft, logits
+from reference.tiny_adapters import make_adapter as make_peft_adapter
 
 from inference_worker.contracts.common import OutputFile
 from inference_worker.contracts.export import ExportRequest, ExportResult
 from inference_worker.contracts.jobs import JobOutcome
 from marketplace.accounts.models import User
-from marketplace.adapters import garbage
+from marketplace.adapters import garbage, services
 from marketplace.adapters.exports import selectors
 from marketplace.adapters.exports.services import create_export, discard_export, offers_of
 from marketplace.adapters.models import Adapter
@@ -28,6 +33,7 @@ from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import record_outcome
 from marketplace.moderation.models import AuditEntry
+from tests.marketplace.adapters.conftest import MakeUpload
 
 pytestmark = pytest.mark.django_db
 
@@ -218,8 +224,6 @@ def test_files_are_kept_for_some_days_and_then_go(ada: User, adapter: Adapter, s
     digests = {file["sha256"] for file in job.result["files"]}
     old = (timezone.now() - dt.timedelta(days=1.5)).timestamp()
     for digest in digests:
-        import os
-
         os.utime(blob_store().path(digest), (old, old))
     assert set(selectors.kept_digests()) == digests
     garbage.collect_garbage()
@@ -269,3 +273,16 @@ def test_pages(ada: User, bob: User, adapter: Adapter, client: Client) -> None:
     assert b"Choose one of: merged, gguf" in answer.content
     change(adapter, task_type="SEQ_CLS")
     assert "adapter for SEQ_CLS" in client.get(page).content.decode()
+
+
+def test_the_archive_loads_in_peft(ada: User, make_upload: MakeUpload, tmp_path: Path, client: Client) -> None:
+    """The adapter itself is its archive: unpacked, PEFT computes with it what it computed before."""
+    folder = make_peft_adapter(tmp_path / "adapter", 1, use_dora=True)
+    names = ("adapter_config.json", "adapter_model.safetensors")
+    upload = make_upload(ada, {name: (folder / name).read_bytes() for name in names})
+    services.publish_upload(user=ada, upload=upload, name="dora", visibility="public")
+    answer = client.get("/ada/dora/archive/main.zip")
+    with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as archive:  # type: ignore[attr-defined]
+        archive.extractall(tmp_path / "out")
+    (loaded,) = (tmp_path / "out").iterdir()
+    assert torch.equal(logits(load_peft(loaded)), logits(load_peft(folder)))
