@@ -1,4 +1,5 @@
-"""What an adapter's two files are called, wherever their bytes lie (in a blob store they are named by digests)."""
+"""The names of an adapter's files, which others know without this package and its tensor library."""
 
-CONFIG_NAME = "adapter_config.json"
-WEIGHTS_NAME = "adapter_model.safetensors"
+from inference_worker.contracts.file_names import CONFIG_NAME, WEIGHTS_NAME
+
+__all__ = ["CONFIG_NAME", "WEIGHTS_NAME"]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.contracts.conversion import conversion_remedy
+from inference_worker.contracts.file_names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.fetching.addresses import Address, joined
 from inference_worker.fetching.client import Client
 from inference_worker.fetching.faults import FetchFailed

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.contracts.conversion import conversion_remedy
 from inference_worker.contracts.fetch import HubSource
+from inference_worker.contracts.file_names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.fetching.addresses import parse_address
 from inference_worker.fetching.client import Answer, Client
 from inference_worker.fetching.faults import FetchFailed
