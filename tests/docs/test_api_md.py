@@ -64,6 +64,8 @@ WRITES = {
     "token.revoke",
     "upload.create",
     "upload.discard",
+    "upload.part_begin",
+    "upload.part_discard",
     "upload.recheck",
     "version.deprecate",
     "version.undeprecate",
