@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import logging
 import random
 import shutil
 import socket
@@ -16,11 +17,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from django.conf import LazySettings
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 from tusclient.client import TusClient
 from tusclient.exceptions import TusCommunicationError
 
 from benchmarks.upload import MEGABYTE, peak, reset_peak, resident
 from inference_worker.blobs import BlobStore
+from inference_worker.blobs.multipart import PART_BYTES
 from marketplace.accounts.models import User
 from marketplace.accounts.services import create_token
 from marketplace.adapters import services
@@ -204,8 +209,62 @@ def test_tuspy_in_chunks_over_a_restart(web: Web, api: httpx.Client, token: str)
 
 
 @pytest.fixture
-def published(web: Web, api: httpx.Client, owner: User) -> bytes:
+def bucket_web(transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A web process whose blobs live in a bucket of a server that speaks S3."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    S3FileSystem().call_s3("create_bucket", Bucket="brickyard")
+    web = Web(tmp_path, BLOB_STORE_URL="s3://brickyard/site", UPLOAD_SILENCE_SECONDS="2")
+    web.start()
+    yield web
+    web.kill()
+    server.stop()
+    S3FileSystem.clear_instance_cache()
+
+
+def test_a_bucket_takes_parts_and_goes_on_after_a_kill(bucket_web: Web, token: str, tmp_path: Path) -> None:
+    data = _weights(21 * MEGABYTE, seed=7)
+    headers = {"Authorization": f"Bearer {token}", "Tus-Resumable": "1.0.0"}
+    with httpx.Client(base_url=bucket_web.url, headers=headers, timeout=60) as api:
+        config = _begin(api, "adapter_config.json", len(CONFIG))
+        api.patch(config, content=CONFIG, headers={"Content-Type": PIECE, "Upload-Offset": "0"}).raise_for_status()
+        weights = _begin(api, "adapter_model.safetensors", len(data))
+        # A pause in the first part, then a kill in the second: the first part and the rest of it are in the bucket.
+        piece = {"Content-Type": PIECE, "Upload-Offset": "0"}
+        api.patch(weights, content=data[: 3 * MEGABYTE], headers=piece).raise_for_status()
+        sender = _open_piece(bucket_web, token, weights, 3 * MEGABYTE, len(data) - 3 * MEGABYTE)
+        sender.send(data[3 * MEGABYTE : 12 * MEGABYTE])
+        _wait_for_offset(api, weights, PART_BYTES)
+        bucket_web.kill()
+        sender.close()
+        bucket_web.start()
+        offset = _offset(api, weights)
+        assert offset == PART_BYTES
+        piece = {"Content-Type": PIECE, "Upload-Offset": str(offset)}
+        api.patch(weights, content=data[offset:], headers=piece).raise_for_status()
+        stored = _finish(api, [config, weights])
+    digest = hashlib.sha256(data).hexdigest()
+    assert stored["adapter_model.safetensors"] == digest
+    store = BlobStore("s3://brickyard/site", cache=tmp_path / "cache")
+    with store.open(digest) as blob:
+        assert blob.read() == data
+    assert store.sweep_partials((), time.time() + 60) == 0
+
+
+@pytest.fixture
+def published(web: Web, api: httpx.Client, owner: User, settings: LazySettings) -> bytes:
     """The weights of ``ada/large``."""
+    settings.BLOB_STORE_URL = f"file://{web.blobs}"
     data = _weights(8 * MEGABYTE, seed=3)
     paths = []
     for name, content in {"adapter_config.json": CONFIG, "adapter_model.safetensors": data}.items():
