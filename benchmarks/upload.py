@@ -1,15 +1,17 @@
 """Upload large adapters to a real web process and watch its memory.
 
-    python -m benchmarks.upload [--size 400] [--repeat 3]
+    python -m benchmarks.upload [--size 400] [--repeat 3] [--tus]
 
 Starts PostgreSQL, Redis and uvicorn in a temporary folder, sends adapters of random bytes through REST, and reports
 megabytes per second (until the answer) and by how much the web process's resident memory rose at most, as the kernel
-counted it (VmHWM). What was stored must have the digest of what was sent.
+counted it (VmHWM). What was stored must have the digest of what was sent. With ``--tus`` the weights go up as a file in
+pieces, in one piece, and the time includes making the upload of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import hashlib
 import http.client
@@ -25,6 +27,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from marketplace.embedded.postgres import EmbeddedPostgres
 from marketplace.embedded.redis import EmbeddedRedis
@@ -158,6 +161,55 @@ def measure(port: int, pid: int, token: str, size: int, seed: int) -> Figures:
     return Figures(seconds, processor_seconds(pid) - computed, peak(pid) - before, digest.hexdigest(), body)
 
 
+def measure_tus(port: int, pid: int, token: str, size: int, seed: int) -> Figures:
+    """The same through tus: both files announced, sent, and made an upload."""
+    digest = hashlib.sha256()
+    before, computed = resident(pid), processor_seconds(pid)
+    reset_peak(pid)
+    began = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    said = {"Authorization": f"Bearer {token}", "Tus-Resumable": "1.0.0"}
+    parts = []
+    for name, length in {"adapter_config.json": len(CONFIG), "adapter_model.safetensors": size}.items():
+        metadata = f"filename {base64.b64encode(name.encode()).decode()}"
+        announced = {**said, "Upload-Length": str(length), "Upload-Metadata": metadata}
+        address = _answer(connection, "POST", "/api/v1/uploads/tus/", announced)[0]["Location"]
+        parts.append(address.split("/")[-2])
+        piece = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0", "Content-Length": str(length)}
+        body = _hashed(weights(size, seed), digest) if length == size else iter([CONFIG])
+        _answer(connection, "PATCH", address, {**said, **piece}, body)
+    body = iter([json.dumps({"parts": parts}).encode()])
+    length = str(len(json.dumps({"parts": parts})))
+    as_json = {**said, "Content-Type": "application/json", "Content-Length": length}
+    answer = json.loads(_answer(connection, "POST", "/api/v1/uploads/", as_json, body)[1])
+    seconds = time.perf_counter() - began
+    connection.close()
+    if answer["files"][1]["sha256"] != digest.hexdigest():
+        raise RuntimeError(f"other bytes were stored: {answer}")
+    return Figures(seconds, processor_seconds(pid) - computed, peak(pid) - before, digest.hexdigest(), answer)
+
+
+def _hashed(pieces: Iterator[bytes], digest: Any) -> Iterator[bytes]:
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+
+
+def _answer(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: Iterator[bytes] | None = None,
+) -> tuple[http.client.HTTPMessage, bytes]:
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    data = answer.read()
+    if answer.status >= 300:
+        raise RuntimeError(f"{method} {path}: {answer.status} {data.decode()}")
+    return answer.headers, data
+
+
 def manage(environment: dict[str, str], *arguments: str) -> str:
     """``manage.py``'s last line of output."""
     argv = [sys.executable, str(ROOT / "manage.py"), *arguments]
@@ -169,6 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=400, help="megabytes per upload")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--tus", action="store_true", help="send the weights as a file in pieces")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="brickyard-benchmark-") as folder:
         home = Path(folder)
@@ -190,7 +243,7 @@ def main() -> None:
             manage(environment, "migrate", "--verbosity", "0")
             token = manage(environment, "shell", "--verbosity", "0", "-c", MAKE_TOKEN)
             try:
-                _run(home, environment, token, options.size * MEGABYTE, options.repeat)
+                _run(home, environment, token, options)
             except RuntimeError:
                 print((home / "web.log").read_text()[-6000:])
                 raise
@@ -199,10 +252,11 @@ def main() -> None:
             postgres.stop()
 
 
-def _run(home: Path, environment: dict[str, str], token: str, size: int, repeat: int) -> None:
+def _run(home: Path, environment: dict[str, str], token: str, options: argparse.Namespace) -> None:
+    size, send = options.size * MEGABYTE, measure_tus if options.tus else measure
     with web_process(environment, home / "web.log") as (pid, port):
-        measure(port, pid, token, MEGABYTE, seed=0)  # the first request loads what later ones need
-        found = [measure(port, pid, token, size, seed) for seed in range(1, repeat + 1)]
+        send(port, pid, token, MEGABYTE, seed=0)  # the first request loads what later ones need
+        found = [send(port, pid, token, size, seed) for seed in range(1, options.repeat + 1)]
         for figures in found:
             rate, grown = size / MEGABYTE / figures.seconds, figures.grown / 2**20
             print(f"{rate:7.0f} MB/s  {figures.seconds:6.2f} s, {figures.processor:.2f} computing  +{grown:5.1f} MiB")
