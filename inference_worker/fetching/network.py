@@ -64,12 +64,36 @@ class TimedStream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class GuardedBackend(httpcore.NetworkBackend):
+class TimedBackend(httpcore.NetworkBackend):
+    """Connects to what it is told, within the clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._backend = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Raises httpcore's own errors."""
+        return TimedStream(self._backend.connect_tcp(host, port, self._clock.left(timeout)), self._clock)
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        raise httpcore.ConnectError("local sockets are never connected to")
+
+
+class GuardedBackend(TimedBackend):
     """Resolves names itself and connects to what ``addresses.resolve`` lets through."""
 
     def __init__(self, settings: FetchSettings, clock: Clock) -> None:
-        self._settings, self._clock = settings, clock
-        self._backend = httpcore.SyncBackend()
+        super().__init__(clock)
+        self._settings = settings
 
     def connect_tcp(
         self,
@@ -87,22 +111,16 @@ class GuardedBackend(httpcore.NetworkBackend):
         fault: Exception | None = None
         for number in numbers:
             try:
-                stream = self._backend.connect_tcp(number, port, self._clock.left(timeout))
+                return super().connect_tcp(number, port, timeout)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 fault = error
-            else:
-                return TimedStream(stream, self._clock)
         raise fault or httpcore.ConnectError(f"{host} has no address")
-
-    def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.NetworkStream:
-        raise httpcore.ConnectError("local sockets are never connected to")
 
 
 def open_pool(settings: FetchSettings, clock: Clock) -> httpcore.ConnectionPool:
     """Connections for one job. A proxy that the operator has set resolves names itself and is the guard then."""
     context = ssl.create_default_context(cafile=settings.ca_bundle or certifi.where())
     if settings.proxy:
-        return httpcore.ConnectionPool(ssl_context=context, proxy=httpcore.Proxy(settings.proxy))
+        proxy = httpcore.Proxy(settings.proxy)
+        return httpcore.ConnectionPool(ssl_context=context, proxy=proxy, network_backend=TimedBackend(clock))
     return httpcore.ConnectionPool(ssl_context=context, network_backend=GuardedBackend(settings, clock))

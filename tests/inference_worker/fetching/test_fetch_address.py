@@ -169,6 +169,21 @@ def test_nobody_there(loopback: Loopback, run: Fetch) -> None:
         run(f"http://{host}/a.zip", allowed_hosts=frozenset({host}), attempts=2)
 
 
+def test_an_operators_proxy_is_asked_and_no_other(
+    loopback: Loopback, run: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    loopback.files["a.zip"] = ZIP
+    allowed = frozenset({"hub.internal", loopback.allowed})
+    assert contents(run(f"{loopback.url}/files/a.zip", allowed_hosts=allowed)) == {"a.zip": ZIP}
+    done = run("http://hub.internal/files/a.zip", allowed_hosts=allowed, proxy=loopback.url)
+    assert contents(done) == {"a.zip": ZIP}
+    assert [headers["host"] for headers in loopback.asked("/files/a.zip")] == [loopback.allowed, "hub.internal"]
+    with pytest.raises(AddressRefused, match="private network"):
+        run("https://10.0.0.1/a.zip", proxy=loopback.url)
+
+
 def certificate(folder: Path) -> Path:
     """A self-signed certificate of 127.0.0.1 with its key."""
     x509 = pytest.importorskip("cryptography.x509")

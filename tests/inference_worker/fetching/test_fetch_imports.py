@@ -7,6 +7,6 @@ import sys
 
 
 def test_fetching_loads_no_torch() -> None:
-    code = "import sys, inference_worker.tasks.handlers.fetch; print([m for m in ('torch', 'numpy') if m in sys.modules])"
+    code = "import sys, inference_worker.tasks.handlers.fetch; print({'torch', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "set()"
