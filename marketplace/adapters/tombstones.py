@@ -40,7 +40,7 @@ def recently_deleted(user: policy.Person) -> QuerySet[Adapter]:
     """The user's own adapters that can still be restored, what was deleted last first."""
     since = timezone.now() - timedelta(days=settings.RESTORE_DAYS)
     mine = Adapter.objects.filter(policy.allowed(user, policy.Action.RESTORE), deleted_at__gt=since)
-    return mine.select_related("owner", "current__artifact", "base").order_by("-deleted_at", "-id")
+    return mine.select_related("owner").order_by("-deleted_at", "-id")
 
 
 def get_tombstone(*, user: policy.Person, owner: str, name: str) -> Adapter:

@@ -10,7 +10,9 @@ from marketplace.core.errors import NotFound
 
 
 def _offers() -> QuerySet[Transfer]:
-    return Transfer.objects.select_related("adapter__owner", "adapter__current__artifact", "sender", "receiver")
+    offers = Transfer.objects.select_related("adapter__owner", "adapter__current__artifact", "sender", "receiver")
+    # Measurements are for pages of one adapter.
+    return offers.defer("adapter__current__artifact__modules", "adapter__current__artifact__problems")
 
 
 def waiting_offer(adapter: Adapter) -> Transfer | None:

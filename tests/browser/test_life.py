@@ -15,6 +15,8 @@ def _merge(page: Page, name: str) -> None:
     page.click(".tray button.primary")
     page.wait_for_url("**/jobs/*")
     expect(page.locator("[data-state]")).to_have_text("succeeded", timeout=PATIENCE)
+    # The page loads itself once more at the end; what is asked for meanwhile would be interrupted.
+    expect(page.locator(f"main a[href='/demo/{name}']").first).to_be_visible(timeout=PATIENCE)
 
 
 def test_rename_then_the_old_address_leads_to_the_new(page: Page) -> None:
