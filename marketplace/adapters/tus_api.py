@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.http import http_date
 from drf_spectacular.types import OpenApiTypes
@@ -59,7 +58,7 @@ class TusView(APIView):
         return [ScopedRateThrottle()] if self.request.method not in SAFE_METHODS else super().get_throttles()
 
     def get_permissions(self) -> list[Any]:
-        return [] if self.request.method == "OPTIONS" else super().get_permissions()
+        return [] if self.request.method == "OPTIONS" else list(super().get_permissions())
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Lists are for programs that speak no tus.
@@ -67,7 +66,7 @@ class TusView(APIView):
             tus.check_version(request.headers)
         super().initial(request, *args, **kwargs)
 
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         response["Tus-Resumable"] = tus.VERSION
         if response.status_code == tus.UnknownVersion.status:
@@ -76,7 +75,7 @@ class TusView(APIView):
         return response
 
     @extend_schema(exclude=True)
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         headers = {
             "Tus-Version": tus.VERSION,
             "Tus-Extension": tus.EXTENSIONS,
