@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,17 @@ class AdapterConfig:
         return HEADS.get(self.task_type, ())
 
     def saves(self, name: str) -> bool:
-        """Whether the tensor ``name`` (inside the base) belongs to a module that the adapter replaces as a whole."""
-        return any(saved_under(target, name) for target in (*self.modules_to_save, *self.heads))
+        """Whether the tensor ``name`` (inside the base) belongs to a module that the adapter replaces as a whole.
 
+        PEFT takes every module whose path ends in an entry: ``norm`` means ``input_layernorm``, too.
+        """
+        parts = name.split(".")[:-1]
+        paths = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+        return bool(self._saved) and any(path[at:] in self._saved for path in paths for at in range(len(path)))
 
-def saved_under(target: str, name: str) -> bool:
-    """Whether ``modules_to_save`` means the module of tensor ``name`` by ``target``: PEFT takes every module whose
-    path ends in it, ``norm`` as well as ``input_layernorm``."""
-    parts = name.split(".")[:-1]
-    return any(".".join(parts[: end + 1]).endswith(target) for end in range(len(parts)))
+    @cached_property
+    def _saved(self) -> frozenset[str]:
+        return frozenset((*self.modules_to_save, *self.heads))
 
 
 def read_config(path: Path, limits: Limits | None = None) -> tuple[AdapterConfig | None, dict[str, Any], list[Problem]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from inference_worker.adapter_format.config import AdapterConfig, saved_under
+from inference_worker.adapter_format.config import AdapterConfig
 from inference_worker.adapter_format.faults import error, note, warning
 from inference_worker.adapter_format.header import Header
 from inference_worker.adapter_format.keys import Key, is_foreign_lora_key, is_image_key
 from inference_worker.adapter_format.layout import Layout
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
-from inference_worker.adapter_format.patterns import PatternFault, PatternMatcher, matches_list
-from inference_worker.adapter_format.targeting import EMBEDDINGS, is_targeted
+from inference_worker.adapter_format.patterns import PatternFault, PatternMatcher
+from inference_worker.adapter_format.targeting import EMBEDDINGS, Paths, Targets, tails
 from inference_worker.contracts.adapter_uses import why_not_generated, why_not_merged
 from inference_worker.contracts.common import Problem
 from inference_worker.contracts.image_adapters import METADATA
@@ -68,7 +68,8 @@ def _targets(config: AdapterConfig, layout: Layout, matcher: PatternMatcher) -> 
     if config.raw.get("target_parameters"):
         return []  # Bare parameters are adapted below modules that no name in target_modules stands for.
     try:
-        outside = [name for name in layout.modules if not is_targeted(config, name, matcher)]
+        targets = Targets(config, matcher)
+        outside = [name for name in layout.modules if not targets.include(name)]
     except PatternFault as fault:
         message = f"The pattern {fault.key[:100]!r} cannot be used: {fault}."
         return [error("bad_pattern", "target_modules", message)]
@@ -84,7 +85,8 @@ def _idle_targets(config: AdapterConfig, layout: Layout, matcher: PatternMatcher
     names = [*layout.modules, *layout.odd]
     if not isinstance(target, tuple) or not names:
         return []
-    idle = [name for name in target if not any(matches_list([name], module) for module in names)]
+    known = {tail for name in names for tail in tails(name)}
+    idle = [name for name in target if name not in known]
     if not idle:
         return []
     shown = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
@@ -129,15 +131,12 @@ def _purpose(name: str, config: AdapterConfig) -> str:
 
 def _saved_modules(config: AdapterConfig, layout: Layout, matcher: PatternMatcher) -> list[Problem]:
     """Modules that the config saves and the file lacks. Of the names of heads that PEFT adds, a model has one."""
-    missing = [target for target in config.modules_to_save if not _has(layout, target)]
-    if any(_has(layout, head) for head in config.heads):
+    paths = Paths(layout.extras)
+    missing = [target for target in config.modules_to_save if not paths.any_ends_with(target)]
+    if any(paths.any_ends_with(head) for head in config.heads):
         missing = [target for target in missing if target not in config.heads]
     message = "modules_to_save names {!r} but the file holds no tensor of it."
     return [warning("saved_module_missing", target, message.format(target)) for target in missing]
-
-
-def _has(layout: Layout, target: str) -> bool:
-    return any(saved_under(target, name) for name in layout.extras)
 
 
 def _dora(config: AdapterConfig, layout: Layout, matcher: PatternMatcher) -> list[Problem]:

@@ -9,7 +9,7 @@ backtrack for ever, so anything beyond a plain name is matched with a time limit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import regex
@@ -18,6 +18,8 @@ Value = TypeVar("Value")
 
 #: Seconds that all the expressions of one file may take together.
 BUDGET_SECONDS = 2.0
+#: More patterns than this are not read the way that early versions of PEFT read them.
+MOST_COMPARED = 1000
 _PLAIN = regex.compile(r"\^?[A-Za-z0-9_\-]+(\\?\.[A-Za-z0-9_\-]+)*\$?")
 
 
@@ -82,6 +84,8 @@ class PatternMatcher:
         self, ranks: Mapping[str, Value], alphas: Mapping[str, Value], module: str, defaults: tuple[Value, Value]
     ) -> tuple[Value, Value]:
         """Rank and alpha as PEFT 0.4 to 0.14 took them: the first key of both tables that matches decides for both."""
+        if len(ranks) + len(alphas) > MOST_COMPARED:
+            raise PatternFault("", "there are too many patterns to compare")
         for key in dict.fromkeys([*ranks, *alphas]):
             if self._timed(key, rf".*\.{key}$", module):
                 return ranks.get(key, defaults[0]), alphas.get(key, defaults[1])
@@ -116,8 +120,3 @@ class PatternMatcher:
             raise PatternFault(key, f"not a regular expression ({fault})") from fault
         finally:
             self._left -= time.monotonic() - started
-
-
-def matches_list(targets: Iterable[str], module: str) -> bool:
-    """PEFT's rule for a list of target modules: the whole name or a dotted suffix."""
-    return any(module == target or module.endswith("." + target) for target in targets)
