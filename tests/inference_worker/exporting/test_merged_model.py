@@ -74,7 +74,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "embedding": {"targets": ("embed_tokens", "q_proj")},
     "embedding_dora": {"targets": ("embed_tokens", "q_proj"), "use_dora": True},
     "lm_head": {"targets": ("lm_head", "q_proj")},
-    "modules_to_save": {"modules_to_save": ["lm_head", "model.norm"]},
+    "modules_to_save": {"modules_to_save": ["lm_head", "norm"]},
     "saved_embedding": {"modules_to_save": ["embed_tokens"]},
     "tokens": {"trainable_token_indices": [5, 9, 40]},
     "layers": {"layers_to_transform": [1]},
@@ -112,6 +112,7 @@ def test_conv1d(tmp_path: Path, export: Any, dora: bool) -> None:
         ("saved_head", True),
         ("tokens", False),
         ("tying_ensured", False),
+        ("tying_lora", False),
     ],
 )
 def test_shared_embeddings_are_untied_where_only_one_changes(
@@ -120,6 +121,7 @@ def test_shared_embeddings_are_untied_where_only_one_changes(
     """PEFT's running model is the reference: its own merge would change both through the shared tensor."""
     more = {
         "saved_head": {"modules_to_save": ["lm_head"]},
+        "tying_lora": {"targets": ("embed_tokens", "q_proj"), "ensure_weight_tying": True},
         "tying_ensured": {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
     }
     adapter = make_adapter(tmp_path / "adapter", 3, base=tied_llama, **{**KINDS, **more}[kind])
