@@ -10,11 +10,12 @@ from django.templatetags.static import static
 from django.urls import is_valid_path
 from django.views.decorators.http import require_safe
 
+from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.catalog import selectors
 from marketplace.catalog.home import home as read_home
 from marketplace.catalog.types import CatalogFilters, FacetValue, SearchPage
-from marketplace.core.errors import Invalid, NotFound
+from marketplace.core.errors import Gone, Invalid, NotFound
 
 #: Bricks in a full course of the home page's wall; every second course has one fewer, as masons lay them.
 _COURSE = 5
@@ -151,6 +152,8 @@ def owner(request: HttpRequest, owner: str) -> HttpResponse:
         return redirect(f"/{owner}/")
     filters = CatalogFilters(owner=owner)
     if not selectors.search(user=request.user, filters=filters).results and owner != request.user.get_username():
+        if User.objects.filter(username__iexact=owner, erased_at__isnull=False).exists():
+            raise Gone(f"The account {owner} was deleted. Nobody else gets its name.", code="account_deleted")
         raise NotFound(f"There is nobody named {owner} with an adapter to show.")
     return redirect(f"/catalogue/?{filters.to_params()}")
 

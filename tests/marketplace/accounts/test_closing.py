@@ -188,6 +188,8 @@ def test_an_erased_name_is_not_given_out_again(client: Client, ada: User) -> Non
     )
     assert "differs from an existing one" in answer.content.decode()
     assert not client.login(username="ada", password=PASSWORD)
+    answer = client.get("/ada")
+    assert (answer.status_code, "was deleted" in answer.content.decode()) == (410, True)
 
 
 def test_the_letter_says_how_to_come_back(ada: User) -> None:
