@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,20 @@ def _compare_with_base(state: Inspection) -> None:
             message += f"{expected[1]} and {expected[0]}."
             remedy = "Choose the base that the adapter was trained on."
             state.problems.append(error("shape_mismatch", info.name, message, remedy))
+    state.problems.extend(_compare_saved(state.layout, state.base_shapes))
+
+
+def _compare_saved(layout: Layout, base_shapes: BaseShapes) -> Iterator[Problem]:
+    """Whole weights beside the factors. A vocabulary may have grown by new tokens; everything else is the base's."""
+    for name, entry in layout.extras.items():
+        expected = base_shapes.get(name.removesuffix(".weight"))
+        if expected is None or not name.endswith(".weight"):
+            continue
+        grown = len(entry.shape) == 2 and entry.shape[1] == expected[1]
+        if not grown and entry.shape != tuple(expected)[::-1]:
+            message = f"The saved weight has shape {list(entry.shape)}; the base's layer has {expected[1]} inputs and "
+            message += f"{expected[0]} outputs."
+            yield error("shape_mismatch", name, message, "Choose the base that the adapter was trained on.")
 
 
 def _read_values(state: Inspection) -> None:

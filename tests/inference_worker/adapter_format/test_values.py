@@ -18,7 +18,7 @@ from reference.hostile_files import safetensors_table, write_pair
 from reference.random_factors import MODULES, write_factors, write_random
 from reference.tiny_adapters import edit_tensors
 
-from inference_worker.adapter_format import Factors, open_directory
+from inference_worker.adapter_format import Factors, inspect_adapter, open_directory
 from inference_worker.adapter_format.assembly import build_layout
 from inference_worker.adapter_format.config import read_config
 from inference_worker.adapter_format.header import read_header
@@ -151,3 +151,17 @@ def test_memory_does_not_follow_the_size(tmp_path: Path) -> None:
     assert size > 180 * MB
     assert valid == "True"
     assert int(peak) < 300 * 1024
+
+
+def test_saved_weights_have_the_bases_shape(tmp_path: Path) -> None:
+    write_random(tmp_path, 1).close()
+    paths = tmp_path / "adapter_config.json", tmp_path / "adapter_model.safetensors"
+    shapes = {**dict.fromkeys(MODULES, (40, 24)), "lm_head": (50, 24)}
+
+    def codes(*shape: int) -> list[str]:
+        edit_tensors(tmp_path, lambda tensors: tensors | {f"{PREFIX}lm_head.weight": torch.ones(*shape)})
+        found = inspect_adapter(*paths, shapes).problems
+        return [problem.code for problem in found if problem.severity == "error"]
+
+    assert codes(50, 24) == codes(52, 24) == []
+    assert codes(50, 23) == codes(50, 24, 1) == codes(50) == ["shape_mismatch"]
