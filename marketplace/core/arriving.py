@@ -64,7 +64,9 @@ class ArrivingBody:
         if wanted is None:
             return self._read_whole()
         self._fill(wanted)
-        taken = bytes(self._buffer[:wanted])
+        with memoryview(self._buffer) as view:
+            # A slice of the buffer itself would be one more copy of every byte.
+            taken = bytes(view[:wanted])
         del self._buffer[:wanted]
         return taken
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import os
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,12 +15,15 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from inference_worker.blobs import PartialState
 from marketplace.accounts.models import User
 from marketplace.accounts.services import create_token
 from marketplace.adapters.models import Blob, PartialUpload, Upload
+from marketplace.adapters.services import partial_uploads
 from marketplace.adapters.services.partial_uploads import collect_partial_uploads
 from marketplace.adapters.uploads import digests
 from marketplace.adapters.uploads.parts import partial_of
+from marketplace.adapters.uploads.tus import OffsetConflict
 from marketplace.core.store import blob_store
 from tests.marketplace.adapters.conftest import adapter_files, zip_of
 
@@ -263,6 +268,33 @@ def test_a_file_counts_once_when_it_becomes_an_upload(tus: Tus, ada: User) -> No
 def test_only_so_many_at_once(tus: Tus, settings: Any) -> None:
     settings.UPLOAD_MAX_PARTIALS = 2
     assert [tus.begin(1).status_code for _ in range(3)] == [201, 201, 429]
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tus: Tus, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tus.begin(len(DATA))["Location"]
+    assert tus.piece(path, DATA[:100], 0).status_code == 204
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        answer = tus.piece(path, DATA[100:200], 100)
+    assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+    offset = int(tus.call("HEAD", path)["Upload-Offset"])
+    assert 100 <= offset <= 200
+    assert tus.piece(path, DATA[offset:], offset).status_code == 204
+    assert PartialUpload.objects.get().sha256 == sha256(DATA)
+
+
+def test_the_slower_of_two_machines_ends(tus: Tus) -> None:
+    """Locks do not reach another machine; the row does."""
+    tus.begin(len(DATA))
+    row = PartialUpload.objects.get()
+    PartialUpload.objects.update(offset=7)
+    with pytest.raises(OffsetConflict):
+        partial_uploads._keep(row, PartialState(5))
+    assert PartialUpload.objects.get().offset == 7
 
 
 # --- from parts to an upload -----------------------------------------------------------------------------------------
