@@ -19,6 +19,7 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_safe
 
 from inference_worker.contracts import keys
 from marketplace.core.connections import release_connections
@@ -109,6 +110,7 @@ async def stream(job_id: uuid.UUID) -> AsyncIterator[bytes]:
             return
 
 
+@require_safe
 async def job_events(request: HttpRequest, job_id: uuid.UUID) -> HttpResponseBase:
     """The view behind ``/jobs/{id}/events`` (session)."""
     user = await request.auser()

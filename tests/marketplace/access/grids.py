@@ -107,6 +107,21 @@ owner     ok  404 404 404 404 410 404 404
 moderator 404 404 404 404 404 410 404 404
 """)
 
+#: Bringing back what was deleted.
+RESTORE = grid("""
+-         pub gat pri qua rem del inv pen
+anonymous in  in  in  in  in  in  in  in
+stranger  404 404 404 404 404 404 404 404
+reader    404 404 404 404 404 404 404 404
+writer    404 404 404 404 404 404 404 404
+owner     404 404 404 404 404 ok  404 404
+moderator 404 404 404 404 404 404 404 404
+""")
+#: A page that goes back to the adapter's and says there what speaks against it.
+EXPORT_PAGE = {role: ["ok" if answer == "no" else answer for answer in row] for role, row in USE_SIGNED.items()}
+#: The same for whoever sees the adapter: the service decides, the page says its words.
+IN_WORDS = {**SEE, "anonymous": ["in"] * len(STATES)}
+
 #: Asking for access, by REST.
 ASK = grid("""
 -         pub gat pri qua rem del inv pen
@@ -154,6 +169,9 @@ SIGNED_IN = _same("ok", anonymous="in")
 #: A thing of the owner's: for others it does not exist.
 MINE = {**_same("404", anonymous="in"), **everywhere(owner="ok")}
 MINE_REST = {**MINE, **everywhere(anonymous="404")}
+#: Things of nobody.
+NONE = _same("404", anonymous="in")
+NONE_REST = _same("404", anonymous="404")
 #: What changes nothing, though it is a POST.
 READING = {**SIGNED_IN, **everywhere(**{"reading token": "ok"})}
 #: What only a session may: a token does not make tokens.
