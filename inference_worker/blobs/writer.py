@@ -99,7 +99,9 @@ class BlobWriter:
         return info
 
     def discard(self) -> None:
-        self._file.close()
+        # Closing writes what is still buffered, for which a full disk has no room either; nobody wants it any more.
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> BlobWriter:
