@@ -28,7 +28,7 @@ OPEN_PAGES = [
     "/account/password/reset/",
     "/nobody/nothing",
 ]
-OWN_PAGES = ["/upload/", "/jobs/", "/account/", "/account/email/", "/account/password/change/"]
+OWN_PAGES = ["/upload/", "/import/", "/exports/", "/jobs/", "/account/", "/account/email/", "/account/password/change/"]
 AXE = (VENDOR / "axe-core" / "axe.min.js").read_text()
 RUN = "axe.run({resultTypes: ['violations']})"
 
