@@ -206,7 +206,7 @@ def test_new_version_keeps_the_card(ada: User, bob: User, make_upload: MakeUploa
     assert first is not None
     with pytest.raises(Conflict, match="same bytes"):
         services.publish_upload(user=ada, upload=make_upload(ada), adapter=adapter)
-    with pytest.raises(Forbidden):
+    with pytest.raises(NotFound):  # It is private, so it is not even there for others.
         services.publish_upload(user=bob, upload=make_upload(bob, seed=1), adapter=adapter)
     updated = services.publish_upload(user=ada, upload=make_upload(ada, seed=1), adapter=adapter, message="Trained on")
     second = updated.current
