@@ -66,7 +66,7 @@ def large_factors() -> Table:
 
 
 #: Name -> (tensors, what differs in the config).
-ADAPTERS = {
+ADAPTERS: dict[str, tuple[Table, dict[str, object]]] = {
     "mistral": (linear_modules(16), {"r": 16}),
     "modules": (linear_modules(384), {"r": 384}),
     "embeddings": (saved_embeddings(), {"r": 8, "modules_to_save": ["embed_tokens", "lm_head"]}),

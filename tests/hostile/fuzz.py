@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default=",".join(KINDS), help="which kinds of file, with commas between")
-    parser.add_argument("--peft-every", type=int, default=10, help="of how many adapters one is loaded with PEFT")
+    parser.add_argument("--peft-every", type=int, default=20, help="of how many adapters one is loaded with PEFT")
     parser.add_argument("--keep", type=Path, help="where files that were answered wrongly are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="brickyard-fuzz-") as name:

@@ -43,7 +43,7 @@ def _too_slow(number: int, frame: FrameType | None) -> None:
 class Fuzzer:
     """Case ``n`` of a kind depends on ``(seed, kind, n)`` alone, so a finding can be run again by itself."""
 
-    def __init__(self, folder: Path, seed: int, *, peft_every: int = 10, keep: Path | None = None) -> None:
+    def __init__(self, folder: Path, seed: int, *, peft_every: int = 20, keep: Path | None = None) -> None:
         self.seed = seed
         self.peft_every = peft_every
         self.keep = keep
