@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ import pytest
 import yaml
 
 from inference_worker.config import WorkerConfig
+from inference_worker.contracts.check_limits import Limits
 from inference_worker.roles import ROLES
+from inference_worker.serving.settings import ENVIRONMENT_PREFIX, EngineSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-WORKER_VARIABLES = {"BLOB_CACHE", "LOG_FORMAT", "OMP_WAIT_POLICY", "TOKENIZERS_PARALLELISM", "HF_HOME"}
+#: What operators do not set: the image's own, made of the passwords, a role's, or for developers.
+FIXED = {"DATABASE_URL", "REDIS_URL", "LOG_FORMAT", "STATIC_ROOT", "BLOB_CACHE", "WORKER_NICE", "WORKER_NAME", "DEBUG"}
+STORE = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"}
+STORE |= {"AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,11 @@ def test_worker_commands_are_the_roles(role: Any, services: dict[str, Any]) -> N
 def test_workers_have_the_roles_environment_and_no_database(role: Any, services: dict[str, Any]) -> None:
     environment = services[service_of(role.name)]["environment"]
     assert not {"DATABASE_URL", "SECRET_KEY"} & set(environment)
-    given = {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)) for name, value in environment.items()}
+    given = {
+        name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
+        for name, value in environment.items()
+        if value is not None
+    }
     for name, value in role.environment.items():
         if not (role.name == "live" and name == "OMP_NUM_THREADS"):
             assert given[name] == value, name
@@ -57,16 +67,57 @@ def test_workers_have_the_roles_environment_and_no_database(role: Any, services:
 def test_marketplace_variables_are_read_by_the_settings(services: dict[str, Any]) -> None:
     known = read_variables()
     for name in ("web", "migrate", "marketplace-worker"):
-        unknown = set(services[name]["environment"]) - known
+        unknown = set(services[name]["environment"]) - known - STORE
         assert not unknown, f"{name}: {unknown}"
 
 
-def test_example_environment_names_what_compose_requires() -> None:
-    required = set(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text(encoding="utf-8")))
-    used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text(encoding="utf-8")))
+def worker_variables() -> set[str]:
+    """Names that the workers read from the environment."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "inference_worker").rglob("*.py"))
+    limits = {f"CHECK_MAX_{field.name.upper()}" for field in fields(Limits)}
+    engine = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in EngineSettings.model_fields}
+    return set(re.findall(r"environ(?:ment)?(?:\.get\(|\[)\s*\"(\w+)\"", text)) | limits | engine
+
+
+def passed_to(*names: str, services: dict[str, Any]) -> set[str]:
+    """What of .env reaches these services: filled in, or passed on by a name without a value."""
+    found: set[str] = set()
+    for name in names:
+        environment = services[name]["environment"]
+        found |= {key for key, value in environment.items() if value is None}
+        found |= set(re.findall(r"\$\{(\w+)", " ".join(map(str, environment.values()))))
+    return found
+
+
+def example_variables() -> set[str]:
+    return set(re.findall(r"^#?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_example_environment_names_what_compose_requires(services: dict[str, Any]) -> None:
+    text = COMPOSE.read_text(encoding="utf-8")
+    required = set(re.findall(r"\$\{(\w+):\?", text))
     example = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
     assert {"SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "ALLOWED_HOSTS", "SITE_URL"} == required
-    assert used == set(example)
+    assert required <= set(example)
+    variant = (ROOT / "docker-compose.gpu.yml").read_text(encoding="utf-8")
+    users = [name for name, service in services.items() if "environment" in service]
+    used = set(re.findall(r"\$\{(\w+)", text + variant)) | passed_to(*users, services=services)
+    assert used == example_variables()
+
+
+@pytest.mark.parametrize("name", ["web", "marketplace-worker"])
+def test_every_setting_of_the_site_can_be_set(name: str, services: dict[str, Any]) -> None:
+    assert read_variables() - FIXED - passed_to(name, services=services) == set()
+
+
+def test_every_setting_of_the_workers_can_be_set(services: dict[str, Any]) -> None:
+    workers = [service_of(role) for role in ROLES if role != "marketplace"]
+    assert worker_variables() - FIXED - passed_to(*workers, services=services) == set()
+
+
+@pytest.mark.parametrize("name", ["web", "migrate", *(service_of(role) for role in ROLES)])
+def test_keys_and_address_of_a_bucket_reach_whoever_reads_the_store(name: str, services: dict[str, Any]) -> None:
+    assert passed_to(name, services=services) >= {"BLOB_STORE_URL", *STORE}
 
 
 def test_every_service_is_watched(services: dict[str, Any]) -> None:
