@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters import cards, selectors
 from marketplace.adapters.cards.card import NO_DESCRIPTION
@@ -24,6 +25,8 @@ from marketplace.moderation import audit
 from marketplace.policy import Action
 
 MAX_REASON = 300
+#: A version is replaced by one that is replaced, this often at most.
+MAX_CHAIN = 50
 _COLUMNS = ["current", "title", "description", "tags", "license", "base", "base_name", "updated_at"]
 
 
@@ -64,12 +67,17 @@ def unyank_version(*, user: User, version: Version) -> Version:
 def deprecate_version(*, user: User, version: Version, message: str = "", superseded_by: str = "") -> Version:
     """Say that there is something better: ``superseded_by`` is a revision of the same adapter, ``owner/name``, or
     ``owner/name@revision``. Doing it again replaces both."""
-    message = _sentence("message", message)
-    successor = _successor(user, version, superseded_by.strip()) if superseded_by.strip() else None
+    message, superseded_by = _sentence("message", message), superseded_by.strip()
+    policy.require(user, Action.EDIT, version.adapter)
+    successor = _named(user, version, superseded_by) if superseded_by else None
     if not message and successor is None:
         raise _invalid("message", "Say what is wrong with it, or which version to take instead.")
     with transaction.atomic():
+        if successor is not None:
+            _lock_both(version, successor)
         adapter = locked_for_owner(user, version.adapter, Action.EDIT)
+        if successor is not None:
+            _check_successor(version, successor, superseded_by)
         _one(adapter, version).update(
             deprecated_at=version.deprecated_at or timezone.now(), deprecation=message, superseded_by=successor
         )
@@ -138,20 +146,35 @@ def _invalid(field: str, sentence: str) -> Invalid:
     return Invalid(sentence, extra={"fields": {field: [sentence]}})
 
 
-def _successor(user: User, version: Version, text: str) -> Version:
+def _named(user: User, version: Version, text: str) -> Version:
     """The version that ``text`` names, as far as ``user`` sees it."""
     address, _, revision = text.partition("@")
     owner, slash, name = address.partition("/")
     if slash:
         adapter = selectors.get_adapter(user=user, owner=owner, name=name)
-        found = selectors.get_version(adapter=adapter, revision=revision or "main")
-    else:
-        found = selectors.get_version(adapter=version.adapter, revision=address)
-    if found.yanked_at is not None:
+        return selectors.get_version(adapter=adapter, revision=revision or "main")
+    return selectors.get_version(adapter=version.adapter, revision=address)
+
+
+def _lock_both(version: Version, successor: Version) -> None:
+    """Lock both adapters, so that of two people who name each other's versions one sees what the other wrote."""
+    keys = {version.adapter_id, successor.adapter_id}
+    list(Adapter.objects.select_for_update(of=("self",)).filter(pk__in=keys).order_by("pk").values_list("pk"))
+
+
+def _check_successor(version: Version, successor: Version, text: str) -> None:
+    """Follow the chain of successors as it stands. Raises ``Invalid`` when it leads back, or on for too long.
+
+    Three people at once can still close a ring, so it also ends where it meets itself.
+    """
+    if Version.objects.filter(pk=successor.pk).exclude(yanked_at=None).exists():
         raise _invalid("superseded_by", f"{text} is yanked itself. Name a version that people can take.")
-    seen: Version | None = found
-    while seen is not None:
-        if seen.pk == version.pk:
+    seen: set[int] = set()
+    key: int | None = successor.pk
+    while key is not None and key not in seen:
+        if key == version.pk:
             raise _invalid("superseded_by", f"{text} leads back to this version. Name another one.")
-        seen = seen.superseded_by
-    return found
+        if len(seen) >= MAX_CHAIN:
+            raise _invalid("superseded_by", f"{text} is itself replaced, {MAX_CHAIN} times over. Name the last one.")
+        seen.add(key)
+        key = Version.objects.filter(pk=key).values_list("superseded_by", flat=True).first()

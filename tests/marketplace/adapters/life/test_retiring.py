@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db import connections
 
 from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters import selectors, services
 from marketplace.adapters.models import Adapter, Version
+from marketplace.adapters.services import retiring
 from marketplace.catalog.selectors import search
 from marketplace.core.errors import Conflict, Forbidden, Invalid
 from marketplace.jobs.models import Job
@@ -130,6 +133,50 @@ def test_deprecation_names_a_successor(adapter: Adapter, ada: User, bob: User, p
         deprecate(user=ada, version=edited, superseded_by=second.commit)
     cleared = services.undeprecate_version(user=ada, version=edited)
     assert (cleared.deprecated_at, cleared.deprecation, cleared.superseded_by) == (None, "", None)
+
+
+def test_a_ring_of_successors_ends_the_walk(adapter: Adapter, ada: User, bob: User, publish: Publish) -> None:
+    """Of two who write at once, each may not see the other's: what is stored may be a ring."""
+    first, second, edited = _versions(adapter)
+    Version.objects.filter(pk=second.pk).update(superseded_by=edited)
+    Version.objects.filter(pk=edited.pk).update(superseded_by=second)
+    assert services.deprecate_version(user=ada, version=first, superseded_by=edited.commit).superseded_by == edited
+    with pytest.raises(Forbidden):
+        services.deprecate_version(user=bob, version=first, superseded_by=edited.commit)
+
+
+def test_a_chain_of_successors_has_an_end(adapter: Adapter, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, edited = _versions(adapter)
+    services.deprecate_version(user=ada, version=second, superseded_by=edited.commit)
+    monkeypatch.setattr(retiring, "MAX_CHAIN", 1)
+    with pytest.raises(Invalid, match="Name the last one"):
+        services.deprecate_version(user=ada, version=first, superseded_by=second.commit)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_name_each_others_versions_make_no_ring(ada: User, bob: User, publish: Publish) -> None:
+    pair = [publish(ada, "left").current, publish(bob, "right", seed=7).current]
+    start, ended = threading.Barrier(2), []
+
+    def run(version: Version, other: str) -> None:
+        try:
+            start.wait(10)
+            services.deprecate_version(user=version.adapter.owner, version=version, superseded_by=other)
+            ended.append("done")
+        except Invalid:
+            ended.append("leads back")
+        finally:
+            connections.close_all()
+
+    threads = [
+        threading.Thread(target=run, args=[version, other])
+        for version, other in zip(pair, ("bob/right", "ada/left"), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(ended) == ["done", "leads back"]
 
 
 def test_who_may(adapter: Adapter, bob: User) -> None:
