@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -72,9 +73,14 @@ def rewrite_own_name(author: User, adapter: Adapter, before: str) -> str:
 
 
 def with_new_name(text: str, before: str, after: str) -> str:
-    """A card with the address ``after`` for ``before``, also where the bare name is the generated heading."""
-    address = re.compile(rf"(?<![\w.-]){re.escape(before)}(?![\w-]|\.\w)")
-    text = address.sub(lambda _: after, text)
+    """A card with the address ``after`` for ``before``, also where the bare name is the generated heading.
+
+    An address stands below this site's, or alone, with a slash before it or without. What other sites have under the
+    same two words stays theirs.
+    """
+    here = rf"(?<={re.escape(settings.SITE_URL)}/)|(?<![\w./:@-])/?"
+    address = re.compile(rf"({here}){re.escape(before)}(?![\w-]|\.\w)")
+    text = address.sub(lambda found: found[1] + after, text)
     heading = re.compile(rf"^# {re.escape(before.partition('/')[2])}[ \t]*$", re.MULTILINE)
     return heading.sub(lambda _: f"# {after.partition('/')[2]}", text, count=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -12,6 +13,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters import selectors, services
 from marketplace.adapters.models import Adapter, FormerName
 from marketplace.adapters.services.card_files import current_card
+from marketplace.adapters.services.renaming import with_new_name
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.jobs.models import Job
 from marketplace.moderation.models import AuditEntry
@@ -25,6 +27,28 @@ CARD = b"---\nlicense: mit\n---\n# plural\n\nLoad ada/plural, not ada/plural-2 o
 
 def _found(name: str, owner: str = "ada") -> Adapter:
     return selectors.get_adapter(user=AnonymousUser(), owner=owner, name=name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://github.com/ada/plural",
+        "[repo](https://github.com/ada/plural)",
+        "git@github.com:ada/plural",
+        "huggingface.co/ada/plural/tree/main",
+        "@ada/plural",
+        "./ada/plural",
+    ],
+)
+def test_links_to_other_sites_stay_theirs(text: str) -> None:
+    assert with_new_name(text, "ada/plural", "ada/words") == text
+
+
+@pytest.mark.parametrize("before", ["", "(", "`", "](/", "https://brickyard.test/", "see <https://brickyard.test/"])
+def test_addresses_here_are_rewritten(before: str, settings: Any) -> None:
+    settings.SITE_URL = "https://brickyard.test"
+    text = before + "ada/plural, "
+    assert with_new_name(text, "ada/plural", "bob/words") == before + "bob/words, "
 
 
 def test_old_addresses_lead_to_the_adapter(ada: User, publish: Publish) -> None:
