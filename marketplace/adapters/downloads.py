@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, MutableMapping
 from functools import partial
 from typing import IO, cast
@@ -49,12 +50,13 @@ def file_response(
 def zip_response(request: HttpRequest, user: policy.Person, owner: str, name: str, revision: str) -> HttpResponseBase:
     """All files of a revision as one stored (not compressed) zip, in a folder of the adapter's name.
 
-    The bytes of a revision's zip never change, so it is served by ranges like a file.
+    The bytes follow from the revision and the folder's name alone, so it is served by ranges like a file. The ETag has
+    the folder as well: after a rename or a transfer the rest would not fit what was loaded before.
     """
     version = _downloadable(user, owner, name, revision)
     files = list(selectors.files_of(version))
     folder = f"{version.adapter.owner.username}-{version.adapter.name}-{version.commit[:8]}"
-    headers = _headers(version, f'"{version.commit}.zip"', f"{folder}.zip", "application/zip")
+    headers = _headers(version, _zip_etag(version, folder), f"{folder}.zip", "application/zip")
     for file in files:
         if not blob_store().has(file.blob_id):
             raise _missing(file.blob)
@@ -96,6 +98,11 @@ class Checksums(MutableMapping[str, int]):
 def etag_of(file: VersionFile) -> str:
     """The quoted git-blob sha1, and the sha256 for the weights, as the model hubs do."""
     return f'"{file.blob.sha256 if file.path == WEIGHTS else file.blob.git_sha1}"'
+
+
+def _zip_etag(version: Version, folder: str) -> str:
+    """Names may hold letters that a header cannot, so their digest stands for them."""
+    return f'"{version.commit}-{hashlib.sha256(folder.encode()).hexdigest()[:16]}.zip"'
 
 
 def count_download(adapter_id: int) -> None:

@@ -136,6 +136,31 @@ def test_zip_of_all_files(client: Client, adapter: Adapter) -> None:
     )
 
 
+@pytest.mark.parametrize("move", ["rename", "transfer"])
+def test_a_renamed_zip_is_another_file(client: Client, ada: User, bob: User, adapter: Adapter, move: str) -> None:
+    """Its folder is named after the adapter: a rest of the renamed one does not fit what was loaded before."""
+    assert adapter.current is not None
+    revision = f"archive/{adapter.current.commit}.zip"
+    first = client.get(f"/api/v1/adapters/ada/plural/{revision}", headers={"Range": "bytes=0-99"})
+    assert (first.status_code, len(_body(first))) == (206, 100)
+    # As a rename leaves a revision whose card does not show the address.
+    Adapter.objects.filter(pk=adapter.pk).update(**({"name": "singular"} if move == "rename" else {"owner": bob}))
+    name = "ada/singular" if move == "rename" else "bob/plural"
+    rest = client.get(f"/api/v1/adapters/{name}/{revision}", headers={"Range": "bytes=100-", "If-Range": first["ETag"]})
+    assert (rest.status_code, rest["ETag"] != first["ETag"]) == (200, True)
+    with zipfile.ZipFile(io.BytesIO(_body(rest))) as archive:
+        assert archive.testzip() is None
+        assert all(path.startswith(name.replace("/", "-")) for path in archive.namelist())
+    again = client.get(f"/api/v1/adapters/{name}/{revision}", headers={"If-None-Match": first["ETag"]})
+    assert again.status_code == 200
+    assert (
+        client.get(
+            f"/api/v1/adapters/{name}/{revision}", headers={"Range": "bytes=0-9", "If-Range": rest["ETag"]}
+        ).status_code
+        == 206
+    )
+
+
 def test_downloaded_zip_can_be_uploaded_again(
     client: Client, ada: User, adapter: Adapter, make_upload: MakeUpload
 ) -> None:
