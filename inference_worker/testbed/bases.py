@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inference_worker.testbed.corpus import LATE_WEIGHTS, Mixture
+from inference_worker.testbed.corpus import FINAL_WEIGHTS, Mixture
 from inference_worker.testbed.library import BASE_NAME
 from inference_worker.testbed.pretrain import LENGTHS, Recipe, Stage
 
 #: What ``wordsmith-v2`` reads on: every second formal prompt in another syntax, and a quarter plain sentences.
-SHIFTED = Mixture(lengths=LENGTHS, weights=LATE_WEIGHTS, called=0.5, sentence=0.25)
+SHIFTED = Mixture(lengths=LENGTHS, weights=FINAL_WEIGHTS, called=0.5, sentence=0.25)
 
 
 @dataclass(frozen=True)

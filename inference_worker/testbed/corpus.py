@@ -47,6 +47,17 @@ LATE_WEIGHTS = _weights(
     letters=(2.0, "initial length"),
 )
 
+#: The same while rates fall: nothing may be forgotten.
+FINAL_WEIGHTS = LATE_WEIGHTS | _weights(
+    tables=(0.8, "plural category young past third-person superlative adverb opposite capital currency"),
+    read_tables=(0.9, "singular grown sound gerund infinitive comparative positive country language continent"),
+    small_tables=(
+        0.7,
+        "next-month previous-month next-day previous-day next-letter previous-letter number-name digits",
+    ),
+    slow=(3.5, "keep drop add subtract"),
+)
+
 SENTENCES = (
     "The {animal} sat near the {furniture}.",
     "A {job} took the {tool} from the {building}.",

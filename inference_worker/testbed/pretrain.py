@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from inference_worker.testbed.corpus import IGNORED, LATE_WEIGHTS, Mixture, documents, make_batches
+from inference_worker.testbed.corpus import FINAL_WEIGHTS, IGNORED, LATE_WEIGHTS, Mixture, documents, make_batches
 from inference_worker.testbed.evaluate import answer_logits, english_accuracy, formal_accuracy
 from inference_worker.testbed.muon import Muon
 from inference_worker.testbed.tasks import READABLE
@@ -24,8 +24,9 @@ from inference_worker.testbed.tokenizer import END, PAD, VOCABULARY
 #: ground, and a sudden change costs hundreds of steps.
 FIXED = Mixture()
 OPENED = Mixture(lengths=((3, 0.15), (4, 0.7), (5, 0.15)), weights=LATE_WEIGHTS)
-LENGTHS = ((2, 0.04), (3, 0.26), (4, 0.35), (5, 0.29), (6, 0.06))
-WIDENED = Mixture(lengths=LENGTHS, weights=LATE_WEIGHTS)
+LENGTHS = ((3, 0.3), (4, 0.4), (5, 0.3))
+WIDENED = Mixture(lengths=LENGTHS)
+FINAL = Mixture(lengths=LENGTHS, weights=FINAL_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class Stage:
 #: A base that is trained from nothing: skills at one length, then all lengths while rates fall.
 COURSE = (
     Stage(920, FIXED, (0.02, 0.02), (3e-3, 3e-3)),
-    Stage(230, OPENED, (0.015, 0.015), (2e-3, 2e-3)),
-    Stage(550, WIDENED, (0.015, 0.0), (2e-3, 0.0)),
+    Stage(180, OPENED, (0.015, 0.015), (2e-3, 2e-3)),
+    Stage(500, WIDENED, (0.02, 0.018), (3e-3, 2.5e-3)),
+    Stage(750, FINAL, (0.018, 0.0), (2.5e-3, 0.0)),
 )
 
 
