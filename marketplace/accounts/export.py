@@ -14,8 +14,8 @@ from django.utils import timezone
 from zipstream import ZIP_STORED, ZipStream
 
 from marketplace.accounts.models import Token, User
+from marketplace.adapters.gone import readable_card
 from marketplace.adapters.models import AccessRequest, Adapter, Blob, Collaborator, Transfer, Upload, Version
-from marketplace.adapters.services.card_files import card_of
 from marketplace.core.sending import attachment_headers, chunks_of, send_chunks
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
@@ -158,7 +158,7 @@ def _add_files(archive: ZipStream, adapter: Adapter, files: bool) -> None:
     """The current card, or every file of every version below its commit."""
     if not files:
         if adapter.current is not None:
-            archive.add(card_of(adapter.current), f"adapters/{adapter.name}/README.md")
+            archive.add(readable_card(adapter.current), f"adapters/{adapter.name}/README.md")
         return
     for version in adapter.versions.order_by("pk"):
         for file in version.files.select_related("blob"):

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponseBase
 from inference_worker.errors import BlobMissing
 from marketplace import policy
 from marketplace.adapters import selectors
+from marketplace.adapters.gone import is_gone
 from marketplace.adapters.models import Adapter, Blob, Version, VersionFile
 from marketplace.adapters.standing import require_offered, standing_headers
 from marketplace.adapters.uploads.selection import WEIGHTS
@@ -36,6 +37,8 @@ def file_response(
     if file is None:
         raise NotFound(f"{owner}/{name} has no file {path} at this revision.", extra={"commit": version.commit})
     blob = file.blob
+    if is_gone(file):
+        raise _missing(blob)
     headers = _headers(version, etag_of(file), file.path.rpartition("/")[2], content_type_of(file.path))
 
     def opened(start: int) -> IO[bytes]:

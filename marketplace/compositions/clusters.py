@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from marketplace.adapters.gone import is_gone
 from marketplace.adapters.models import Version
 from marketplace.core.store import blob_store
 
@@ -105,7 +106,7 @@ class Clusters:
 def read_report(version: Version) -> dict[str, Any] | None:
     """The version's merge report; None when it has none or it is none that we know."""
     file = version.files.select_related("blob").filter(path=REPORT).first()
-    if file is None or file.blob.size > MAX_REPORT:
+    if file is None or file.blob.size > MAX_REPORT or is_gone(file):
         return None
     with blob_store().open(file.blob_id) as stream:
         try:

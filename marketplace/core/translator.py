@@ -20,6 +20,7 @@ from inference_worker import errors as engine
 from marketplace.core.errors import (
     AppError,
     Forbidden,
+    Gone,
     Invalid,
     NotAuthenticated,
     NotFound,
@@ -87,6 +88,10 @@ def _of_servers(error: Exception) -> AppError | None:
         return Unavailable("The site's database or message server does not answer. Try again in a minute.")
     if isinstance(error, engine.StorageFull):
         return StorageIsFull("The site's storage is full, so nothing was saved. Tell whoever runs it.")
+    if isinstance(error, engine.BlobMissing):
+        # Bytes go by the block list, while what is kept of their file stays.
+        words = "The bytes that this needs are deleted: a moderator blocked them. Upload another file in their place."
+        return Gone(words, code="bytes_gone")
     if isinstance(error, engine.BadInput):
         return Invalid(error.message, code=error.code, extra=error.extra)
     return None

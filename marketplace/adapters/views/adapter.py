@@ -13,10 +13,10 @@ from marketplace import policy
 from marketplace.adapters import access_selectors, cards, selectors
 from marketplace.adapters.exports.services import offers_of
 from marketplace.adapters.forms import ReportForm
+from marketplace.adapters.gone import gone_files, readable_card
 from marketplace.adapters.heat_map import heat_map
 from marketplace.adapters.models import Adapter, Artifact, Lineage
 from marketplace.adapters.services import artifacts
-from marketplace.adapters.services.card_files import current_card
 from marketplace.adapters.snippets import snippets_for
 from marketplace.adapters.standing import successor_of
 from marketplace.compositions.clusters import clusters_of
@@ -42,13 +42,14 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     undecided = _undecided(artifact, waiting.artifact if waiting else None)
     examples = list(selectors.examples_of(user=request.user, adapter=adapter)[:_SHOWN_EXAMPLES])
     lineage = selectors.lineage_of(user=request.user, adapter=adapter)
-    card = current_card(adapter)
+    card = readable_card(adapter.current)
     context: dict[str, Any] = {
         "adapter": adapter,
         "version": adapter.current,
         "successor": successor_of(request.user, adapter.current) if adapter.current else None,
         "artifact": artifact,
         "card": card,
+        "gone": gone_files(adapter.current),
         "metadata": cards.metadata_of(card),
         **_rights(request, adapter),
         "examples": examples,
