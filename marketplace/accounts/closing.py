@@ -6,11 +6,13 @@ addresses and in the lineage of what others made. A row of a person is never del
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from marketplace import policy
@@ -34,29 +36,41 @@ def close_account(*, user: User, password: str, username: str, delete_adapters: 
     """
     _check_confirmation(user, password, username)
     with transaction.atomic():
-        row = User.objects.select_for_update().get(pk=user.pk)
-        if row.closing_at is not None:
-            return row
-        _check_not_last(row)
-        now = timezone.now()
-        row.closing_at = now + timedelta(days=settings.ACCOUNT_GRACE_DAYS)
-        # A new salt for the same password: sessions are bound to the hash, so all of them end.
-        row.set_password(password)
-        row.save(update_fields=["closing_at", "password"])
-        Token.objects.filter(owner=row, revoked_at=None).update(revoked_at=now)
-        received = Transfer.objects.filter(receiver=row, state=Transfer.State.WAITING)
-        received.update(state=Transfer.State.DECLINED, decided_at=now)
-        deleted = _delete_adapters(row, delete_adapters)
-        _stop_jobs(row)
-        audit.record(
-            actor=row,
-            action="account.close",
-            target=row.username,
-            adapters=deleted,
-            until=row.closing_at.isoformat(),
-        )
-        transaction.on_commit(partial(mails.send_closing, row.pk), robust=True)
+        row = _locked(user)
+        if row.closing_at is None:
+            _close(row, password, delete_adapters)
+    # Whoever records a result holds its job and waits for its owner; so nobody holds both the other way round.
+    stop_jobs(row)
     return row
+
+
+def _locked(user: User) -> User:
+    """The person's row, locked; every superuser's with it, so that two of them cannot leave at once."""
+    rows = User.objects.filter(
+        Q(pk=user.pk) | Q(is_superuser=True) if policy.may_see_everything(user) else Q(pk=user.pk)
+    )
+    return {row.pk: row for row in rows.select_for_update(no_key=True).order_by("pk")}[user.pk]
+
+
+def _close(row: User, password: str, delete_adapters: bool) -> None:
+    _check_not_last(row)
+    now = timezone.now()
+    row.closing_at = now + timedelta(days=settings.ACCOUNT_GRACE_DAYS)
+    # A new salt for the same password: sessions are bound to the hash, so all of them end.
+    row.set_password(password)
+    row.save(update_fields=["closing_at", "password"])
+    Token.objects.filter(owner=row, revoked_at=None).update(revoked_at=now)
+    received = Transfer.objects.filter(receiver=row, state=Transfer.State.WAITING)
+    received.update(state=Transfer.State.DECLINED, decided_at=now)
+    deleted = _delete_adapters(row, delete_adapters)
+    audit.record(
+        actor=row,
+        action="account.close",
+        target=row.username,
+        adapters=deleted,
+        until=row.closing_at.isoformat(),
+    )
+    transaction.on_commit(partial(mails.send_closing, row.pk), robust=True)
 
 
 def _check_confirmation(user: User, password: str, username: str) -> None:
@@ -70,11 +84,11 @@ def _check_confirmation(user: User, password: str, username: str) -> None:
 
 
 def _check_not_last(user: User) -> None:
-    """Somebody has to be able to run the site. Superusers are locked, so that two cannot leave at once."""
+    """Somebody has to be able to run the site. Call with superusers locked."""
     if not policy.may_see_everything(user):
         return
-    able = User.objects.filter(is_superuser=True, is_active=True, closing_at=None).order_by("pk")
-    if not [other for other in able.select_for_update() if other.pk != user.pk]:
+    able = User.objects.filter(is_superuser=True, is_active=True, closing_at=None)
+    if not able.exclude(pk=user.pk).exists():
         raise Conflict(
             "You are the last administrator of this site. Make somebody else one first.", code="last_administrator"
         )
@@ -91,15 +105,16 @@ def _delete_adapters(user: User, delete: bool) -> list[int]:
             code="adapters_left",
             extra={"adapters": [adapter.full_name for adapter in own[:50]]},
         )
-    at = timezone.now()
-    for adapter in own:
-        entomb(adapter, user, at=at)
+    entomb(own, user)
     return [adapter.pk for adapter in own]
 
 
-def _stop_jobs(user: User) -> None:
-    for job in Job.objects.filter(owner=user).exclude(state__in=Job.ENDED):
-        jobs.cancel_job(user=user, job=job)
+def stop_jobs(user: User) -> None:
+    """Cancel what runs or waits for the person. Call outside transactions that hold their row."""
+    for job in Job.objects.filter(owner=user, cancel_requested=False).exclude(state__in=Job.ENDED):
+        # One that ended meanwhile needs no cancelling.
+        with suppress(Conflict):
+            jobs.cancel_job(user=user, job=job)
 
 
 def reopen_account(*, user: User) -> list[str]:
@@ -108,7 +123,7 @@ def reopen_account(*, user: User) -> list[str]:
     Tokens stay revoked. An account that is not closing stays as it is.
     """
     with transaction.atomic():
-        row = User.objects.select_for_update().get(pk=user.pk)
+        row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         if row.closing_at is None or row.erased_at is not None:
             return []
         row.closing_at = None

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.throttling import SimpleRateThrottle
 
+from marketplace.accounts.closing import stop_jobs
 from marketplace.accounts.models import Token, User
 from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, PartialUpload, Transfer, Upload, Version
 from marketplace.adapters.services.deleting import entomb
@@ -25,9 +26,11 @@ def erase_due_accounts() -> int:
 
 
 def _erase(pk: int) -> bool:
+    due = User.objects.filter(closing_at__lte=timezone.now(), erased_at=None)
+    if (leaving := due.filter(pk=pk).first()) is not None:
+        stop_jobs(leaving)
     with transaction.atomic():
-        due = User.objects.filter(closing_at__lte=timezone.now(), erased_at=None)
-        user = due.select_for_update(skip_locked=True).filter(pk=pk).first()
+        user = due.select_for_update(skip_locked=True, no_key=True).filter(pk=pk).first()
         if user is None:
             return False
         _end_adapters(user)
@@ -39,10 +42,10 @@ def _erase(pk: int) -> bool:
 
 
 def _end_adapters(user: User) -> None:
-    """Delete whatever is left, also what was made since the closing; what moderators took down stays as evidence."""
+    """Delete whatever is left, also what was made since the closing; what moderators took down stays as evidence, and
+    ``purging`` ends it after ``REMOVED_KEEP_DAYS``."""
     rows = Adapter.objects.select_for_update(of=("self",)).select_related("owner").order_by("pk")
-    for adapter in rows.filter(owner=user, deleted_at=None):
-        entomb(adapter, user, at=timezone.now())
+    entomb(list(rows.filter(owner=user, deleted_at=None, moderation=Adapter.Moderation.VISIBLE)), user)
     Version.objects.filter(author=user).update(author=None)
 
 

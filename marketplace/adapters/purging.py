@@ -15,19 +15,23 @@ from marketplace.moderation import audit, blocking
 from marketplace.moderation.models import Block
 
 #: What is said of a version's weights and files goes; the commit stays, because lineage names it.
-_COLUMNS = ["title", "description", "tags", "gate_terms", "visibility", "purged_at"]
+_COLUMNS = ["title", "description", "tags", "gate_terms", "visibility", "deleted_at", "purged_at"]
 
 
 def purge_deleted() -> int:
     """Empty adapters that were deleted more than ``RESTORE_DAYS`` ago; how many.
 
     Kept are the name, the address's tombstone, and the commits that others were made from. What a moderator has taken
-    down stays whole, as evidence.
+    down stays whole, as evidence, until its owner has been erased for ``REMOVED_KEEP_DAYS``. What a moderator gives
+    back to somebody who is erased already ends at once.
     """
-    horizon = timezone.now() - timedelta(days=settings.RESTORE_DAYS)
-    due = Adapter.objects.filter(
-        deleted_at__lt=horizon, purged_at=None, moderation=Adapter.Moderation.VISIBLE
-    ).order_by("pk")
+    now = timezone.now()
+    visible = Q(moderation=Adapter.Moderation.VISIBLE)
+    ended = Q(deleted_at__lt=now - timedelta(days=settings.RESTORE_DAYS)) | Q(
+        deleted_at=None, owner__erased_at__isnull=False
+    )
+    evidence = ~visible & Q(owner__erased_at__lt=now - timedelta(days=settings.REMOVED_KEEP_DAYS))
+    due = Adapter.objects.filter(visible & ended | evidence, purged_at=None).order_by("pk")
     return sum(_purge(pk, due) for pk in list(due.values_list("pk", flat=True)))
 
 
@@ -41,6 +45,7 @@ def _purge(pk: int, due: QuerySet[Adapter]) -> bool:
             row.visibility = Adapter.Visibility.PRIVATE
         row.title = row.description = row.gate_terms = ""
         row.tags, row.purged_at = [], timezone.now()
+        row.deleted_at = row.deleted_at or row.purged_at
         row.save(update_fields=_COLUMNS)
         Adapter.objects.filter(pk=pk).update(search=None)
         Embedding.objects.filter(adapter=row).delete()

@@ -11,7 +11,7 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from inference_worker.contracts.jobs import JobFault
 from marketplace.celery import app
@@ -36,7 +36,18 @@ def recheck_jobs(owners: Sequence[int] | None = None) -> int:
     jobs = Job.objects.exclude(state__in=Job.ENDED).filter(kind__in=recorders.checked_kinds())
     if owners is not None:
         jobs = jobs.filter(owner__in=owners)
-    return sum(recheck(key) for key in list(jobs.values_list("pk", flat=True)))
+    return sum(_rechecked(key) for key in list(jobs.values_list("pk", flat=True)))
+
+
+def _rechecked(key: UUID) -> bool:
+    """``recheck``; a check that is wrong about one job must not keep the others from being looked at."""
+    try:
+        return recheck(key)
+    except (OperationalError, InterfaceError):
+        raise  # The database is gone, not the check wrong.
+    except Exception:
+        log.exception("check_failed", job=str(key))
+        return False
 
 
 def recheck(job_id: UUID | str) -> bool:

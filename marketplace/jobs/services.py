@@ -47,7 +47,8 @@ def create_job(
 ) -> Job:
     """Queue a job; it is dispatched when the surrounding transaction commits.
 
-    ``subject`` is for the kind's recorder. The same ``idempotency_key`` of the same owner returns the job made first.
+    ``subject`` is for the kind's recorder. The same ``idempotency_key`` of the same owner returns the job made first;
+    ``Conflict`` when that is of another kind.
     """
     if kind not in KINDS:
         raise ValueError(f"There is no kind of job {kind!r}; known are {', '.join(sorted(KINDS))}")
@@ -74,6 +75,10 @@ def create_job(
         first = Job.objects.filter(owner=owner, idempotency_key=idempotency_key or None).first()
         if idempotency_key is None or first is None:
             raise
+        if first.kind != kind:
+            raise Conflict(
+                "This idempotency key belongs to another kind of job of yours. Take a new one.", code="key_taken"
+            ) from None
         return first
     return job
 

@@ -17,6 +17,7 @@ from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Transfer
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
+from marketplace.jobs.checking import recheck_later
 from marketplace.moderation import audit
 from marketplace.moderation.models import SHA256, Block, Decision
 
@@ -110,6 +111,8 @@ def take_offline(blocks: Iterable[Block]) -> list[Adapter]:
     for adapter in changed:
         digest = adapter.versions.filter(files__blob__in=list(reasons)).values_list("files__blob", flat=True)
         _quarantine(adapter, next(reasons[sha256] for sha256 in digest if sha256 in reasons))
+    if changed:
+        recheck_later()
     return changed
 
 

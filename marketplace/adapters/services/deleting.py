@@ -6,6 +6,7 @@ Its owner can restore it for ``RESTORE_DAYS``; then ``garbage`` purges what it h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from marketplace.adapters.services.visibility import check_publishable
 from marketplace.adapters.tombstones import restorable_until
 from marketplace.adapters.uploads.quota import check_quota
 from marketplace.core.errors import AppError, Conflict, Gone, NotFound
+from marketplace.jobs.checking import recheck_later
 from marketplace.moderation import audit
 from marketplace.moderation.selectors import refused_bytes
 
@@ -30,17 +32,22 @@ from marketplace.moderation.selectors import refused_bytes
 def delete_adapter(*, user: User, adapter: Adapter) -> None:
     """Delete an adapter. Its name stays taken, and what was made from it keeps its lineage. Offers of it end."""
     with transaction.atomic():
-        entomb(locked_for_owner(user, adapter), user, at=timezone.now())
+        entomb([locked_for_owner(user, adapter)], user)
 
 
-def entomb(row: Adapter, actor: User, *, at: datetime) -> None:
-    """Mark a locked row as deleted. Call inside a transaction, permission checked."""
-    row.deleted_at = row.updated_at = at
-    row.search = None
-    row.save(update_fields=["deleted_at", "updated_at", "search"])
-    Embedding.objects.filter(adapter=row).delete()
-    withdraw_offers(row, at)
-    audit.record(actor=actor, action="adapter.delete", target=row.full_name, visibility=row.visibility)
+def entomb(rows: Sequence[Adapter], actor: User) -> None:
+    """Mark locked rows as deleted, and have whatever rests on them stopped. Call inside a transaction, permission
+    checked."""
+    at = timezone.now()
+    for row in rows:
+        row.deleted_at = row.updated_at = at
+        row.search = None
+        row.save(update_fields=["deleted_at", "updated_at", "search"])
+        Embedding.objects.filter(adapter=row).delete()
+        withdraw_offers(row, at)
+        audit.record(actor=actor, action="adapter.delete", target=row.full_name, visibility=row.visibility)
+    if rows:
+        recheck_later()
 
 
 def withdraw_offers(adapter: Adapter, at: datetime) -> None:

@@ -248,9 +248,11 @@ def collect_partial_uploads(now: datetime | None = None) -> int:
     collected = 0
     for row in PartialUpload.objects.filter(expires_at__lt=now):
         try:
-            with partial_of(row).locked():
-                partial_of(row).delete(row.state)
-                collected += PartialUpload.objects.filter(pk=row.pk, expires_at__lt=now).delete()[0]
+            with partial_of(row).locked(), transaction.atomic():
+                # Somebody may have gone on with it meanwhile: the row says so, and goes before its bytes.
+                if PartialUpload.objects.filter(pk=row.pk, expires_at__lt=now).delete()[0]:
+                    partial_of(row).delete(row.state)
+                    collected += 1
         except PartialBusy:
             continue
     known = {pk.hex for pk in PartialUpload.objects.values_list("pk", flat=True)}

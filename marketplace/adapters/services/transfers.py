@@ -18,6 +18,7 @@ from marketplace.adapters.services.renaming import locked_for_owner, rewrite_own
 from marketplace.adapters.services.versions import embed_when_valid
 from marketplace.adapters.uploads.quota import check_quota
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
+from marketplace.jobs.checking import recheck_later
 from marketplace.moderation import audit
 
 _State = Transfer.State
@@ -137,6 +138,7 @@ def _hand_over(adapter: Adapter, receiver: User, name: str) -> None:
     keep_former_name(adapter, sender, old)
     adapter.collaborators.filter(user=receiver).delete()
     adapter.access_requests.filter(user=receiver).delete()
+    recheck_later([sender.pk])
     commit = rewrite_own_name(receiver, adapter, before)
     embed_when_valid(adapter)
     audit.record(actor=receiver, action="adapter.transfer", target=adapter.full_name, before=before, commit=commit)

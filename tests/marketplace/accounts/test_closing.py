@@ -11,17 +11,22 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.sessions.models import Session
 from django.core import mail
-from django.db import connections
+from django.db import connections, transaction
 from django.test import Client
 from django.utils import timezone
 
+from inference_worker.contracts.embed import EmbedItem, EmbedRequest
 from marketplace.accounts import mails, services
 from marketplace.accounts.closing import close_account, reopen_account
 from marketplace.accounts.erasing import erase_due_accounts
 from marketplace.accounts.models import Token, User
 from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, Lineage, Transfer
+from marketplace.adapters.purging import purge_deleted
+from marketplace.adapters.services.naming import lock_names
 from marketplace.core.errors import Conflict, Gone, Invalid
+from marketplace.jobs.models import Job
+from marketplace.jobs.services import create_job
 from marketplace.moderation import services as moderation
 from marketplace.moderation.models import AuditEntry, Report
 from tests.marketplace.conftest import PASSWORD, MakeAdapter, MakePerson
@@ -169,7 +174,8 @@ def test_erasing_leaves_the_name_alone(
     parent.current.refresh_from_db()
     evidence.refresh_from_db()
     assert (report.reporter, parent.current.author) == (None, None)
-    assert (evidence.moderation, evidence.deleted_at is None) == ("quarantined", False)
+    assert (evidence.moderation, evidence.deleted_at) == ("quarantined", None)
+    assert selectors.get_adapter(user=moderator, owner="ada", name="bad") == evidence
     [edge] = selectors.lineage_of(user=bob, adapter=child)["parents"]
     assert edge.parent.adapter.full_name == "ada/plural"
     with pytest.raises(Gone, match="with the account of its owner"):
@@ -177,6 +183,63 @@ def test_erasing_leaves_the_name_alone(
     assert "Ada Lovelace" not in json.dumps(list(AuditEntry.objects.values("detail", "actor_name")))
     assert AuditEntry.objects.filter(actor_name="ada").exists()
     assert erase_due_accounts() == 0
+
+
+def test_evidence_of_an_erased_person_ends_after_a_while(
+    ada: User, make_adapter: MakeAdapter, moderator: User, settings: Any
+) -> None:
+    evidence, given_back = make_adapter(ada, "bad"), make_adapter(ada, "fine")
+    for adapter in (evidence, given_back):
+        moderation.decide(moderator=moderator, adapter=adapter, action="quarantine", reason="Copied.")
+    _close(ada)
+    _erase(ada)
+    assert purge_deleted() == 0
+    moderation.decide(moderator=moderator, adapter=given_back, action="restore", reason="It was not.")
+    assert purge_deleted() == 1
+    User.objects.filter(pk=ada.pk).update(erased_at=timezone.now() - timedelta(days=settings.REMOVED_KEEP_DAYS + 1))
+    assert purge_deleted() == 1
+    assert not Adapter.objects.filter(deleted_at=None).exists()
+    assert not Adapter.objects.filter(purged_at=None).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_closing_waits_for_no_result_that_waits_for_it(ada: User) -> None:
+    """Whoever records a merge holds the job and then takes the owner's names."""
+    job = create_job(
+        owner=ada,
+        kind="embed",
+        request=EmbedRequest(items=(EmbedItem(key="a", texts=("hello",)),)),
+        subject={},
+    )
+    held, ended = threading.Event(), []
+
+    def record() -> None:
+        try:
+            with transaction.atomic():
+                Job.objects.select_for_update().get(pk=job.pk)
+                held.set()
+                closing.join(1)
+                lock_names(ada)
+            ended.append("recorded")
+        finally:
+            connections.close_all()
+
+    def close() -> None:
+        try:
+            held.wait(10)
+            _close(ada)
+            ended.append("closed")
+        finally:
+            connections.close_all()
+
+    recording, closing = threading.Thread(target=record), threading.Thread(target=close)
+    for thread in (closing, recording):
+        thread.start()
+    for thread in (closing, recording):
+        thread.join(30)
+    assert sorted(ended) == ["closed", "recorded"]
+    job.refresh_from_db()
+    assert job.state == "cancelled"
 
 
 def test_an_erased_name_is_not_given_out_again(client: Client, ada: User) -> None:

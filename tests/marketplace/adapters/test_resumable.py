@@ -394,6 +394,21 @@ def test_expired_files_are_gone(tus: Tus) -> None:
     assert not any((blob_store().scratch.parent / "partial").iterdir())
 
 
+def test_who_goes_on_at_the_last_moment_keeps_the_bytes(tus: Tus, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tus.begin(len(DATA))["Location"]
+    tus.piece(path, DATA[:10], 0)
+    PartialUpload.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    def gone_on_with(row: PartialUpload) -> Any:
+        PartialUpload.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+        return partial_of(row)
+
+    monkeypatch.setattr(partial_uploads, "partial_of", gone_on_with)
+    assert collect_partial_uploads() == 0
+    monkeypatch.undo()
+    assert tus.piece(path, DATA[10:], 10).status_code == 204
+
+
 def test_waiting_files_stay_and_bytes_without_a_row_go(tus: Tus, ada: User) -> None:
     path = tus.begin(len(DATA))["Location"]
     tus.piece(path, DATA[:10], 0)

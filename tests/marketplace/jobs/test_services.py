@@ -60,6 +60,14 @@ def test_same_idempotency_key_returns_the_first_job(ada, make_person) -> None:
     assert redis_client().llen("embed") == 4
 
 
+def test_a_key_belongs_to_one_kind(ada) -> None:
+    create_job(owner=ada, kind="embed", request=REQUEST, subject={}, idempotency_key="once")
+    other = BaseShapesRequest(base=BaseFiles(name="a", source="b"))
+    with pytest.raises(Conflict) as raised:
+        create_job(owner=ada, kind="base_shapes", request=other, subject={}, idempotency_key="once")
+    assert raised.value.code == "key_taken"
+
+
 def test_wrong_kind_and_wrong_contract_are_bugs(ada) -> None:
     with pytest.raises(ValueError, match="no kind of job 'paint'"):
         create_job(owner=ada, kind="paint", request=REQUEST, subject={})
