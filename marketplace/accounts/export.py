@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import IO, Any, cast
 
 from allauth.account.models import EmailAddress
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
-from zipstream import ZIP_STORED, ZipStream
 
 from marketplace.accounts.models import Token, User
 from marketplace.adapters.gone import readable_card
-from marketplace.adapters.models import AccessRequest, Adapter, Blob, Collaborator, Transfer, Upload, Version
+from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, Transfer, Upload, Version
 from marketplace.core.sending import attachment_headers, chunks_of, send_chunks
 from marketplace.core.store import blob_store
+from marketplace.core.stored_zip import Entry, StoredZip
 from marketplace.jobs.models import Job
 from marketplace.moderation import audit
 from marketplace.moderation.models import AuditEntry, Report
@@ -37,19 +39,19 @@ audit.json          every write by you, and on what is yours
 
 def export_account(request: HttpRequest, user: User, *, files: bool) -> HttpResponseBase:
     """The zip, streamed. ``files`` adds every file of every version of the person's adapters."""
-    archive = ZipStream(compress_type=ZIP_STORED)
     at = timezone.now()
     words = {"username": user.username, "at": f"{at:%Y-%m-%d %H:%M} UTC", "files": " and files" if files else ""}
-    archive.add(_README.format(**words), "README.txt")
-    for name, collect in _PARTS.items():
-        archive.add(_encoded(collect(user)), f"{name}.json")
+    entries = [_entry("README.txt", _README.format(**words).encode())]
+    entries += [_entry(f"{name}.json", _encoded(collect(user))) for name, collect in _PARTS.items()]
     for adapter in _adapters(user):
-        _add_files(archive, adapter, files)
+        entries += _files_of(adapter) if files else _card_of(adapter)
+    archive = StoredZip(entries, at, {})
     audit.record(actor=user, action="account.export", target=user.username, files=files)
     headers = attachment_headers(
         filename=f"{user.username}-{at:%Y-%m-%d}.zip", content_type="application/zip", etag=f'"{at.timestamp()}"'
     )
-    return send_chunks(request, iter(archive), lambda: None, 200, headers)
+    chunks = chunks_of(cast(IO[bytes], archive), archive.size)
+    return send_chunks(request, chunks, archive.close, 200, headers)
 
 
 def _encoded(found: Any) -> bytes:
@@ -154,18 +156,19 @@ _PARTS = {
 }
 
 
-def _add_files(archive: ZipStream, adapter: Adapter, files: bool) -> None:
-    """The current card, or every file of every version below its commit."""
-    if not files:
-        if adapter.current is not None:
-            archive.add(readable_card(adapter.current), f"adapters/{adapter.name}/README.md")
-        return
+def _entry(path: str, data: bytes) -> Entry:
+    return Entry(path, len(data), path, partial(io.BytesIO, data))
+
+
+def _card_of(adapter: Adapter) -> Iterator[Entry]:
+    if adapter.current is not None:
+        yield _entry(f"adapters/{adapter.name}/README.md", readable_card(adapter.current).encode())
+
+
+def _files_of(adapter: Adapter) -> Iterator[Entry]:
+    """Every file of every version, below its commit."""
     for version in adapter.versions.order_by("pk"):
         for file in version.files.select_related("blob"):
             if blob_store().has(file.blob_id):
-                archive.add(_bytes_of(file.blob), f"adapters/{adapter.name}/{version.commit[:12]}/{file.path}")
-
-
-def _bytes_of(blob: Blob) -> Iterator[bytes]:
-    with blob_store().open(blob.sha256) as stream:
-        yield from chunks_of(stream, blob.size)
+                path = f"adapters/{adapter.name}/{version.commit[:12]}/{file.path}"
+                yield Entry(path, file.blob.size, file.blob_id, partial(blob_store().open, file.blob_id))

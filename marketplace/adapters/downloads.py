@@ -59,7 +59,7 @@ def zip_response(request: HttpRequest, user: policy.Person, owner: str, name: st
     version = _downloadable(user, owner, name, revision)
     files = list(selectors.files_of(version))
     folder = f"{version.adapter.owner.username}-{version.adapter.name}-{version.commit[:8]}"
-    headers = _headers(version, _zip_etag(version, folder), f"{folder}.zip", "application/zip")
+    headers = _headers(version, zip_etag(version.commit, folder), f"{folder}.zip", "application/zip")
     for file in files:
         if not blob_store().has(file.blob_id):
             raise _missing(file.blob)
@@ -103,9 +103,9 @@ def etag_of(file: VersionFile) -> str:
     return f'"{file.blob.sha256 if file.path == WEIGHTS else file.blob.git_sha1}"'
 
 
-def _zip_etag(version: Version, folder: str) -> str:
-    """Names may hold letters that a header cannot, so their digest stands for them."""
-    return f'"{version.commit}-{hashlib.sha256(folder.encode()).hexdigest()[:16]}.zip"'
+def zip_etag(content: str, folder: str) -> str:
+    """The ETag of ``content`` in a zip's ``folder``. Names may hold letters that a header cannot: a digest does not."""
+    return f'"{content}-{hashlib.sha256(folder.encode()).hexdigest()[:16]}.zip"'
 
 
 def count_download(adapter_id: int) -> None:

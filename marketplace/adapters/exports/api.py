@@ -129,7 +129,7 @@ class ExportArchiveView(APIView):
 
     @extend_schema(operation_id="export_archive", responses={(200, "application/zip"): OpenApiTypes.BINARY})
     def get(self, request: Request, export_id: str) -> HttpResponseBase:
-        """A zip without compression, streamed."""
+        """A zip without compression. `ETag`, `If-None-Match`, `HEAD` and one `Range` are understood, as for files."""
         return downloads.export_archive(request._request, request.user, export_id)
 
     @extend_schema(exclude=True)

@@ -1,21 +1,21 @@
-"""The files of an export: one by one with ranges, so that gigabytes can be resumed, or all in one stored zip."""
+"""The files of an export: one by one or all in one stored zip, with ranges, so that gigabytes can be resumed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
-from typing import IO
+from typing import IO, cast
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified
-from zipstream import ZIP_STORED, ZipStream
+from django.http import HttpRequest, HttpResponseBase
 
 from inference_worker.contracts.common import OutputFile
 from inference_worker.errors import BlobMissing
 from marketplace import policy
+from marketplace.adapters.downloads import Checksums, zip_etag
 from marketplace.adapters.exports.selectors import get_export, result_of, version_of
 from marketplace.core.errors import Conflict, NotFound, Unavailable
-from marketplace.core.sending import attachment_headers, chunks_of, content_type_of, matches, send_chunks, send_file
+from marketplace.core.sending import attachment_headers, content_type_of, send_file
 from marketplace.core.store import blob_store
+from marketplace.core.stored_zip import Entry, StoredZip
 from marketplace.jobs.models import Job
 
 
@@ -36,19 +36,16 @@ def export_archive(request: HttpRequest, user: policy.Person, export_id: str) ->
     job = _loadable(user, export_id)
     adapter = version_of(job).adapter
     folder = f"{adapter.owner.username}-{adapter.name}-{job.subject['format']}"
-    etag = f'"{job.pk}.zip"'
-    headers = attachment_headers(filename=f"{folder}.zip", content_type="application/zip", etag=etag)
-    if matches(request.headers.get("If-None-Match", ""), etag):
-        return HttpResponseNotModified(headers=headers)
-    archive = ZipStream(compress_type=ZIP_STORED, sized=True)
-    for file in result_of(job).files:
+    headers = attachment_headers(
+        filename=f"{folder}.zip", content_type="application/zip", etag=zip_etag(str(job.pk), folder)
+    )
+    files = result_of(job).files
+    for file in files:
         if not blob_store().has(file.sha256):
             raise _missing(file)
-        archive.add(_lazily(file), f"{folder}/{file.path}", size=file.size)
-    headers["Content-Length"] = str(len(archive))
-    if request.method == "HEAD":
-        return HttpResponse(headers=headers)
-    return send_chunks(request, iter(archive), lambda: None, 200, headers)
+    entries = [Entry(f"{folder}/{file.path}", file.size, file.sha256, partial(_open, file)) for file in files]
+    archive = StoredZip(entries, job.finished_at or job.created_at, Checksums())
+    return send_file(request, open_file=lambda start: cast(IO[bytes], archive), size=archive.size, headers=headers)
 
 
 def _loadable(user: policy.Person, export_id: str) -> Job:
@@ -65,12 +62,6 @@ def _open(file: OutputFile, start: int = 0) -> IO[bytes]:
         return blob_store().open(file.sha256)
     except BlobMissing as error:
         raise _missing(file) from error
-
-
-def _lazily(file: OutputFile) -> Iterator[bytes]:
-    """Opened when its turn comes, so that a zip holds one file open at a time."""
-    with _open(file) as stream:
-        yield from chunks_of(stream, file.size)
 
 
 def _missing(file: OutputFile) -> Unavailable:

@@ -219,6 +219,28 @@ def test_files_and_zip_for_whoever_asked_alone(ada: User, bob: User, adapter: Ad
     assert client.get(f"{address}files/config.json").status_code == 404
 
 
+def test_a_broken_download_of_the_zip_goes_on(ada: User, bob: User, adapter: Adapter, client: Client) -> None:
+    job = finish(create_export(user=bob, adapter=adapter, format="merged"))
+    client.force_login(bob)
+    for address in (f"/api/v1/exports/{job.pk}/archive.zip", f"/exports/{job.pk}/archive.zip"):
+        head = client.head(address)
+        size = int(head["Content-Length"])
+        assert head["Accept-Ranges"] == "bytes"
+        first = client.get(address, headers={"Range": "bytes=0-4999"})
+        rest = client.get(address, headers={"Range": "bytes=5000-", "If-Range": first["ETag"]})
+        assert (first.status_code, rest.status_code) == (206, 206)
+        assert rest["Content-Range"] == f"bytes 5000-{size - 1}/{size}"
+        data = b"".join([*first.streaming_content, *rest.streaming_content])  # type: ignore[attr-defined]
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert archive.testzip() is None
+            assert archive.read("ada-plural-merged/model.safetensors") == FILES["model.safetensors"]
+        assert client.get(address, headers={"If-None-Match": first["ETag"]}).status_code == 304
+        Adapter.objects.filter(pk=adapter.pk).update(name="singular")
+        renamed = client.get(address, headers={"Range": "bytes=5000-", "If-Range": first["ETag"]})
+        assert (renamed.status_code, int(renamed["Content-Length"])) == (200, size + 2 * 2 * len(FILES))
+        Adapter.objects.filter(pk=adapter.pk).update(name="plural")
+
+
 def test_files_are_kept_for_some_days_and_then_go(ada: User, adapter: Adapter, settings: Any) -> None:
     job = finish(create_export(user=ada, adapter=adapter, format="merged"))
     digests = {file["sha256"] for file in job.result["files"]}
