@@ -77,6 +77,13 @@ class ExportThrottle(PersonOrAddress):
     scope = "export"
 
 
+class CompareThrottle(PersonOrAddress):
+    """Comparing versions, which reads every module's measurements."""
+
+    scope = "compare"
+    anonymous_scope = "compare_anon"
+
+
 class PreviewThrottle(PersonOrAddress):
     """Looking at cards while they are written."""
 

@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from marketplace.accounts.throttling import PreviewThrottle
+from marketplace import policy
+from marketplace.accounts.throttling import CompareThrottle, PreviewThrottle
 from marketplace.adapters import cards, history, selectors, services
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.serializers import ProblemSerializer
@@ -44,7 +45,7 @@ class CardMetadataSerializer(serializers.Serializer[Any]):
 
 
 class CardSerializer(serializers.Serializer[Any]):
-    """README.md of the current version, taken apart."""
+    """README.md of the current version, taken apart. Only its authors are told its problems."""
 
     text = serializers.CharField(help_text="The file, front matter and all.")
     commit = serializers.CharField(help_text="The version that it belongs to; send it back as `parent`.")
@@ -74,13 +75,14 @@ class CardPreviewSerializer(serializers.Serializer[Any]):
     problems = ProblemSerializer(many=True)
 
 
-def _body(adapter: Adapter) -> dict[str, Any]:
+def _body(user: policy.Person, adapter: Adapter) -> dict[str, Any]:
+    """Problems are for those who can mend them: to others they would only say where a secret lies."""
     text = current_card(adapter)
-    review = cards.review(text, base_name=adapter.base_name)
+    mends = policy.may(user, policy.Action.EDIT, adapter)
+    problems = cards.review(text, base_name=adapter.base_name).problems if mends else ()
     commit = adapter.current.commit if adapter.current else ""
-    return dict(
-        CardSerializer({"text": text, "commit": commit, "metadata": review.metadata, "problems": review.problems}).data
-    )
+    body = {"text": text, "commit": commit, "metadata": cards.metadata_of(text), "problems": problems}
+    return dict(CardSerializer(body).data)
 
 
 class CardView(APIView):
@@ -88,8 +90,9 @@ class CardView(APIView):
 
     @extend_schema(operation_id="adapter_card", responses=CardSerializer)
     def get(self, request: Request, owner: str, name: str) -> Response:
-        """README.md, what its front matter says, and what is wrong with it."""
-        return Response(_body(selectors.get_adapter(user=request.user, owner=owner, name=name)))
+        """README.md, what its front matter says, and for its authors what is wrong with it."""
+        adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
+        return Response(_body(request.user, adapter))
 
     @extend_schema(operation_id="adapter_card_edit", request=CardEditSerializer, responses=CardSerializer)
     def put(self, request: Request, owner: str, name: str) -> Response:
@@ -97,7 +100,8 @@ class CardView(APIView):
         adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
         serializer = CardEditSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        return Response(_body(services.edit_card(user=request.user, adapter=adapter, **serializer.validated_data)))
+        edited = services.edit_card(user=request.user, adapter=adapter, **serializer.validated_data)
+        return Response(_body(request.user, edited))
 
 
 class CardPreviewView(APIView):
@@ -167,10 +171,15 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     prompt_format = ValueChangeSerializer(many=True)
     card = CardLineSerializer(many=True)
     tensors = TensorDiffSerializer()
+    gone = serializers.ListField(
+        child=serializers.CharField(), help_text="Files whose bytes were deleted; they are not compared within."
+    )
 
 
 class CompareView(APIView):
     """Two versions side by side."""
+
+    throttle_classes = [CompareThrottle]
 
     @extend_schema(
         operation_id="adapter_compare",

@@ -1,7 +1,7 @@
 """What changed between two versions: files, config, card, and the statistics of the tensors.
 
-Plain functions on what the versions carry; ``selectors.version_diff`` reads it. Nothing is computed from weights here:
-the check has measured every module once, and its signature stands for Δ = B·A as a whole.
+Plain functions on what the versions carry; ``history.compare_versions`` reads it. Nothing is computed from weights
+here: the check has measured every module once, and its signature stands for Δ = B·A as a whole.
 """
 
 from __future__ import annotations
@@ -179,9 +179,7 @@ def tensor_diff(before: Artifact, after: Artifact) -> TensorDiff:
     old, new = ({module["name"]: module for module in artifact.modules} for artifact in (before, after))
     changed = [_module_change(name, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
     differing = [change for change in changed if not _is_same(change)]
-    differing.sort(
-        key=lambda change: (-abs(change.relative) if change.relative is not None else -math.inf, change.name)
-    )
+    differing.sort(key=_most_changed_first)
     return TensorDiff(
         same_weights=before.weights_blob_id == after.weights_blob_id,
         cosine=_cosine(before, after),

@@ -8,8 +8,10 @@ from typing import Any
 
 from marketplace import policy
 from marketplace.adapters import diffs, selectors
+from marketplace.adapters.gone import gone_files
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services.card_files import card_of
+from marketplace.adapters.uploads.selection import CARD, CONFIG
 from marketplace.core.errors import NotFound
 from marketplace.core.store import blob_store
 
@@ -27,6 +29,8 @@ class VersionDiff:
     card: list[diffs.Line]
     prompt_format: list[diffs.ValueChange]
     tensors: diffs.TensorDiff
+    #: Files of either version whose bytes were deleted; they are not compared within.
+    gone: list[str]
 
 
 def compare_versions(*, user: policy.Person, adapter: Adapter, before: str = "", after: str = "") -> VersionDiff:
@@ -39,14 +43,18 @@ def compare_versions(*, user: policy.Person, adapter: Adapter, before: str = "",
     if not before and new.parent is None:
         raise NotFound(f"{adapter.full_name} has no version before {new.commit[:8]} to compare it with.")
     old = _visible(user, adapter, before or str(new.parent.commit if new.parent else ""))
+    gone = sorted({*gone_files(old), *gone_files(new)})
+    with_config = policy.may_download(user, adapter) and CONFIG not in gone
     return VersionDiff(
         before=old,
         after=new,
         files=diffs.file_changes(selectors.files_of(old), selectors.files_of(new)),
-        config=diffs.config_changes(_config_of(old), _config_of(new)),
-        card=diffs.card_lines(card_of(old), card_of(new)),
+        # The config is one of the files, which not everybody who sees the adapter may have.
+        config=diffs.config_changes(_config_of(old), _config_of(new)) if with_config else [],
+        card=diffs.card_lines(card_of(old), card_of(new)) if CARD not in gone else [],
         prompt_format=diffs.config_changes(old.prompt_format, new.prompt_format),
         tensors=diffs.tensor_diff(old.artifact, new.artifact),
+        gone=gone,
     )
 
 

@@ -204,10 +204,14 @@ def lineage_of(*, user: policy.Person, adapter: Adapter) -> dict[str, Any]:
     }
 
 
+#: Measurements of thousands of modules, which lists of versions would read and parse for nothing.
+_MEASURED = ("artifact__modules", "artifact__summary", "artifact__signature")
+
+
 def versions_of(*, user: policy.Person, adapter: Adapter) -> QuerySet[Version]:
     """The commits that ``user`` may see: its authors all of them, others the accepted ones."""
     people = ("artifact", "author", "parent", "superseded_by__adapter__owner")
-    versions = adapter.versions.select_related(*people).prefetch_related("files__blob")
+    versions = adapter.versions.select_related(*people).prefetch_related("files__blob").defer(*_MEASURED)
     if policy.may(user, policy.Action.SEE_DRAFTS, adapter):
         return versions
     return versions.filter(artifact__state=Artifact.State.VALID)

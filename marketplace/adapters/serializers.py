@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from marketplace import policy
 from marketplace.adapters import selectors
 from marketplace.adapters.downloads import etag_of
 from marketplace.adapters.fields import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_TAGS, MAX_TEXT, MAX_TITLE
@@ -214,7 +215,7 @@ class AdapterDetailSerializer(AdapterSerializer):
     """An adapter with everything its page shows."""
 
     problems = serializers.SerializerMethodField()
-    summary = serializers.DictField(source="current.artifact.summary", default={})
+    summary = serializers.SerializerMethodField(help_text="What was read; `config` for those who may have the files.")
     modules = serializers.ListField(
         child=serializers.DictField(),
         source="current.artifact.modules",
@@ -248,6 +249,13 @@ class AdapterDetailSerializer(AdapterSerializer):
     def get_moderation_reason(self, adapter: Adapter) -> str:
         decision = latest_decision(adapter) if adapter.moderation != Adapter.Moderation.VISIBLE else None
         return decision.reason if decision else ""
+
+    @extend_schema_field(serializers.DictField())
+    def get_summary(self, adapter: Adapter) -> dict[str, Any]:
+        summary = dict(adapter.current.artifact.summary) if adapter.current else {}
+        if not policy.may_download(self.context["user"], adapter):
+            summary.pop("config", None)
+        return summary
 
     def get_recipe(self, adapter: Adapter) -> dict[str, Any] | None:
         return selectors.recipe_of(user=self.context["user"], adapter=adapter)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 
 from marketplace import policy
+from marketplace.adapters.cards.card import model_class
 from marketplace.adapters.models import Adapter
 
 
@@ -20,7 +21,9 @@ class Snippet:
 
 
 def snippets_for(adapter: Adapter) -> list[Snippet]:
-    """Fetch it, load it in PEFT, ask it here. An adapter that not everybody may have needs a token."""
+    """Fetch it, load it in PEFT, ask it here where it writes text. What not everybody may have needs a token."""
+    summary = adapter.current.artifact.summary if adapter.current else {}
+    loader = model_class(str(summary.get("task_type", "")))
     site = settings.SITE_URL
     full_name, name = adapter.full_name, adapter.name
     everybody = policy.may_use(AnonymousUser(), adapter)
@@ -32,19 +35,16 @@ def snippets_for(adapter: Adapter) -> list[Snippet]:
         unzip -j {name}.zip -d {name}"""
     load = f"""\
         from peft import PeftModel
-        from transformers import AutoModelForCausalLM
+        from transformers import {loader}
 
-        base = AutoModelForCausalLM.from_pretrained("{base}")
+        base = {loader}.from_pretrained("{base}")
         model = PeftModel.from_pretrained(base, "{name}")"""
     ask = f"""\
         curl -f{header} {site}/api/v1/generations/ \\
           -H "Content-Type: application/json" \\
           -d '{{"prompt": "…", "stream": false, "members": [{{"adapter": "{full_name}"}}]}}'"""
-    return [
-        Snippet("Download", dedent(fetch)),
-        Snippet("Load with PEFT", dedent(load)),
-        Snippet("Ask over REST", dedent(ask)),
-    ]
+    snippets = [Snippet("Download", dedent(fetch)), Snippet("Load with PEFT", dedent(load))]
+    return [*snippets, Snippet("Ask over REST", dedent(ask))] if summary.get("generates", True) else snippets
 
 
 def _base_for_others(adapter: Adapter) -> str:

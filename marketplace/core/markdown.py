@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import nh3
 from django.utils.safestring import SafeString, mark_safe
@@ -25,6 +26,7 @@ def without_front_matter(text: str) -> str:
     return _FRONT_MATTER.sub("", text, count=1)
 
 
+@lru_cache(maxsize=64)
 def render_markdown(text: str) -> SafeString:
     """CommonMark with tables and a little harmless HTML, without scripts, styles and images; links are nofollow."""
     tokens = _PARSER.parse(without_front_matter(text.replace("\r\n", "\n"))[:MAX_LENGTH])

@@ -30,6 +30,8 @@ class CardFields:
     tags: tuple[str, ...] = ()
     base_model: str = ""
     prompt_format: PromptFormat = field(default_factory=PromptFormat)
+    #: As the config says it (``CAUSAL_LM``), empty where it is not known.
+    task_type: str = ""
 
     def replaced(self, **changes: Any) -> CardFields:
         return replace(self, **changes)
@@ -60,6 +62,7 @@ def suggested(text: str) -> dict[str, Any]:
         "license": _text(front.get("license"))[:60].lower(),
         "tags": [tag.strip().lower()[:40] for tag in _texts(front.get("tags")) if tag.strip()][:20],
         "base_model": next(iter(_texts(front.get("base_model"))), "")[:300],
+        "prompt_format": front.get("prompt_format") if isinstance(front.get("prompt_format"), dict) else None,
         "base_models": [name.strip()[:300] for name in _texts(front.get("base_model")) if name.strip()][:5],
     }
     return {key: value for key, value in found.items() if value}
@@ -96,20 +99,38 @@ def rewrite(text: str, fields: CardFields, *, full_name: str, before: CardFields
     return join(_front_matter(front, fields), body)
 
 
+#: PEFT's task types as the Hub calls the tasks, and the class of transformers that loads such a base.
+TASKS = {
+    "CAUSAL_LM": ("text-generation", "AutoModelForCausalLM"),
+    "SEQ_2_SEQ_LM": ("text2text-generation", "AutoModelForSeq2SeqLM"),
+    "SEQ_CLS": ("text-classification", "AutoModelForSequenceClassification"),
+    "TOKEN_CLS": ("token-classification", "AutoModelForTokenClassification"),
+    "QUESTION_ANS": ("question-answering", "AutoModelForQuestionAnswering"),
+    "FEATURE_EXTRACTION": ("feature-extraction", "AutoModel"),
+}
+
+
+def model_class(task_type: str) -> str:
+    """The class of transformers that loads the base of such an adapter; most that name no task write text."""
+    return TASKS.get(task_type, TASKS["CAUSAL_LM"])[1]
+
+
 def _front_matter(front: Mapping[str, Any], fields: CardFields) -> dict[str, Any]:
+    """``fields`` over the author's ``front``. What is theirs to say beyond our fields stays: several base models of
+    which ours is one, another library, the task."""
+    base_models = _texts(front.get("base_model"))
     ours = {
         "title": fields.title,
         "description": fields.description,
         "license": fields.license,
-        "base_model": fields.base_model,
-        "library_name": "peft",
-        "pipeline_tag": front.get("pipeline_tag") or "text-generation",
+        "base_model": front["base_model"] if fields.base_model in base_models else fields.base_model,
+        "library_name": front.get("library_name") or "peft",
+        "pipeline_tag": front.get("pipeline_tag") or TASKS.get(fields.task_type, ("",))[0],
         "tags": list(fields.tags),
         "prompt_format": fields.prompt_format.model_dump(mode="json"),
     }
-    return {key: value for key, value in ours.items() if value} | {
-        key: value for key, value in front.items() if key not in ours
-    }
+    kept = {key: value for key, value in front.items() if key not in ours or (key == "base_model" and not ours[key])}
+    return {key: value for key, value in ours.items() if value} | kept
 
 
 def lead_of(fields: CardFields, *, full_name: str) -> str:
@@ -128,9 +149,10 @@ def body_of(fields: CardFields, *, full_name: str, origin: Origin | None = None)
         )
         parts.append(f"<details><summary>Recipe</summary>\n\n```json\n{recipe}\n```\n\n</details>\n")
     if fields.base_model:
+        loader = model_class(fields.task_type)
         parts.append(
-            "## Use\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
-            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(fields.base_model)})\n"
+            f"## Use\n\n```python\nfrom peft import PeftModel\nfrom transformers import {loader}\n\n"
+            f"base = {loader}.from_pretrained({json.dumps(fields.base_model)})\n"
             'model = PeftModel.from_pretrained(base, "path/to/this/folder")\n```\n'
         )
     return "\n".join(parts)

@@ -82,14 +82,39 @@ class Secret:
 def find_secrets(text: str) -> list[Secret]:
     """What in ``text`` looks like a key, token or password, once per line and kind, up to ``MAX_FOUND``."""
     found: dict[Secret, None] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        for piece in _pieces(line):
-            for detector in _DETECTORS:
-                if any(True for _ in detector.analyze_string(piece)):
+    for first, lines in _blocks(text.splitlines()):
+        block = "\n".join(lines)
+        suspects = [detector for detector in _DETECTORS if _hits(detector, block)]
+        for number, line in enumerate(lines, start=first) if suspects else ():
+            for detector in suspects:
+                if any(_hits(detector, piece) for piece in _pieces(line)):
                     found[Secret(detector.secret_type, number)] = None
         if len(found) >= MAX_FOUND:
             break
     return list(found)[:MAX_FOUND]
+
+
+def _hits(detector: RegexBasedDetector, text: str) -> bool:
+    return any(True for _ in detector.analyze_string(text))
+
+
+def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Lines in blocks of about one piece's length, each with the number of its first line: most hold nothing, and many
+    short lines one by one cost seconds. A line longer than a piece is a block of its own, looked at in pieces."""
+    block: list[str] = []
+    size, first = 0, 1
+    for number, line in enumerate(lines, start=1):
+        if block and size + len(line) > _PIECE:
+            yield first, block
+            block, size, first = [], 0, number
+        if len(line) > _PIECE:
+            yield from ((number, [piece]) for piece in _pieces(line))
+            first = number + 1
+            continue
+        block.append(line)
+        size += len(line) + 1
+    if block:
+        yield first, block
 
 
 def _pieces(line: str) -> Iterator[str]:

@@ -128,11 +128,5 @@ def finish_import(*, job: Job, fetched: FetchResult) -> tuple[Upload, Adapter | 
         upload=upload,
         name=publish["name"],
         message=f"Imported from {job.subject['source']}"[:300],
-        **{**_card_fields(upload), **publish["fields"]},
+        **publish["fields"],
     )
-
-
-def _card_fields(upload: Upload) -> dict[str, Any]:
-    """What the card that came along says."""
-    known = ("title", "description", "license", "tags")
-    return {key: value for key, value in upload.suggested.items() if key in known and value}

@@ -12,7 +12,8 @@ from inference_worker.contracts.common import PromptFormat
 from marketplace.adapters import cards
 from marketplace.adapters.cards import CardFields
 from marketplace.adapters.models import Adapter, Artifact, Version
-from marketplace.adapters.services.card_files import card_fields, card_of, store_card
+from marketplace.adapters.services.card_files import card_fields, card_of, follow_card, store_card
+from marketplace.adapters.services.stated import STATED
 from marketplace.adapters.services.versions import create_version
 from marketplace.adapters.uploads.selection import CARD
 from marketplace.bases import selectors as bases
@@ -33,7 +34,8 @@ def advance(adapter: Adapter, artifact: Artifact) -> bool:
     if current is None or current.artifact.state != Artifact.State.VALID or current.pk < version.pk:
         adapter.current = version
         adapter.updated_at = timezone.now()
-        adapter.save(update_fields=["current", "updated_at"])
+        follow_card(adapter)
+        adapter.save(update_fields=["current", "updated_at", *STATED])
         return True
     if version.parent is not None and version.parent.artifact_id == current.artifact_id:
         _commit_with_card_of(adapter, current, version)

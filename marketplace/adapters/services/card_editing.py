@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import transaction
 from django.utils import timezone
 
 from inference_worker.contracts.common import PromptFormat
 from marketplace.accounts.models import User
 from marketplace.adapters import cards
-from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services.card_commits import commit_card
 from marketplace.adapters.services.card_files import card_of
-from marketplace.adapters.services.editing import check_stated_licence, locked_for_editing
-from marketplace.adapters.services.publishing import Fields, check_fields
+from marketplace.adapters.services.editing import locked_for_editing
+from marketplace.adapters.services.stated import STATED, Fields, fields_of_card, write_stated
 from marketplace.adapters.services.versions import embed_when_valid
 from marketplace.adapters.uploads.selection import MAX_CARD
 from marketplace.core.errors import Conflict, Invalid
@@ -46,9 +43,9 @@ def edit_card(*, user: User, adapter: Adapter, text: str, message: str = "", par
         if text == card_of(current):
             return row
         fields = _fields_of(row, current, text)
-        row.title, row.description, row.license = fields.title, fields.description, fields.license
-        row.tags, row.updated_at = fields.tags, timezone.now()
-        row.save(update_fields=["title", "description", "license", "tags", "updated_at"])
+        write_stated(row, fields)
+        row.updated_at = timezone.now()
+        row.save(update_fields=[*STATED, "updated_at"])
         version = commit_card(author=user, adapter=row, text=text, message=message, prompt_format=fields.prompt_format)
         embed_when_valid(row)
         audit.record(actor=user, action="adapter.edit_card", target=row.full_name, commit=version.commit)
@@ -57,34 +54,14 @@ def edit_card(*, user: User, adapter: Adapter, text: str, message: str = "", par
 
 def _fields_of(row: Adapter, current: Version, text: str) -> Fields:
     """The adapter's columns as the card says them, checked."""
-    checker = Checker()
     if len(text.encode("utf-8", "surrogatepass")) > MAX_CARD:
         raise _fault(f"The card has more than {MAX_CARD:,} bytes. Shorten it.")
     if has_impossible(text):
         raise _fault("Remove the characters that no text holds (NUL, halves of surrogate pairs).")
     try:
-        said = cards.suggested(text)
-        front, _ = cards.split(text)
+        return fields_of_card(row, text, PromptFormat.model_validate(current.prompt_format), whole=True)
     except cards.CardFault as fault:
         raise _fault(f"The front matter {fault}. Mend the block between the two lines of ---.") from fault
-    fields = check_fields(
-        checker,
-        title=said.get("title", ""),
-        description=said.get("description", ""),
-        license=said.get("license", ""),
-        tags=said.get("tags", ()),
-        prompt_format=_prompt_format(front, current),
-        examples=(),
-    )
-    check_stated_licence(checker, row, fields.license)
-    checker.finish()
-    return fields
-
-
-def _prompt_format(front: dict[str, Any], current: Version) -> Any:
-    """The card's own, or the one before where the card is silent."""
-    said = front.get("prompt_format")
-    return said if isinstance(said, dict) else PromptFormat.model_validate(current.prompt_format)
 
 
 def _fault(sentence: str) -> Invalid:

@@ -16,8 +16,9 @@ from marketplace.adapters import cards
 from marketplace.adapters.fields import MAX_DESCRIPTION, Checker
 from marketplace.adapters.models import Adapter, Artifact, Blob, Version
 from marketplace.adapters.services import artifacts
-from marketplace.adapters.services.card_files import write_card
-from marketplace.adapters.services.publishing import Fields, check_fields, check_owner_quota, insert_adapter
+from marketplace.adapters.services.card_files import card_fields, write_card
+from marketplace.adapters.services.publishing import check_owner_quota, insert_adapter
+from marketplace.adapters.services.stated import Fields, check_fields
 from marketplace.adapters.services.versions import create_version, embed_when_valid
 from marketplace.adapters.uploads.selection import CARD, CONFIG, MAX_CONFIG, WEIGHTS
 from marketplace.bases import selectors as bases
@@ -120,13 +121,20 @@ class _Origin:
     def parents(self) -> list[tuple[str, float]]:
         return [(parent.adapter.full_name, weight) for parent, weight in self.lineage]
 
+    @property
+    def task_type(self) -> str:
+        """The parents' task: adapters of different tasks are not merged."""
+        return next((str(parent.artifact.summary.get("task_type", "")) for parent, _ in self.lineage), "")
+
 
 def _commit(
     adapter: Adapter, artifact: Artifact, blobs: Mapping[str, Blob], origin: _Origin, prompt_format: PromptFormat
 ) -> None:
     """The first version with its generated card, and the audit entry."""
     names = [parent for parent, _ in origin.parents]
-    card = write_card(adapter, prompt_format, origin=cards.Origin(origin.operation, origin.parents, origin.recipe))
+    made = cards.Origin(origin.operation, origin.parents, origin.recipe)
+    fields = card_fields(adapter, prompt_format, task_type=origin.task_type)
+    card = write_card(adapter, fields, origin=made)
     create_version(
         author=adapter.owner,
         adapter=adapter,

@@ -17,8 +17,9 @@ from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.services.card_commits import commit_card
 from marketplace.adapters.services.card_files import card_fields, current_card
-from marketplace.adapters.services.publishing import Fields, check_fields, set_examples
+from marketplace.adapters.services.publishing import set_examples
 from marketplace.adapters.services.renaming import locked_for_owner
+from marketplace.adapters.services.stated import STATED, Fields, check_fields, check_stated_licence, write_stated
 from marketplace.adapters.services.versions import embed_when_valid
 from marketplace.adapters.services.visibility import change_visibility
 from marketplace.bases.answers import base_of_upload, remember_answer
@@ -90,23 +91,12 @@ def _card_before(row: Adapter) -> CardFields:
     return card_fields(row, PromptFormat.model_validate(row.current.prompt_format))
 
 
-def check_stated_licence(checker: Checker, row: Adapter, license: str) -> None:
-    """A merge carries what its parents' licences ask for; to state another one would undo that."""
-    if license != row.license and not policy.may_relicense(row):
-        checker.fault(
-            "license",
-            f"{row.full_name} was merged, so its licence follows from its parents and stays "
-            f"{row.license or 'not stated'}.",
-        )
-
-
 def _write_columns(row: Adapter, fields: Fields, base: str | None) -> None:
-    row.title, row.description, row.license = fields.title, fields.description, fields.license
-    row.tags = fields.tags
+    write_stated(row, fields)
     if base is not None:
         _answer_base(row, base)
     row.updated_at = timezone.now()
-    row.save(update_fields=["title", "description", "license", "tags", "base", "updated_at"])
+    row.save(update_fields=[*STATED, "base", "updated_at"])
 
 
 def _commit_card(user: User, row: Adapter, before: CardFields, after: CardFields, message: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -12,11 +11,18 @@ from inference_worker.blobs import BlobInfo
 from inference_worker.contracts.common import PromptFormat
 from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters.fields import MAX_DESCRIPTION, Checker, Example
+from marketplace.adapters.fields import Checker, Example
 from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Upload, Version
 from marketplace.adapters.services.advancing import set_base
-from marketplace.adapters.services.card_files import current_card, uploaded_card, write_card
+from marketplace.adapters.services.card_files import (
+    card_fields,
+    current_card,
+    follow_card,
+    uploaded_card,
+    write_card,
+)
 from marketplace.adapters.services.naming import check_name_free, lock_names
+from marketplace.adapters.services.stated import STATED, Fields, check_fields, said_by_card
 from marketplace.adapters.services.versions import MAX_MESSAGE, create_version, embed_when_valid
 from marketplace.adapters.uploads.quota import check_quota
 from marketplace.adapters.uploads.selection import CARD
@@ -26,28 +32,16 @@ from marketplace.moderation import audit
 from marketplace.moderation.selectors import refused_bytes
 
 
-@dataclass(frozen=True)
-class Fields:
-    """What a person says about an adapter, checked."""
-
-    title: str
-    description: str
-    license: str
-    tags: list[str]
-    prompt_format: PromptFormat
-    examples: list[Example]
-
-
 def publish_upload(
     *,
     user: User,
     upload: Upload,
     name: str = "",
     visibility: str = Adapter.Visibility.PRIVATE,
-    title: str = "",
-    description: str = "",
-    license: str = "",
-    tags: Iterable[str] = (),
+    title: str | None = None,
+    description: str | None = None,
+    license: str | None = None,
+    tags: Iterable[str] | None = None,
     prompt_format: PromptFormat | Mapping[str, Any] | None = None,
     examples: Sequence[Any] = (),
     base: str = "",
@@ -56,10 +50,11 @@ def publish_upload(
 ) -> Adapter:
     """Publish an upload as ``user/name``, or with ``adapter`` as the next version of it.
 
-    Possible while the check runs; others see the adapter once it was accepted. ``base`` is the uploader's answer to
-    which base it is, ``-`` for none of those here; without one, what config and card name counts. With ``adapter`` its
-    card is kept (a README.md in the upload replaces it) and only ``message`` counts. Raises ``Invalid`` with every
-    field at fault, ``Conflict`` for a taken name, an upload that was refused or is published already.
+    What is None is taken from the uploaded card. Possible while the check runs; others see the adapter once it was
+    accepted. ``base`` is the uploader's answer to which base it is, ``-`` for none of those here; without one, what
+    config and card name counts. With ``adapter`` its card is kept and only ``message`` counts; a README.md in the
+    upload replaces it, and what its front matter says replaces the fields. Raises ``Invalid`` with every field at
+    fault, ``Conflict`` for a taken name, an upload that was refused or is published already.
     """
     if not user.is_authenticated:
         raise NotAuthenticated("Sign in to publish an adapter.")
@@ -69,13 +64,14 @@ def publish_upload(
     name = checker.name(name)
     if visibility not in Adapter.Visibility.values:
         checker.fault("visibility", f"Choose one of: {', '.join(Adapter.Visibility.values)}.")
+    suggested = upload.suggested
     fields = check_fields(
         checker,
-        title=title,
-        description=description,
-        license=license,
-        tags=tags,
-        prompt_format=prompt_format,
+        title=suggested.get("title", "") if title is None else title,
+        description=suggested.get("description", "") if description is None else description,
+        license=suggested.get("license", "") if license is None else license,
+        tags=suggested.get("tags", ()) if tags is None else tags,
+        prompt_format=suggested.get("prompt_format") if prompt_format is None else prompt_format,
         examples=examples,
     )
     checker.finish()
@@ -105,7 +101,8 @@ def _publish_first(
         )
         remember_answer(created, base, chosen)
         set_examples(created, fields.examples)
-        card = write_card(created, fields.prompt_format, uploaded=uploaded_card(upload))
+        stated = card_fields(created, fields.prompt_format, task_type=_task_of(upload))
+        card = write_card(created, stated, uploaded=uploaded_card(upload))
         version = _commit(user, created, upload, artifact, card, fields.prompt_format, message)
         audit.record(
             actor=user,
@@ -116,26 +113,6 @@ def _publish_first(
             commit=version.commit,
         )
     return created
-
-
-def check_fields(
-    checker: Checker,
-    *,
-    title: str,
-    description: str,
-    license: str,
-    tags: Iterable[str],
-    prompt_format: PromptFormat | Mapping[str, Any] | None,
-    examples: Sequence[Any],
-) -> Fields:
-    return Fields(
-        title=checker.title(title),
-        description=checker.text("description", description, MAX_DESCRIPTION),
-        license=checker.license(license),
-        tags=checker.tags(tags),
-        prompt_format=checker.prompt_format(prompt_format),
-        examples=checker.examples(examples),
-    )
 
 
 def insert_adapter(adapter: Adapter) -> Adapter:
@@ -236,15 +213,16 @@ def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) ->
         if previous.artifact_id == artifact.pk and uploaded_card(upload) is None:
             raise Conflict("The upload has the same bytes as the current version.", code="nothing_changed")
         base_name = str(upload.suggested.get("base_model", ""))[:300]
-        uploaded = uploaded_card(upload)
-        if uploaded is None:
-            uploaded = current_card(locked)
         prompt_format = PromptFormat.model_validate(previous.prompt_format)
-        card = write_card(locked, prompt_format, uploaded=uploaded, base_name=base_name)
-        version = _commit(user, locked, upload, artifact, card, prompt_format, message or "New version")
+        uploaded = uploaded_card(upload)
+        said = None if uploaded is None else said_by_card(locked, uploaded, prompt_format)
+        stated = card_fields(locked, prompt_format, base_name=base_name, task_type=_task_of(upload), said=said)
+        card = write_card(locked, stated, uploaded=current_card(locked) if uploaded is None else uploaded)
+        version = _commit(user, locked, upload, artifact, card, stated.prompt_format, message or "New version")
         if locked.current == version:
             set_base(locked, artifact, found=base_of_upload(artifact, upload.suggested, ""), name=base_name)
-            locked.save(update_fields=["base", "base_name"])
+            follow_card(locked)
+            locked.save(update_fields=["base", "base_name", *STATED])
         audit.record(
             actor=user,
             action="adapter.version",
@@ -253,6 +231,10 @@ def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) ->
             commit=version.commit,
         )
     return locked
+
+
+def _task_of(upload: Upload) -> str:
+    return str(upload.suggested.get("task_type", ""))
 
 
 def _sizes(upload: Upload) -> list[BlobInfo]:

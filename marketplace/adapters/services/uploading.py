@@ -118,6 +118,8 @@ def _suggestions(card: IncomingFile | None, config: dict[str, Any], problems: li
         problems.extend(review.problems)
         if review.readable:
             suggested = cards.suggested(text)
+    if isinstance(task := config.get("task_type"), str):
+        suggested["task_type"] = task[:40]
     suggested = storable(suggested)
     if name := _base_name(config):
         suggested["base_model"] = name

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from marketplace.accounts.throttling import PreviewThrottle, spend
+from marketplace.accounts.throttling import CompareThrottle, PreviewThrottle, spend
 from marketplace.adapters import cards, history, selectors, services
 from marketplace.adapters.forms import CardTextForm
 from marketplace.adapters.services.card_files import current_card
@@ -29,6 +29,8 @@ def edit_card(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     commit = adapter.current.commit if adapter.current else ""
     form = CardTextForm(request.POST or None, initial={"text": current_card(adapter), "parent": commit})
     status = 200
+    if request.method == "POST":
+        spend(request, PreviewThrottle)
     if request.method == "POST" and form.is_valid() and "preview" not in request.POST:
         try:
             services.edit_card(user=request.user, adapter=adapter, **form.cleaned_data)
@@ -56,9 +58,11 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def compare(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """``?from=…&to=…``; without them the newest version against the one before it."""
+    """``?from=…&to=…``; without them the current version against the one before it."""
     adapter = selectors.get_adapter(user=request.user, owner=owner, name=name)
-    versions = list(selectors.versions_of(user=request.user, adapter=adapter)[:_OFFERED])
+    spend(request, CompareThrottle)
+    offered = selectors.versions_of(user=request.user, adapter=adapter).prefetch_related(None)
+    versions = list(offered.select_related(None).only("commit", "created_at", "message")[:_OFFERED])
     before, after = request.GET.get("from", ""), request.GET.get("to", "")
     first = len(versions) == 1 and not (before or after)
     diff = None if first else history.compare_versions(user=request.user, adapter=adapter, before=before, after=after)

@@ -11,8 +11,11 @@ from marketplace.accounts.models import User
 from marketplace.adapters import cards, services
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.services.card_files import current_card
-from marketplace.core.errors import Conflict, Forbidden, Invalid
+from marketplace.adapters.uploads.quota import stored_bytes
+from marketplace.core.errors import Conflict, Forbidden, Invalid, QuotaExceeded
+from marketplace.jobs.models import Job
 from marketplace.moderation.models import AuditEntry
+from tests.marketplace.adapters.conftest import adapter_files, run_inspection
 
 CARD = """---
 title: Sorter
@@ -172,3 +175,103 @@ def test_rest_reads_previews_and_replaces(ada: User, adapter: Adapter, client: C
     preview = client.post("/api/v1/cards/preview/", {"text": "---\nlicense: odd\n---\n_x_"}, "application/json").json()
     assert preview["html"].strip() == "<p><em>x</em></p>"
     assert [problem["code"] for problem in preview["problems"]] == ["card_licence_unknown"]
+
+
+def test_only_authors_are_told_where_a_secret_lies(ada: User, bob: User, adapter: Adapter, client: Client) -> None:
+    services.edit_card(user=ada, adapter=adapter, text="# A\n\nhf_" + "aB3d" * 9 + "\n")
+    address = "/api/v1/adapters/ada/sorter/card/"
+    assert client.get(address).json()["problems"] == []
+    client.force_login(bob)
+    assert client.get(address).json()["problems"] == []
+    client.force_login(ada)
+    assert [problem["code"] for problem in client.get(address).json()["problems"]] == ["secret_found"]
+
+
+def test_cards_count_towards_the_quota(ada: User, adapter: Adapter) -> None:
+    User.objects.filter(pk=ada.pk).update(quota_bytes=stored_bytes(ada) + 2000)
+    services.edit_card(user=ada, adapter=adapter, text="# Small\n")
+    with pytest.raises(QuotaExceeded):
+        services.edit_card(user=ada, adapter=adapter, text="# Large\n" + "x" * 5000)
+    with pytest.raises(QuotaExceeded):
+        services.edit_adapter(user=ada, adapter=adapter, description="y" * 5000)
+    adapter.refresh_from_db()
+    assert current_card(adapter) == "# Small\n"
+
+
+UPLOADED = """---
+title: Antonyms
+license: apache-2.0
+tags: [words, english]
+base_model: [brickyard/wordsmith-v1, other/base]
+library_name: transformers
+language: en
+prompt_format: {kind: plain, template: "Q: {prompt}"}
+---
+
+# Antonyms
+
+Swaps adjectives.
+"""
+
+
+def test_what_nobody_said_comes_from_the_uploaded_card(make_upload: Any, base: Any, ada: User, client: Client) -> None:
+    upload = make_upload(ada, {**adapter_files(), "README.md": UPLOADED.encode()})
+    client.force_login(ada)
+    body = {"upload": str(upload.pk), "name": "antonyms"}
+    answer = client.post("/api/v1/adapters/", body, "application/json").json()
+    assert (answer["title"], answer["license"], answer["tags"]) == ("Antonyms", "apache-2.0", ["words", "english"])
+    assert answer["description"] == "Swaps adjectives."
+    assert answer["prompt_format"]["template"] == "Q: {prompt}"
+    front, body_text = cards.split(client.get("/api/v1/adapters/ada/antonyms/card/").json()["text"])
+    assert front["base_model"] == ["brickyard/wordsmith-v1", "other/base"]
+    assert (front["library_name"], front["pipeline_tag"], front["language"]) == (
+        "transformers",
+        "text-generation",
+        "en",
+    )
+    assert body_text.strip() == "# Antonyms\n\nSwaps adjectives."
+
+
+def test_the_card_of_a_next_version_replaces_what_its_front_matter_says(
+    make_upload: Any, base: Any, ada: User, adapter: Adapter
+) -> None:
+    services.edit_adapter(user=ada, adapter=adapter, title="Old", license="mit", tags=["old"], description="Old words.")
+    text = "---\nlicense: apache-2.0\ndescription: New words.\n---\n\n# New\n"
+    upload = make_upload(ada, {**adapter_files(seed=3), "README.md": text.encode()}, check=False)
+    services.publish_upload(user=ada, upload=upload, adapter=adapter)
+    adapter.refresh_from_db()
+    assert (adapter.license, adapter.description) == ("mit", "Old words.")  # Until the new version is accepted.
+    run_inspection(Job.objects.get(kind="inspect", state="queued"))
+    adapter.refresh_from_db()
+    assert (adapter.title, adapter.license, adapter.tags) == ("Old", "apache-2.0", ["old"])
+    assert adapter.description == "New words."
+    front, _ = cards.split(current_card(adapter))
+    assert (front["license"], front["description"], front["title"]) == ("apache-2.0", "New words.", "Old")
+
+
+def test_a_next_version_whose_front_matter_cannot_be_read_keeps_the_fields(
+    make_upload: Any, base: Any, ada: User, adapter: Adapter
+) -> None:
+    services.edit_adapter(user=ada, adapter=adapter, title="Old", license="mit")
+    upload = make_upload(ada, {**adapter_files(seed=3), "README.md": b"---\na: *b\n---\n# New\n"})
+    services.publish_upload(user=ada, upload=upload, adapter=adapter)
+    adapter.refresh_from_db()
+    assert (adapter.title, adapter.license) == ("Old", "mit")
+    assert "# New" in current_card(adapter)
+
+
+@pytest.mark.parametrize(
+    ("task", "tag", "loader"),
+    [
+        ("SEQ_CLS", "text-classification", "AutoModelForSequenceClassification"),
+        ("CAUSAL_LM", "text-generation", "AutoModelForCausalLM"),
+        (None, None, "AutoModelForCausalLM"),
+    ],
+)
+def test_the_generated_card_names_the_task(
+    task: str | None, tag: str | None, loader: str, make_upload: Any, base: Any, ada: User
+) -> None:
+    published = services.publish_upload(user=ada, upload=make_upload(ada, task_type=task), name="one")
+    front, body = cards.split(current_card(published))
+    assert front.get("pipeline_tag") == tag
+    assert f"base = {loader}.from_pretrained" in body

@@ -161,3 +161,11 @@ def test_digests_addresses_and_prose_are_no_secrets() -> None:
 def test_a_secret_beyond_the_length_of_a_piece_is_found() -> None:
     for offset in (3590, 3980, 7600):
         assert cards.find_secrets("a " * (offset // 2) + "hf_" + "aB3d" * 9)
+
+
+def test_many_short_lines_are_searched_in_blocks() -> None:
+    lines = ["a b c"] * 3000
+    lines[2500] = "key hf_" + "aB3d" * 9
+    lines[40] = "x" * 9000 + " AKIA" + "IOSFODNN7EXAMPLE"
+    found = cards.find_secrets("\n".join(lines))
+    assert [(secret.kind, secret.line) for secret in found] == [("AWS Access Key", 41), ("API token", 2501)]

@@ -191,3 +191,27 @@ def test_comparisons_are_right(before: str, after: str) -> None:
     longest = sum(block.size for block in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_matching_blocks())
     assert kept >= longest
     assert (lines == []) == (old == new)
+
+
+def test_lists_of_versions_read_no_measurements(
+    adapter: Adapter, client: Client, django_assert_max_num_queries: Any
+) -> None:
+    with django_assert_max_num_queries(60) as queries:
+        client.get("/ada/sorter/compare")
+        client.get("/ada/sorter/versions")
+        client.get("/api/v1/adapters/ada/sorter/versions/")
+    ordered = [query["sql"] for query in queries if 'ORDER BY "adapters_version"."created_at" DESC' in query["sql"]]
+    # One version is found by its id or by its first digits, too.
+    lists = [sql for sql in ordered if not sql.endswith(("LIMIT 1", "LIMIT 2"))]
+    assert len(lists) >= 3
+    assert not [sql for sql in lists if '"modules"' in sql or '"signature"' in sql]
+
+
+def test_the_config_is_for_those_who_may_have_the_files(adapter: Adapter, ada: User) -> None:
+    Adapter.objects.update(visibility="gated")
+    adapter.refresh_from_db()
+    bob = User.objects.create_user("bob", "bob@example.org", "pw")
+    assert compare_versions(user=ada, adapter=adapter).config
+    seen = compare_versions(user=bob, adapter=adapter)
+    assert seen.config == []
+    assert seen.tensors.modules

@@ -58,7 +58,7 @@ def test_a_version_that_is_not_accepted_changes_nothing_for_others(
     how: str, ada: User, bob: User, base: Base, adapter: Adapter, make_upload: MakeUpload
 ) -> None:
     first = adapter.current
-    second = _next(ada, adapter, make_upload, width=8, base_model_name_or_path="./elsewhere/wordsmith-v1")
+    second = _next(ada, adapter, make_upload, width=8, base_model_name_or_path="wordsmith-v1")
     if how == "invalid":
         run_inspection(_job(second))
     else:

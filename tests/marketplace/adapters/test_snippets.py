@@ -32,3 +32,14 @@ def test_base_is_a_repository_or_ships_with_brickyard(
     assert f'{shown}")' in load
     assert "/srv" not in load
     assert str(settings.BASE_DIR) not in load
+
+
+@pytest.mark.django_db
+def test_a_classifier_is_loaded_as_one_and_not_asked_for_text(ada: User, make_adapter: Callable[..., Adapter]) -> None:
+    adapter = make_adapter(ada, "plural")
+    assert [snippet.title for snippet in snippets_for(adapter)][-1] == "Ask over REST"
+    assert adapter.current is not None
+    adapter.current.artifact.summary = {"task_type": "SEQ_CLS", "generates": False}
+    snippets = snippets_for(adapter)
+    assert [snippet.title for snippet in snippets] == ["Download", "Load with PEFT"]
+    assert "AutoModelForSequenceClassification.from_pretrained" in snippets[1].code

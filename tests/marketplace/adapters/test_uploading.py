@@ -270,6 +270,7 @@ def test_card_fills_the_form(ada: User, base: Base) -> None:
         "base_model": "brickyard/wordsmith-v1",
         "base_models": ["other/name"],
         "base": "wordsmith-v1",
+        "task_type": "CAUSAL_LM",
     }
 
 
