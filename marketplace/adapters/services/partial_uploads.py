@@ -19,6 +19,7 @@ from inference_worker.errors import BlobMissing
 from marketplace.accounts.models import User
 from marketplace.adapters.models import PartialUpload, Upload
 from marketplace.adapters.services.uploading import create_upload
+from marketplace.adapters.services.used_parts import PartsUsed, upload_of
 from marketplace.adapters.uploads import digests
 from marketplace.adapters.uploads.handler import too_large
 from marketplace.adapters.uploads.incoming import IncomingFile, room_in_store
@@ -218,25 +219,24 @@ def create_upload_from_parts(*, user: User, parts: Sequence[UUID]) -> Upload:
         # In an order of their own, so that two requests for the same files do not wait for each other.
         locked = {part: locks.enter_context(_locked(user, part, used=True)) for part in sorted(parts)}
         rows = [locked[part][0] for part in parts]
-        if all(row.used_at for row in rows) and len({row.upload_id for row in rows}) == 1 and rows[0].upload:
-            return rows[0].upload
         if any(row.used_at for row in rows):
-            raise Conflict("Some of these files went into another upload already. Send them again.", code="part_used")
+            return upload_of(rows)
         for row, partial in locked.values():
             # Killed between the last byte and the digests.
             if not row.is_complete and partial.current(row.state).offset == row.length:
                 _keep(row, partial.current(row.state))
                 _complete(row, partial, None)
-        missing = [str(row.pk) for row in rows if not row.is_complete]
-        if missing:
-            raise Conflict(
-                f"{len(missing)} of {len(rows)} files have not arrived whole.",
-                code="part_incomplete",
-                extra={"parts": missing},
-            )
+        if missing := [str(row.pk) for row in rows if not row.is_complete]:
+            words = f"{len(missing)} of {len(rows)} files have not arrived whole."
+            raise Conflict(words, code="part_incomplete", extra={"parts": missing})
         files = [IncomingFile(row.path, ArrivedPart(row)) for row in rows]
-        upload = create_upload(user=user, files=files, releasing=[row.pk for row in rows])
-        PartialUpload.objects.filter(pk__in=parts).update(upload=upload, used_at=timezone.now())
+        try:
+            upload = create_upload(user=user, files=files, releasing=parts)
+        except (PartsUsed, BlobMissing, FileNotFoundError):
+            # Locks do not reach other machines: one of them was quicker, and may have deleted the pieces already.
+            if not (now := list(PartialUpload.objects.filter(pk__in=parts, used_at__isnull=False))):
+                raise
+            return upload_of(now)
         for row in rows:
             partial_of(row).delete(row.state)
     return upload

@@ -18,6 +18,7 @@ from marketplace.adapters import cards
 from marketplace.adapters.alerts import crash_refuses
 from marketplace.adapters.models import Artifact, Upload
 from marketplace.adapters.services import artifacts
+from marketplace.adapters.services.used_parts import lock_parts, mark_parts
 from marketplace.adapters.uploads import selection, zips
 from marketplace.adapters.uploads.handler import too_large
 from marketplace.adapters.uploads.incoming import Candidate, IncomingFile
@@ -35,7 +36,8 @@ def create_upload(*, user: User, files: Iterable[IncomingFile], releasing: Colle
 
     Faults of the files give an upload in state ``refused`` with its problems, and nothing is stored. Raises
     ``TooLarge``, ``QuotaExceeded`` and ``StorageIsFull``. Files that were not picked are forgotten in any case.
-    ``releasing``: files that arrived in pieces and become this upload, so that their room is counted once.
+    ``releasing``: files that arrived in pieces and become this upload, so that their room is counted once. Raises
+    ``PartsUsed`` when another machine made an upload of them meanwhile.
     """
     received = list(files)
     taken: list[IncomingFile] = []
@@ -50,12 +52,12 @@ def create_upload(*, user: User, files: Iterable[IncomingFile], releasing: Colle
                 problems = list(chosen.problems)
                 config = _read_config(picked[selection.CONFIG], problems) if picked else {}
         except UploadFault as fault:
-            return _refuse(user, [fault.problem], received)
+            return _refuse(user, [fault.problem], received, releasing)
         if any(problem.severity == "error" for problem in problems):
-            return _refuse(user, problems, received)
+            return _refuse(user, problems, received, releasing)
         suggested = _suggestions(picked.get(selection.CARD), config, problems)
         if taken_down := _taken_down(picked):
-            return _refuse(user, taken_down, received)
+            return _refuse(user, taken_down, received, releasing)
         return _store(user, picked, config, problems, suggested, releasing)
     finally:
         for file in [*received, *taken]:
@@ -139,13 +141,15 @@ def _dumped(problems: list[Problem]) -> list[dict[str, Any]]:
     return [storable(problem.model_dump(mode="json")) for problem in problems]
 
 
-def _refuse(user: User, problems: list[Problem], files: list[IncomingFile]) -> Upload:
+def _refuse(user: User, problems: list[Problem], files: list[IncomingFile], parts: Collection[UUID]) -> Upload:
     with transaction.atomic():
+        lock_parts(parts)
         upload = Upload.objects.create(
             owner=user,
             state=Upload.State.REFUSED,
             problems=_dumped(problems),
         )
+        mark_parts(parts, upload)
         audit.record(
             actor=user,
             action="upload.refuse",
@@ -167,6 +171,7 @@ def _store(
     infos = {path: file.finish() for path, file in picked.items()}
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        lock_parts(releasing)
         check_quota(owner, infos.values(), releasing)
         rows = artifacts.keep_blobs(infos.values())
         for file in picked.values():
@@ -181,6 +186,7 @@ def _store(
             files=[_listed(path, info) for path, info in infos.items()],
             suggested=suggested,
         )
+        mark_parts(releasing, upload)
         if artifacts.needs_check(artifact):
             artifacts.request_inspection(owner=owner, artifact=artifact, label=_label(picked))
         audit.record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import hashlib
 import os
@@ -16,13 +17,15 @@ from django.test import Client
 from django.utils import timezone
 
 from inference_worker.blobs import PartialState
+from inference_worker.blobs.partial import LocalPartial
 from marketplace.accounts.models import User
 from marketplace.accounts.services import create_token
 from marketplace.adapters.models import Blob, PartialUpload, Upload
-from marketplace.adapters.services import partial_uploads
+from marketplace.adapters.services import partial_uploads, uploading
 from marketplace.adapters.services.partial_uploads import collect_partial_uploads
 from marketplace.adapters.uploads import digests
 from marketplace.adapters.uploads.parts import partial_of
+from marketplace.adapters.uploads.quota import reserved_bytes
 from marketplace.adapters.uploads.tus import OffsetConflict
 from marketplace.core.store import blob_store
 from tests.marketplace.adapters.conftest import adapter_files, zip_of
@@ -316,6 +319,47 @@ def test_parts_become_one_upload(tus: Tus, ada: User) -> None:
     assert Upload.objects.count() == 1
     assert tus.call("HEAD", f"{CREATE}{parts[0]}/").status_code == 410
     assert tus.finish([*parts, tus.send(b"x", "x")]).json()["code"] == "part_used"
+
+
+def test_asked_again_after_a_kill_it_answers_with_the_same_upload(
+    tus: Tus, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right behind the upload's own transaction."""
+    parts = send_all(tus, adapter_files())
+
+    def killed(**arguments: Any) -> Upload:
+        uploading.create_upload(**arguments)
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(partial_uploads, "create_upload", killed)
+        with pytest.raises(SystemExit):
+            partial_uploads.create_upload_from_parts(user=ada, parts=[uuid.UUID(part) for part in parts])
+    assert reserved_bytes(ada) == 0
+    again = tus.finish(parts)
+    assert again.json()["id"] == str(Upload.objects.get().pk)
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["accepted", "refused"])
+def test_two_machines_make_one_upload_of_the_same_parts(
+    broken: bool, tus: Tus, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other machine, which no lock of this one holds, makes its upload while this one is about to."""
+    files = {**adapter_files(), **({"adapter_config.json": b"no json"} if broken else {})}
+    parts = [uuid.UUID(part) for part in send_all(tus, files)]
+    monkeypatch.setattr(LocalPartial, "locked", lambda partial: contextlib.nullcontext())
+    theirs: list[Upload] = []
+
+    def create_upload(**arguments: Any) -> Upload:
+        if not theirs:
+            theirs.append(Upload())
+            theirs[0] = partial_uploads.create_upload_from_parts(user=ada, parts=parts)
+        return uploading.create_upload(**arguments)
+
+    monkeypatch.setattr(partial_uploads, "create_upload", create_upload)
+    assert partial_uploads.create_upload_from_parts(user=ada, parts=parts) == theirs[0]
+    assert Upload.objects.get() == theirs[0]
+    assert {row.upload_id for row in PartialUpload.objects.all()} == {theirs[0].pk}
 
 
 def test_a_zip_and_a_folder(tus: Tus) -> None:
