@@ -77,12 +77,14 @@ class ValueReader:
         """Whether all numbers are finite, as float32; ``side`` takes the blocks until one is not."""
         bad = 0
         for block in blocks:
-            values = block.to(torch.float32)
+            values = block.to(torch.float32) if side is None else side.core.hold(block)
             # The extremes see every NaN and infinity; only then numbers are counted one by one.
             if not all(torch.isfinite(extreme) for extreme in values.aminmax()):
                 bad += int((~torch.isfinite(values)).sum())
             elif side is not None and not bad:
                 side.add(values)
+        if side is not None:
+            side.core.settle()
         if bad:
             message = f"{bad} of {entry.count} values are not finite (NaN or infinity)."
             self.problems.append(error("nonfinite_values", entry.name, message))
@@ -102,4 +104,8 @@ class _Side:
         self.probe = HalfProbe(name, side, length)
 
     def add(self, rows: Tensor) -> None:
-        self.probe.add(self.core.add(rows), self.core.exponent)
+        """Take rows that the core holds."""
+        something = self.core.scale(rows)
+        self.probe.add(rows, self.core.exponent)
+        if something:
+            self.core.factorise()
