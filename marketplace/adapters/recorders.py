@@ -25,7 +25,8 @@ logger = structlog.get_logger(__name__)
 def record_inspection(job: Job, result: dict[str, Any]) -> None:
     """Valid or invalid, with problems, statistics, signature and the base that the config names."""
     found = InspectResult.model_validate(result)
-    artifact = Artifact.objects.select_for_update().filter(pk=job.subject["artifact"]).first()
+    # Not its key: a card that is written on it meanwhile names it while the adapter's row, wanted below, is locked.
+    artifact = Artifact.objects.select_for_update(no_key=True).filter(pk=job.subject["artifact"]).first()
     if artifact is None:
         logger.info("inspection_dropped", job=str(job.pk), why="the artefact was deleted")
         return
@@ -63,7 +64,7 @@ def _follow(adapter: Adapter, artifact: Artifact, base: Base | None) -> None:
 @register_failure(KIND)
 def record_failed_inspection(job: Job) -> None:
     """A check that crashed, was lost or taken back means "not accepted", and says how to try again."""
-    artifact = Artifact.objects.select_for_update().filter(pk=job.subject["artifact"]).first()
+    artifact = Artifact.objects.select_for_update(no_key=True).filter(pk=job.subject["artifact"]).first()
     undecided = (Artifact.State.PENDING, Artifact.State.VALIDATING)
     if artifact is None or artifact.state not in undecided:
         return

@@ -50,7 +50,7 @@ def _may_fit(artifact: Artifact, features: set[str]) -> bool:
 @transaction.atomic
 def _link(key: int) -> int:
     """How many adapters on this artefact have a base now."""
-    artifact = Artifact.objects.select_for_update().filter(pk=key, base=None).first()
+    artifact = Artifact.objects.select_for_update(no_key=True).filter(pk=key, base=None).first()
     if artifact is None:
         return 0
     summary = AdapterSummary.model_validate(artifact.summary)

@@ -18,7 +18,7 @@ from marketplace.adapters.models import Adapter
 from marketplace.adapters.services.card_commits import commit_card
 from marketplace.adapters.services.card_files import card_fields, current_card
 from marketplace.adapters.services.publishing import set_examples
-from marketplace.adapters.services.renaming import locked_for_owner
+from marketplace.adapters.services.renaming import locked_with_owner
 from marketplace.adapters.services.stated import STATED, Fields, check_fields, check_stated_licence, write_stated
 from marketplace.adapters.services.versions import embed_when_valid
 from marketplace.adapters.services.visibility import change_visibility
@@ -29,7 +29,7 @@ from marketplace.moderation import audit
 
 def locked_for_editing(user: User, adapter: Adapter) -> Adapter:
     """The row, locked, when ``user`` may change it. Call inside a transaction."""
-    return locked_for_owner(user, adapter, policy.Action.EDIT)
+    return locked_with_owner(user, adapter, policy.Action.EDIT)
 
 
 def edit_adapter(

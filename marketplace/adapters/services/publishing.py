@@ -157,7 +157,9 @@ def _claim(user: User, upload: Upload) -> Artifact:
             extra={"problems": row.problems},
         )
     # Locked against the recorder of the check: either it sees the new adapter, or we see its verdict.
-    artifact = Artifact.objects.select_for_update(of=("self",)).select_related("base").get(pk=row.artifact_id)
+    artifact = (
+        Artifact.objects.select_for_update(of=("self",), no_key=True).select_related("base").get(pk=row.artifact_id)
+    )
     if artifact.state == Artifact.State.INVALID:
         raise Conflict(
             "The adapter was not accepted, so it cannot be published. Its problems say what to mend.",
@@ -201,8 +203,12 @@ def _publish_next(user: User, upload: Upload, adapter: Adapter, message: str) ->
     """The next version. Others go on with the accepted one until the new one is accepted too."""
     policy.require(user, policy.Action.EDIT, adapter)
     with transaction.atomic():
+        # Before the adapter's row, as whoever renames it or hands it over does.
+        lock_names(adapter.owner)
         artifact = _claim(user, upload)
         locked = Adapter.objects.select_for_update(of=("self",)).select_related("owner", "base").get(pk=adapter.pk)
+        if locked.owner_id != adapter.owner_id:
+            raise Conflict(f"{adapter.full_name} is {locked.full_name} now. Try again there.", code="handed_over")
         policy.require(user, policy.Action.EDIT, locked)
         if locked.current_id is None:
             raise Conflict(f"{locked.full_name} has no version yet.")

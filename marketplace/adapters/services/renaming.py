@@ -17,7 +17,7 @@ from marketplace.adapters.services.card_commits import commit_card
 from marketplace.adapters.services.card_files import current_card
 from marketplace.adapters.services.naming import check_name_free, keep_former_name, lock_names
 from marketplace.adapters.services.versions import embed_when_valid
-from marketplace.core.errors import NotFound
+from marketplace.core.errors import Conflict, NotFound
 from marketplace.moderation import audit
 
 
@@ -27,6 +27,19 @@ def locked_for_owner(user: User, adapter: Adapter, action: policy.Action = polic
     if row is None:
         raise NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to see.")
     policy.require(user, action, row)
+    return row
+
+
+def locked_with_owner(user: User, adapter: Adapter, action: policy.Action) -> Adapter:
+    """``locked_for_owner`` behind the lock on the owner's names and bytes: for whatever may write a version.
+
+    Always in this order, so that no two of them wait for each other. Raises ``Conflict`` when it changed hands just
+    now.
+    """
+    lock_names(adapter.owner)
+    row = locked_for_owner(user, adapter, action)
+    if row.owner_id != adapter.owner_id:
+        raise Conflict(f"{adapter.full_name} is {row.full_name} now. Try again there.", code="handed_over")
     return row
 
 
@@ -40,8 +53,7 @@ def rename_adapter(*, user: User, adapter: Adapter, name: str) -> Adapter:
     name = checker.name(name)
     checker.finish()
     with transaction.atomic():
-        lock_names(adapter.owner)
-        row = locked_for_owner(user, adapter)
+        row = locked_with_owner(user, adapter, policy.Action.ADMINISTER)
         before, old = row.full_name, row.name
         if name == old:
             return row

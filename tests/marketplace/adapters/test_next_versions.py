@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 from django.test import Client
 
 from marketplace.accounts.models import User
-from marketplace.adapters import cards, selectors, services
+from marketplace.adapters import cards, recorders, selectors, services
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services.card_files import current_card
+from marketplace.adapters.services.naming import lock_names
+from marketplace.bases.findings import judge_base
 from marketplace.bases.models import Base
+from marketplace.core.errors import Conflict
 from marketplace.jobs.models import Job
 from tests.marketplace.adapters.conftest import MakeUpload, adapter_files, fail_inspection, run_inspection
 
@@ -51,6 +56,101 @@ def test_others_keep_the_accepted_version_until_the_next_is(
     assert seen.current == second
     assert selectors.waiting_version(user=ada, adapter=seen) is None
     assert any("request_embeddings" in repr(callback) for callback in callbacks)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["publish", "edit"])
+def test_nobody_waits_for_whoever_waits_for_them(
+    how: str, ada: User, bob: User, adapter: Adapter, make_upload: MakeUpload
+) -> None:
+    """Renaming, restoring and handing over hold the owner's names and then take the adapter's row."""
+    adapter.collaborators.create(user=bob, role="write")
+    upload = make_upload(bob, seed=1)
+    held, ended = threading.Event(), []
+
+    def rename() -> None:
+        try:
+            with transaction.atomic():
+                lock_names(ada)
+                held.set()
+                writing.join(1)
+                Adapter.objects.select_for_update().get(pk=adapter.pk)
+            ended.append("renamed")
+        finally:
+            connections.close_all()
+
+    def write() -> None:
+        try:
+            held.wait(10)
+            if how == "publish":
+                services.publish_upload(user=bob, upload=upload, adapter=adapter)
+            else:
+                services.edit_adapter(user=bob, adapter=adapter, title="Plurals")
+            ended.append("written")
+        finally:
+            connections.close_all()
+
+    renaming, writing = threading.Thread(target=rename), threading.Thread(target=write)
+    for thread in (writing, renaming):
+        thread.start()
+    for thread in (writing, renaming):
+        thread.join(30)
+    assert sorted(ended) == ["renamed", "written"]
+
+
+def test_what_changed_hands_meanwhile_takes_no_version(
+    ada: User, bob: User, adapter: Adapter, make_upload: MakeUpload
+) -> None:
+    adapter.collaborators.create(user=bob, role="write")
+    upload = make_upload(bob, seed=1)
+    Adapter.objects.filter(pk=adapter.pk).update(owner=bob)
+    for write in (
+        lambda: services.publish_upload(user=bob, upload=upload, adapter=adapter),
+        lambda: services.edit_adapter(user=bob, adapter=adapter, title="Plurals"),
+    ):
+        with pytest.raises(Conflict) as raised:
+            write()
+        assert raised.value.code == "handed_over"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_card_is_written_while_a_check_is_recorded(
+    ada: User, base: Base, make_upload: MakeUpload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorder holds the artefact and then takes the adapters on it."""
+    adapter = services.publish_upload(user=ada, upload=make_upload(ada, check=False, seed=1), name="fresh")
+    assert adapter.current is not None
+    job = _job(adapter.current)
+    locked, ended = threading.Event(), []
+
+    def check() -> None:
+        try:
+            run_inspection(job)
+            ended.append("checked")
+        finally:
+            connections.close_all()
+
+    def judge(*arguments: Any) -> Any:
+        locked.set()
+        editing.join(1)
+        return judge_base(*arguments)
+
+    monkeypatch.setattr(recorders, "judge_base", judge)
+
+    def edit() -> None:
+        try:
+            locked.wait(10)
+            services.edit_adapter(user=ada, adapter=adapter, title="Plurals")
+            ended.append("edited")
+        finally:
+            connections.close_all()
+
+    checking, editing = threading.Thread(target=check), threading.Thread(target=edit)
+    for thread in (editing, checking):
+        thread.start()
+    for thread in (editing, checking):
+        thread.join(30)
+    assert ended == ["edited", "checked"]
 
 
 @pytest.mark.parametrize("how", ["invalid", "failed"])
