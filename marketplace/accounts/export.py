@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any, cast
 
 from allauth.account.models import EmailAddress
@@ -14,9 +14,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
+from marketplace import policy
 from marketplace.accounts.models import Token, User
-from marketplace.adapters.gone import readable_card
-from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, Transfer, Upload, Version
+from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, Transfer, Upload, Version, VersionFile
+from marketplace.adapters.uploads.selection import CARD
 from marketplace.core.sending import attachment_headers, chunks_of, send_chunks
 from marketplace.core.store import blob_store
 from marketplace.core.stored_zip import Entry, StoredZip
@@ -24,6 +25,9 @@ from marketplace.jobs.models import Job
 from marketplace.moderation import audit
 from marketplace.moderation.models import AuditEntry, Report
 from marketplace.playground.models import Usage
+
+#: Rows that are read at once, and how long a part may be (in bytes) before it goes to disk.
+_BATCH, _IN_MEMORY = 500, 1 << 20
 
 _README = """Everything that Brickyard stores about the account {username}, as of {at}.
 
@@ -38,13 +42,18 @@ audit.json          every write by you, and on what is yours
 
 
 def export_account(request: HttpRequest, user: User, *, files: bool) -> HttpResponseBase:
-    """The zip, streamed. ``files`` adds every file of every version of the person's adapters."""
+    """The zip, streamed. ``files`` adds every file of every version of the person's adapters that they may load, or
+    bring back."""
     at = timezone.now()
     words = {"username": user.username, "at": f"{at:%Y-%m-%d %H:%M} UTC", "files": " and files" if files else ""}
-    entries = [_entry("README.txt", _README.format(**words).encode())]
+    entries = [_entry("README.txt", [_README.format(**words).encode()])]
     entries += [_entry(f"{name}.json", _encoded(collect(user))) for name, collect in _PARTS.items()]
-    for adapter in _adapters(user):
-        entries += _files_of(adapter) if files else _card_of(adapter)
+    missing: list[str] = []
+    for adapter in _adapters(user).iterator(_BATCH):
+        entries += _files_of(user, adapter, missing) if files else _card_of(user, adapter)
+    if missing:
+        lines = "".join(f"{line}\n" for line in missing)
+        entries.append(_entry("MISSING.txt", [f"These files are not here.\n\n{lines}".encode()]))
     archive = StoredZip(entries, at, {})
     audit.record(actor=user, action="account.export", target=user.username, files=files)
     headers = attachment_headers(
@@ -54,16 +63,45 @@ def export_account(request: HttpRequest, user: User, *, files: bool) -> HttpResp
     return send_chunks(request, chunks, archive.close, 200, headers)
 
 
-def _encoded(found: Any) -> bytes:
-    return json.dumps(found, cls=DjangoJSONEncoder, indent=1, ensure_ascii=False).encode()
+def _entry(path: str, chunks: Iterable[bytes]) -> Entry:
+    """What does not stand in the store yet: written to disk where it is long, since a zip's sizes are known first."""
+    spool = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by the zip, once it was read)
+    spool.writelines(chunks)
+    size = spool.tell()
+
+    def opened() -> IO[bytes]:
+        spool.seek(0)
+        return cast(IO[bytes], spool)
+
+    return Entry(path, size, path, opened)
 
 
-def _rows(rows: QuerySet[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
-    return list(rows.order_by("pk").values(*fields))
+def _encoded(found: Any) -> Iterator[bytes]:
+    """JSON; iterators inside of the outermost object, or in its place, are written as lists, row by row."""
+    if isinstance(found, Iterator):
+        yield b"["
+        for number, row in enumerate(found):
+            yield (b",\n" if number else b"\n") + _json(row)
+        yield b"\n]"
+        return
+    for number, (name, value) in enumerate(found.items()):
+        yield (b",\n" if number else b"{\n") + _json(name) + b": "
+        yield from _encoded(value) if isinstance(value, Iterator) else [_json(value)]
+    yield b"\n}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, cls=DjangoJSONEncoder, indent=1, ensure_ascii=False).encode()
+
+
+def _rows(rows: QuerySet[Any], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+    return iter(rows.order_by("pk").values(*fields).iterator(_BATCH))
 
 
 def _adapters(user: User) -> QuerySet[Adapter]:
-    return Adapter.objects.filter(owner=user, purged_at=None).select_related("owner", "current").order_by("pk")
+    return (
+        Adapter.objects.filter(owner=user, purged_at=None).select_related("owner", "current__artifact").order_by("pk")
+    )
 
 
 def _account(user: User) -> dict[str, Any]:
@@ -88,7 +126,7 @@ def _adapter(adapter: Adapter) -> dict[str, Any]:
     return {
         **{column: getattr(adapter, column) for column in columns},
         "former_names": list(adapter.former_names.values_list("name", flat=True)),
-        "examples": _rows(adapter.examples.all(), ("prompt", "expected", "public")),
+        "examples": list(_rows(adapter.examples.all(), ("prompt", "expected", "public"))),
         "collaborators": [{"username": username, "role": role} for username, role in people],
         "versions": [_version(version) for version in adapter.versions.select_related("artifact").order_by("pk")],
     }
@@ -124,31 +162,31 @@ def _activity(user: User) -> dict[str, Any]:
     }
 
 
-def _jobs(user: User) -> list[dict[str, Any]]:
+def _jobs(user: User) -> Iterator[dict[str, Any]]:
     fields = ("id", "kind", "title", "state", "request", "result", "error_message", "created_at", "finished_at")
     return _rows(Job.objects.filter(owner=user), fields)
 
 
-def _uploads(user: User) -> list[dict[str, Any]]:
+def _uploads(user: User) -> Iterator[dict[str, Any]]:
     return _rows(
         Upload.objects.filter(owner=user),
         ("id", "state", "files", "problems", "suggested", "adapter__name", "created_at"),
     )
 
 
-def _audit(user: User) -> list[dict[str, Any]]:
-    """Who else wrote (moderators, collaborators) is not said: these are other people's data."""
+def _audit(user: User) -> Iterator[dict[str, Any]]:
+    """Who else wrote (moderators, collaborators), and with which token, is not said: these are other people's data."""
     own = Q(actor=user) | Q(target=user.username) | Q(target__startswith=f"{user.username}/")
-    fields = ("at", "actor_id", "action", "target", "detail", "token_prefix")
-    return [
-        {**row, "actor": user.username if row.pop("actor_id") == user.pk else "somebody else"}
-        for row in _rows(AuditEntry.objects.filter(own), fields)
-    ]
+    for row in _rows(AuditEntry.objects.filter(own), ("at", "actor_id", "action", "target", "detail", "token_prefix")):
+        mine = row.pop("actor_id") == user.pk
+        if not mine:
+            del row["token_prefix"]
+        yield {**row, "actor": user.username if mine else "somebody else"}
 
 
 _PARTS = {
     "account": _account,
-    "adapters": lambda user: [_adapter(adapter) for adapter in _adapters(user)],
+    "adapters": lambda user: (_adapter(adapter) for adapter in _adapters(user).iterator(_BATCH)),
     "uploads": _uploads,
     "jobs": _jobs,
     "activity": _activity,
@@ -156,19 +194,35 @@ _PARTS = {
 }
 
 
-def _entry(path: str, data: bytes) -> Entry:
-    return Entry(path, len(data), path, partial(io.BytesIO, data))
+def _may_have(user: User, action: policy.Action, version: Version) -> bool:
+    """What is deleted belongs to whoever may bring it back."""
+    bring_back = policy.may(user, policy.Action.RESTORE, version.adapter)
+    return bring_back or policy.may(user, action, version.adapter, version=version)
 
 
-def _card_of(adapter: Adapter) -> Iterator[Entry]:
-    if adapter.current is not None:
-        yield _entry(f"adapters/{adapter.name}/README.md", readable_card(adapter.current).encode())
+def _card_of(user: User, adapter: Adapter) -> Iterator[Entry]:
+    """What is said about it, which its owner reads in any state; nothing for bytes that are gone."""
+    current = adapter.current
+    if current is None or not _may_have(user, policy.Action.VIEW, current):
+        return
+    for file in current.files.filter(path=CARD).select_related("blob"):
+        if blob_store().has(file.blob_id):
+            yield _stored(file, f"adapters/{adapter.name}/{CARD}")
 
 
-def _files_of(adapter: Adapter) -> Iterator[Entry]:
-    """Every file of every version, below its commit."""
-    for version in adapter.versions.order_by("pk"):
-        for file in version.files.select_related("blob"):
-            if blob_store().has(file.blob_id):
-                path = f"adapters/{adapter.name}/{version.commit[:12]}/{file.path}"
-                yield Entry(path, file.blob.size, file.blob_id, partial(blob_store().open, file.blob_id))
+def _files_of(user: User, adapter: Adapter, missing: list[str]) -> Iterator[Entry]:
+    """Every file of every version, below its commit; a line in ``missing`` for each that is not to be had."""
+    for version in adapter.versions.select_related("artifact", "adapter__owner").order_by("pk"):
+        allowed = _may_have(user, policy.Action.DOWNLOAD, version)
+        for file in version.files.select_related("blob").order_by("path"):
+            path = f"adapters/{adapter.name}/{version.commit[:12]}/{file.path}"
+            if not allowed:
+                missing.append(f"{path}: a moderator has taken it down.")
+            elif not blob_store().has(file.blob_id):
+                missing.append(f"{path}: its bytes were deleted.")
+            else:
+                yield _stored(file, path)
+
+
+def _stored(file: VersionFile, path: str) -> Entry:
+    return Entry(path, file.blob.size, file.blob_id, partial(blob_store().open, file.blob_id))
