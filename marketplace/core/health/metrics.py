@@ -19,6 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
 from inference_worker.contracts import keys
+from inference_worker.roles import ROLES
 from marketplace.adapters.models import Adapter
 from marketplace.core.health.parts import WORKERS, live_roles
 from marketplace.core.redis import redis_client
@@ -26,7 +27,7 @@ from marketplace.jobs.models import Job
 
 log = structlog.get_logger(__name__)
 
-QUEUES = ("marketplace", "query", "generate", "inspect", "embed", "merge", "train")
+QUEUES = tuple(queue for role in ROLES.values() for queue in role.queues)
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 REQUESTS = Counter("brickyard_http_requests", "Requests answered.", ["method", "route", "status"])

@@ -12,6 +12,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory, Client
 
+from inference_worker import roles
 from marketplace.core.health import parts
 from marketplace.core.health.metrics import REQUESTS
 from marketplace.core.health.middleware import RequestMetrics
@@ -127,7 +128,8 @@ def test_metrics_count_requests_by_route(client: Client) -> None:
         client.get("/healthz")
     text = client.get("/metrics").content.decode()
     assert value(text, sample) == before + 3
-    assert value(text, 'brickyard_queue_length{queue="merge"}') == 0
+    for queue in (queue for role in roles.ROLES.values() for queue in role.queues):
+        assert value(text, f'brickyard_queue_length{{queue="{queue}"}}') == 0, queue
     assert value(text, 'brickyard_worker_present{role="batch"}') == 0
 
 
