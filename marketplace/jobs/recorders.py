@@ -19,6 +19,7 @@ Check = Callable[[Job], None]
 _on_success: dict[str, Recorder] = {}
 _on_failure: dict[str, FailureRecorder] = {}
 _checks: dict[str, Check] = {}
+_on_retry: dict[str, Check] = {}
 
 
 def register(kind: str) -> Callable[[Recorder], Recorder]:
@@ -61,6 +62,19 @@ def register_check(kind: str) -> Callable[[Check], Check]:
     return decorate
 
 
+def register_retry(kind: str) -> Callable[[Check], Check]:
+    """Decorator: call ``fn(job)`` before an ended job of ``kind`` is tried again. What the plan grants, as room,
+    may be taken by now: it writes ``job.request`` anew, unsaved, or raises an AppError."""
+
+    def decorate(renew: Check) -> Check:
+        if kind in _on_retry:
+            raise ValueError(f"Two renewals for the kind {kind!r}: {_on_retry[kind]!r} and {renew!r}")
+        _on_retry[kind] = renew
+        return renew
+
+    return decorate
+
+
 def checked_kinds() -> list[str]:
     """The kinds whose plans may lose their permission."""
     return sorted(_checks)
@@ -69,6 +83,14 @@ def checked_kinds() -> list[str]:
 def check(job: Job) -> None:
     """Raises an AppError when the job's plan is no longer allowed."""
     found = _checks.get(job.kind)
+    if found is not None:
+        found(job)
+
+
+def renew(job: Job) -> None:
+    """Bring the plan of an ended job up to date. Raises an AppError when it is no longer allowed."""
+    check(job)
+    found = _on_retry.get(job.kind)
     if found is not None:
         found(job)
 

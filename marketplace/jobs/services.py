@@ -116,7 +116,8 @@ def cancel_job(*, user: User, job: Job) -> Job:
 def retry_job(*, user: User, job: Job) -> Job:
     """Run a failed or cancelled job once more, as a new attempt of the same row.
 
-    Raises what the kind's check raises when the plan is no longer allowed (``recorders.register_check``).
+    Raises what the kind's check raises when the plan is no longer allowed (``recorders.register_check``), and what its
+    renewal raises when there is no room for it any more (``recorders.register_retry``).
     """
     with transaction.atomic():
         row = _locked(user, job)
@@ -124,7 +125,7 @@ def retry_job(*, user: User, job: Job) -> Job:
             raise Conflict(
                 f"The job is {row.state}; only failed and cancelled jobs can be tried again.", code="job_not_ended"
             )
-        recorders.check(row)
+        recorders.renew(row)
         audit.record(actor=user, action="job.retry", target=str(row.pk), kind=row.kind, attempt=row.attempt + 1)
         row.max_attempts = row.attempt + ATTEMPTS
         requeue(row, "Waiting to be tried again")

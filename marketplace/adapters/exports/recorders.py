@@ -7,11 +7,13 @@ from typing import Any
 from inference_worker.contracts.export import ExportResult
 from marketplace import policy
 from marketplace.adapters.exports.selectors import KIND, kept_digests, version_of
+from marketplace.adapters.exports.services import renew_room
 from marketplace.adapters.garbage import register_keeper
 from marketplace.jobs.models import Job
-from marketplace.jobs.recorders import register, register_check
+from marketplace.jobs.recorders import register, register_check, register_retry
 
 register_keeper(kept_digests)
+register_retry(KIND)(renew_room)
 
 
 @register_check(KIND)

@@ -117,9 +117,7 @@ def create_export(
         known = live_exports().filter(owner=owner, subject__contains=subject).first()
         if known is not None:
             return known
-        left = settings.EXPORT_MAX_BYTES - used_bytes(owner)
-        if offer.size > left:
-            raise _no_room(offer.size, max(0, left))
+        left = _room_for(owner, offer.size)
         job = jobs.create_job(
             owner=owner,
             kind=KIND,
@@ -167,8 +165,19 @@ def _request(version: Version, base: Base, format: str, dtype: str, shard_bytes:
     )
 
 
-def _no_room(size: int, left: int) -> TooLarge:
-    return TooLarge(
+def renew_room(job: Job) -> None:
+    """Count an export that is tried again beside the others. Raises ``TooLarge``."""
+    owner = User.objects.select_for_update(no_key=True).get(pk=job.owner_id)
+    job.request = {**job.request, "max_bytes": _room_for(owner, int(job.subject.get("estimate", 0)))}
+
+
+def _room_for(owner: User, size: int) -> int:
+    """Bytes left for exports of ``owner``, whose row is locked. Raises ``TooLarge`` when ``size`` does not fit."""
+    left = settings.EXPORT_MAX_BYTES - used_bytes(owner)
+    if 0 < left >= size:
+        return left
+    left = max(0, left)
+    raise TooLarge(
         f"The export takes about {size:,} bytes, and {left:,} of {settings.EXPORT_MAX_BYTES:,} are left for exports of "
         "yours. Delete exports that you no longer need, or choose a smaller type.",
         code="export_too_large",

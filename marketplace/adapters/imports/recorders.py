@@ -6,10 +6,12 @@ from typing import Any
 
 from inference_worker.contracts.fetch import FetchResult
 from marketplace import policy
-from marketplace.adapters.imports.services import KIND, finish_import
+from marketplace.adapters.imports.services import KIND, finish_import, renew_room
 from marketplace.core.errors import Forbidden
 from marketplace.jobs.models import Job
-from marketplace.jobs.recorders import register, register_check
+from marketplace.jobs.recorders import register, register_check, register_retry
+
+register_retry(KIND)(renew_room)
 
 
 @register_check(KIND)

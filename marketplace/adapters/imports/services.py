@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from inference_worker.contracts.fetch import FetchRequest, FetchResult
 from inference_worker.contracts.jobs import Limits
@@ -16,7 +17,7 @@ from marketplace.adapters import services as adapters
 from marketplace.adapters.imports.sources import parse_source, shown
 from marketplace.adapters.imports.stored import stored_file
 from marketplace.adapters.models import Adapter, Upload
-from marketplace.adapters.uploads.quota import quota_of, stored_bytes
+from marketplace.adapters.uploads.quota import quota_of, reserved_bytes, stored_bytes
 from marketplace.core.errors import Invalid, NotAuthenticated, QuotaExceeded, TooManyRequests
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
@@ -59,7 +60,11 @@ def start_import(
         job = jobs.create_job(
             owner=owner,
             kind=KIND,
-            request=FetchRequest(source=parsed, max_bytes=_room_of(owner), max_seconds=settings.IMPORT_SECONDS),
+            request=FetchRequest(
+                source=parsed,
+                max_bytes=_room_of(owner, beside_imports=publication is None),
+                max_seconds=settings.IMPORT_SECONDS,
+            ),
             subject={"source": shown(parsed), **(_dumped(publication) if publication else {})},
             title=f"Import of {shown(parsed)}",
             idempotency_key=idempotency_key,
@@ -75,21 +80,43 @@ def _limits() -> Limits:
     return limits.model_copy(update={"seconds": max(limits.seconds, settings.IMPORT_SECONDS + STORING_SECONDS)})
 
 
+def _open_imports(owner: User) -> QuerySet[Job]:
+    return Job.objects.filter(owner=owner, kind=KIND).exclude(state__in=Job.ENDED)
+
+
 def _check_open(owner: User) -> None:
-    waiting = Job.objects.filter(owner=owner, kind=KIND).exclude(state__in=Job.ENDED).count()
+    waiting = _open_imports(owner).count()
     if waiting >= MAX_OPEN:
         raise TooManyRequests(f"{waiting} imports of yours are under way. Wait until one of them has ended.")
 
 
-def _room_of(owner: User) -> int:
-    """Bytes that an import may bring: the site's limit, or what is left of the quota. Counted again on arrival."""
-    left = quota_of(owner) - stored_bytes(owner)
-    if left <= 0:
+def _room_of(owner: User, *, beside_imports: bool) -> int:
+    """Bytes that an import may bring: the site's limit, or what is left of the quota beside files that arrive in pieces
+    and, with ``beside_imports``, what imports under way may bring. Counted again on arrival."""
+    used, quota = stored_bytes(owner) + reserved_bytes(owner), quota_of(owner)
+    if used >= quota:
         raise QuotaExceeded(
-            f"Your {quota_of(owner):,} bytes are used up. Delete adapters or uploads that you no longer need.",
-            extra={"used": stored_bytes(owner), "quota": quota_of(owner)},
+            f"Your {quota:,} bytes are used up. Delete adapters or uploads that you no longer need.",
+            extra={"used": used, "quota": quota},
         )
-    return min(left, settings.UPLOAD_MAX_BYTES)
+    if beside_imports:
+        used += sum(_open_imports(owner).values_list("request__max_bytes", flat=True))
+    if used >= quota:
+        raise QuotaExceeded(
+            "Imports of yours that are under way may need all that is left of your quota. Wait until one of them has "
+            "ended.",
+            extra={"used": used, "quota": quota},
+        )
+    return min(quota - used, settings.UPLOAD_MAX_BYTES)
+
+
+def renew_room(job: Job) -> None:
+    """Give an import that is tried again the room that is left now. Raises ``QuotaExceeded``, ``TooManyRequests``."""
+    owner = User.objects.select_for_update(no_key=True).get(pk=job.owner_id)
+    by_hand = "publish" not in job.subject
+    if by_hand:
+        _check_open(owner)
+    job.request = {**job.request, "max_bytes": _room_of(owner, beside_imports=by_hand)}
 
 
 def _dumped(publication: Publication) -> dict[str, Any]:

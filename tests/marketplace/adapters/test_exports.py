@@ -31,7 +31,7 @@ from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound, TooLarge
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
-from marketplace.jobs.services import record_outcome
+from marketplace.jobs.services import cancel_job, record_outcome, retry_job
 from marketplace.moderation.models import AuditEntry
 from tests.marketplace.adapters.conftest import MakeUpload
 
@@ -170,6 +170,22 @@ def test_room_for_exports_is_counted(ada: User, adapter: Adapter, settings: Any)
         selectors.get_export(user=ada, export_id=job.pk)
     with pytest.raises(Conflict):
         discard_export(user=ada, job=other)
+
+
+def test_an_export_that_is_tried_again_is_counted_again(ada: User, adapter: Adapter, settings: Any) -> None:
+    settings.EXPORT_MAX_BYTES = 4000
+    job = create_export(user=ada, adapter=adapter, format="merged")
+    cancel_job(user=ada, job=job)
+    other = create_export(user=ada, adapter=adapter, format="merged", dtype="float16", shard_bytes=10**9)
+    assert retry_job(user=ada, job=job).request["max_bytes"] == 2000
+    cancel_job(user=ada, job=job)
+    cancel_job(user=ada, job=other)
+    create_export(user=ada, adapter=adapter, format="merged", dtype="float32")
+    with pytest.raises(TooLarge) as fault:
+        retry_job(user=ada, job=job)
+    assert (fault.value.code, fault.value.extra["left"]) == ("export_too_large", 0)
+    job.refresh_from_db()
+    assert job.state == Job.State.CANCELLED
 
 
 def test_strangers_and_private_adapters(ada: User, bob: User, adapter: Adapter) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from inference_worker.contracts.common import OutputFile
 from inference_worker.contracts.fetch import FetchRequest, FetchResult
@@ -17,11 +19,11 @@ from inference_worker.fetching import FetchSettings
 from inference_worker.fetching.fetch import fetch
 from marketplace.accounts.models import User
 from marketplace.adapters.imports.services import MAX_OPEN, Publication, start_import
-from marketplace.adapters.models import Adapter, Upload
+from marketplace.adapters.models import Adapter, PartialUpload, Upload
 from marketplace.core.errors import Invalid, NotAuthenticated, QuotaExceeded, TooManyRequests
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
-from marketplace.jobs.services import record_outcome
+from marketplace.jobs.services import cancel_job, record_outcome, retry_job
 from marketplace.moderation.models import AuditEntry, Block
 from tests.inference_worker.fetching.loopback import COMMIT, Loopback, serving
 from tests.marketplace.adapters.conftest import adapter_files, zip_of
@@ -90,6 +92,28 @@ def test_quota_before_and_on_arrival(ada: User, settings: Any) -> None:
         start_import(user=ada, source="ada/lora")
 
 
+def test_room_is_granted_once(ada: User, settings: Any) -> None:
+    """Files that arrive in pieces and imports under way hold theirs; whoever tries again asks again."""
+    settings.UPLOAD_MAX_BYTES = 600
+    User.objects.filter(pk=ada.pk).update(quota_bytes=1000)
+    PartialUpload.objects.create(owner=ada, path="a", length=100, expires_at=timezone.now() + timedelta(days=1))
+    first, second = (start_import(user=ada, source=f"ada/lora{number}") for number in range(2))
+    assert (first.request["max_bytes"], second.request["max_bytes"]) == (600, 300)
+    with pytest.raises(QuotaExceeded, match="under way"):
+        start_import(user=ada, source="ada/third")
+    # An operator's list of many is counted on arrival.
+    listed = start_import(user=ada, source="ada/fourth", publication=Publication("fourth", {}))
+    assert listed.request["max_bytes"] == 600
+    for job in (first, listed):
+        cancel_job(user=ada, job=job)
+    third = start_import(user=ada, source="ada/third")
+    assert third.request["max_bytes"] == 600
+    with pytest.raises(QuotaExceeded, match="under way"):
+        retry_job(user=ada, job=first)
+    cancel_job(user=ada, job=second)
+    assert retry_job(user=ada, job=first).request["max_bytes"] == 300
+
+
 def test_bytes_that_were_taken_down_do_not_come_back(ada: User) -> None:
     files = adapter_files()
     Block.objects.create(sha256=hashlib.sha256(files["adapter_model.safetensors"]).hexdigest(), reason="Malware")
@@ -112,7 +136,8 @@ def test_a_command_publishes_at_once(ada: User) -> None:
     assert (again.state, again.error_code) == (Job.State.FAILED, "name_taken")
 
 
-def test_who_may_import_and_how_many_at_once(ada: User) -> None:
+def test_who_may_import_and_how_many_at_once(ada: User, settings: Any) -> None:
+    settings.UPLOAD_MAX_BYTES = 1000
     from django.contrib.auth.models import AnonymousUser
 
     with pytest.raises(NotAuthenticated):
