@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from marketplace.accounts.models import User
+from marketplace.adapters.exports import selectors as exports
 from marketplace.core.errors import NotAuthenticated
 from marketplace.core.pagination import PAGE_PARAMETERS, keyset_page, page_arguments, page_body, page_schema
 from marketplace.jobs import selectors, services
@@ -60,6 +61,7 @@ class JobsView(APIView):
         wanted = filters.validated_data
         jobs = selectors.jobs_of(user, states=sorted(wanted.get("state", [])), kind=wanted.get("kind", ""))
         page = keyset_page(jobs, order=("-created_at", "-id"), **page_arguments(request))
+        exports.with_names_of_today(user, page.items)
         states = {job.pk: state for job, state in zip(page.items, selectors.full_states(page.items), strict=True)}
         return Response(page_body(request, page, lambda job: summary(states[job.pk])))
 
@@ -70,7 +72,8 @@ class JobView(APIView):
     @extend_schema(operation_id="job_read", responses=JobSerializer)
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
         """State, progress, log, and result or error."""
-        return Response(JobSerializer(selectors.get_job(user=request.user, job_id=job_id)).data)
+        [job] = exports.with_names_of_today(request.user, [selectors.get_job(user=request.user, job_id=job_id)])
+        return Response(JobSerializer(job).data)
 
 
 class JobCancelView(APIView):

@@ -43,6 +43,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         cursor=request.GET.get("cursor") or None,
         limit=PAGE,
     )
+    exports.with_names_of_today(request.user, page.items)
     rows = [
         {"job": job, "kind": KINDS.get(job.kind, job.kind), "live": live, "took": _took(job)}
         for job, live in zip(page.items, selectors.live_states(page.items), strict=True)
@@ -58,7 +59,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
-    job = selectors.get_job(user=request.user, job_id=job_id)
+    [job] = exports.with_names_of_today(request.user, [selectors.get_job(user=request.user, job_id=job_id)])
     outcome = outcome_of(job)
     context = {
         "job": job,

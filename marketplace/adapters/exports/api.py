@@ -63,7 +63,7 @@ class ExportSerializer(serializers.Serializer[Any]):
         until = selectors.kept_until(instance) if done else None
         return {
             "id": str(instance.pk),
-            "adapter": instance.request["adapter"]["label"],
+            "adapter": selectors.adapter_name(instance),
             "format": instance.subject["format"],
             "dtype": instance.subject["dtype"],
             "state": instance.state,
@@ -106,6 +106,7 @@ class ExportsView(APIView):
         if not request.user.is_authenticated:
             raise NotAuthenticated("Sign in to see your exports.")
         page = keyset_page(selectors.exports_of(request.user), order=("-created_at", "-id"), **page_arguments(request))
+        selectors.with_names_of_today(request.user, page.items)
         return Response(page_body(request, page, lambda job: ExportSerializer(job).data))
 
 
@@ -114,7 +115,8 @@ class ExportView(APIView):
 
     @extend_schema(operation_id="export_read", responses=ExportSerializer)
     def get(self, request: Request, export_id: str) -> Response:
-        return Response(ExportSerializer(selectors.get_export(user=request.user, export_id=export_id)).data)
+        job = selectors.get_export(user=request.user, export_id=export_id)
+        return Response(ExportSerializer(selectors.with_names_of_today(request.user, [job])[0]).data)
 
     @extend_schema(operation_id="export_discard", responses={status.HTTP_204_NO_CONTENT: None})
     def delete(self, request: Request, export_id: str) -> Response:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from inference_worker.contracts.export import ExportResult
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Version
+from marketplace.adapters.selectors import visible_adapters
 from marketplace.core.errors import NotFound
 from marketplace.jobs.models import Job
 from marketplace.policy import Person
@@ -63,6 +64,26 @@ def version_of(job: Job) -> Version:
 
 def kept_until(job: Job) -> datetime | None:
     return None if job.finished_at is None else job.finished_at + timedelta(days=settings.EXPORT_KEEP_DAYS)
+
+
+def adapter_name(job: Job) -> str:
+    """What the adapter of an export is called."""
+    return str(job.request["adapter"]["label"])
+
+
+def with_names_of_today(user: Person, jobs: Iterable[Job]) -> list[Job]:
+    """The jobs, changed in memory alone: an export's title and plan tell the name that its adapter has by now, where
+    ``user`` sees it."""
+    rows = list(jobs)
+    exported = [job for job in rows if job.kind == KIND]
+    seen = visible_adapters(user).filter(pk__in={job.subject["adapter"] for job in exported}) if exported else ()
+    names = {adapter.pk: adapter.full_name for adapter in seen}
+    for job in exported:
+        before = adapter_name(job)
+        now = names.get(job.subject["adapter"], before)
+        job.title = job.title.replace(before, now)
+        job.request = {**job.request, "adapter": {**job.request["adapter"], "label": now}}
+    return rows
 
 
 def used_bytes(user: User) -> int:

@@ -13,6 +13,7 @@ from marketplace.accounts.throttling import ExportThrottle, spend
 from marketplace.adapters import selectors as adapters
 from marketplace.adapters.exports import downloads, selectors, services
 from marketplace.core.errors import AppError, Forbidden, NotFound
+from marketplace.core.pagination import keyset_page
 from marketplace.jobs.models import Job
 
 
@@ -40,17 +41,23 @@ def start(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @login_required
 @require_safe
 def exports_page(request: HttpRequest) -> HttpResponse:
-    jobs = list(selectors.exports_of(request.user)[:100])
+    page = keyset_page(
+        selectors.exports_of(request.user), order=("-created_at", "-id"), cursor=request.GET.get("cursor") or None
+    )
     rows = [
         {
             "job": job,
-            "adapter": job.request["adapter"]["label"],
             "result": selectors.result_of(job) if job.state == Job.State.SUCCEEDED else None,
             "until": selectors.kept_until(job),
         }
-        for job in jobs
+        for job in selectors.with_names_of_today(request.user, page.items)
     ]
-    context = {"rows": rows, "used": selectors.used_bytes(request.user), "limit": settings.EXPORT_MAX_BYTES}
+    context = {
+        "rows": rows,
+        "next_cursor": page.next_cursor,
+        "used": selectors.used_bytes(request.user),
+        "limit": settings.EXPORT_MAX_BYTES,
+    }
     return render(request, "adapters/exports.html", context)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import os
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from marketplace.adapters.exports.services import create_export, discard_export,
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound, TooLarge
+from marketplace.core.pagination import DEFAULT_LIMIT
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import cancel_job, record_outcome, retry_job
@@ -311,6 +313,39 @@ def test_pages(ada: User, bob: User, adapter: Adapter, client: Client) -> None:
     assert b"Choose one of: merged, gguf" in answer.content
     change(adapter, task_type="SEQ_CLS")
     assert "adapter for SEQ_CLS" in client.get(page).content.decode()
+
+
+def test_a_renamed_adapter_is_told_by_its_name_of_today(ada: User, bob: User, adapter: Adapter, client: Client) -> None:
+    job = finish(create_export(user=bob, adapter=adapter, format="merged"))
+    services.rename_adapter(user=ada, adapter=adapter, name="singular")
+    client.force_login(bob)
+    for page in ("/exports/", "/jobs/", f"/jobs/{job.pk}"):
+        content = client.get(page).content.decode()
+        assert ("of ada/singular" in content, "of ada/plural" in content) == (True, False), page
+    for address in (f"/api/v1/exports/{job.pk}/", "/api/v1/exports/"):
+        body = client.get(address).json()
+        assert (body["results"][0] if "results" in body else body)["adapter"] == "ada/singular"
+    for address in (f"/api/v1/jobs/{job.pk}/", "/api/v1/jobs/"):
+        body = client.get(address).json()
+        assert (body["results"][0] if "results" in body else body)["title"].endswith(" of ada/singular")
+    job.refresh_from_db()
+    assert job.request["adapter"]["label"] == "ada/plural"  # The plan that was carried out stays as it was.
+    Adapter.objects.filter(pk=adapter.pk).update(visibility="private")
+    assert "ada/singular" not in client.get("/exports/").content.decode()
+
+
+def test_many_exports_have_pages(ada: User, adapter: Adapter, client: Client) -> None:
+    first = create_export(user=ada, adapter=adapter, format="merged")
+    for number in range(DEFAULT_LIMIT):
+        create_export(user=ada, adapter=adapter, format="merged", shard_bytes=10**9 + number)
+    client.force_login(ada)
+    page = client.get("/exports/")
+    assert (len(page.context["rows"]), f"/jobs/{first.pk}" in page.content.decode()) == (DEFAULT_LIMIT, False)
+    older = re.search(r'href="(\?cursor=[^"]+)" rel="next"', page.content.decode())
+    assert older is not None
+    rest = client.get(f"/exports/{older[1]}")
+    assert [row["job"] for row in rest.context["rows"]] == [first]
+    assert 'rel="next"' not in rest.content.decode()
 
 
 def test_the_archive_loads_in_peft(ada: User, make_upload: MakeUpload, tmp_path: Path, client: Client) -> None:
