@@ -20,17 +20,22 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler
 
-from marketplace.core.errors import TooLarge
+from marketplace.core.errors import AppError, LengthRequired, TooLarge
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 #: Bodies that may be large and are therefore never kept whole.
 STREAMED = (b"multipart/form-data", b"application/offset+octet-stream")
+#: Bodies whose length has to be stated.
+MEASURED = (b"multipart/form-data", b"application/json")
 #: Over so many seconds of waiting for it, a sender has to keep up ``UPLOAD_MIN_BYTES_PER_SECOND``.
 PACE_SECONDS = 30.0
 #: What a form may have beyond ``UPLOAD_MAX_BYTES``; below that the view says in its own words what is too large.
 MARGIN_BYTES = 8 << 20
+_UNMEASURED = (
+    "The body came in chunks without a length. State it as Content-Length, or send the files in pieces by tus."
+)
 
 
 class BodyTooLarge(TooLarge, SuspiciousOperation):
@@ -167,6 +172,9 @@ class StreamingASGIHandler(ASGIHandler):
 
     async def handle(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope.get("headers", [])}
+        if _is_unmeasured(headers):
+            await _answer(send, LengthRequired(_UNMEASURED))
+            return
         if headers.get(b"content-type", b"").lower().startswith(STREAMED):
             most = settings.UPLOAD_MAX_BYTES + MARGIN_BYTES
             if _length(headers) > most:
@@ -204,6 +212,12 @@ def _length(headers: dict[bytes, bytes]) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def _is_unmeasured(headers: dict[bytes, bytes]) -> bool:
+    """Whether Django and its REST framework would take the body for an empty one: both go by the stated length."""
+    by_length = headers.get(b"content-type", b"").lower().startswith(MEASURED)
+    return by_length and b"transfer-encoding" in headers and b"content-length" not in headers
+
+
 def _limited(receive: Receive, send: Send, limit: int) -> Receive:
     """``receive`` that ends a body without a stated length once it is too large."""
     total = 0
@@ -225,7 +239,10 @@ def _words(limit: int) -> str:
 
 
 async def _refuse(send: Send, limit: int) -> None:
-    error = TooLarge(_words(limit), extra={"limit": limit})
+    await _answer(send, TooLarge(_words(limit), extra={"limit": limit}))
+
+
+async def _answer(send: Send, error: AppError) -> None:
     body = json.dumps(error.envelope()).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})

@@ -60,6 +60,13 @@ class Conflict(AppError):
     code = "conflict"
 
 
+class LengthRequired(AppError):
+    """The body comes in chunks, and nothing says how long it will be."""
+
+    status = 411
+    code = "length_required"
+
+
 class TooLarge(AppError):
     status = 413
     code = "too_large"

@@ -106,6 +106,21 @@ def test_senders_who_drip_block_nobody_and_are_sent_away(start: Start, owner: Us
     assert Upload.objects.count() == 1
 
 
+def test_an_upload_in_chunks_is_asked_for_its_length(start: Start, owner: User, tmp_path: Path) -> None:
+    """curl and others leave the length out when they read from a pipe."""
+    _, port = start()
+    whole = httpx.Request("POST", "http://x", files=form(adapter_files()))
+    body = whole.read()
+    pieces = (body[place : place + 1000] for place in range(0, len(body), 1000))
+    headers = {**headers_of(owner), "Content-Type": whole.headers["Content-Type"]}
+    address = f"http://127.0.0.1:{port}/api/v1/uploads/"
+    answer = httpx.post(address, content=pieces, headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["code"]) == (411, "length_required")
+    assert Upload.objects.count() == 0
+    # The same with a length is taken.
+    assert httpx.post(address, content=body, headers=headers, timeout=60).status_code == 201
+
+
 def test_fifty_uploads_at_once(start: Start, owner: User, tmp_path: Path) -> None:
     pid, port = start()
     token = headers_of(owner)

@@ -219,3 +219,12 @@ async def test_a_stated_length_beyond_every_limit_is_refused_unread(settings: An
     }
     status, body, taken = await _post("/upload", _endless(b"x"), headers)
     assert (status, json.loads(body)["code"], taken) == (413, "too_large", 0)
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=brick", "Application/JSON"])
+async def test_a_body_in_chunks_without_a_length_is_refused_in_words(content_type: str) -> None:
+    headers = {"host": "localhost", "content-type": content_type, "transfer-encoding": "chunked"}
+    status, body, taken = await _post("/api/v1/uploads/", _endless(b"x"), headers)
+    answer = json.loads(body)
+    assert (status, answer["code"], taken) == (411, "length_required", 0)
+    assert "Content-Length" in answer["message"]
