@@ -20,7 +20,7 @@ from marketplace.policy.adapters import (
     rights,
     viewable,
 )
-from marketplace.policy.people import Person, is_known
+from marketplace.policy.people import Person, is_known, is_leaving
 from marketplace.policy.refusals import access_address
 from marketplace.policy.site import (
     may_enter_admin,
@@ -31,6 +31,8 @@ from marketplace.policy.site import (
     may_see_everything,
     owned_by,
     owns,
+    received,
+    sent,
 )
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "allowed",
     "downloadable",
     "is_known",
+    "is_leaving",
     "may",
     "may_administer",
     "may_download",
@@ -55,7 +58,9 @@ __all__ = [
     "may_view",
     "owned_by",
     "owns",
+    "received",
     "require",
     "rights",
+    "sent",
     "viewable",
 ]

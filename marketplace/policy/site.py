@@ -25,6 +25,23 @@ def owns(person: Person, thing: Owned) -> bool:
     return is_known(person) and thing.owner_id == person.pk
 
 
+class Offer(Protocol):
+    """What one person offers another."""
+
+    sender_id: Any
+    receiver_id: Any
+
+
+def sent(person: Person, offer: Offer) -> bool:
+    """Whether ``offer`` is the person's own, to withdraw."""
+    return is_known(person) and offer.sender_id == person.pk
+
+
+def received(person: Person, offer: Offer) -> bool:
+    """Whether ``offer`` is made to the person, to accept or decline."""
+    return is_known(person) and offer.receiver_id == person.pk
+
+
 def owned_by(person: Person) -> Q:
     """``owns`` as a condition on rows with an ``owner``."""
     return Q(owner_id=person.pk) if is_known(person) else _NOBODY

@@ -58,7 +58,7 @@ def _no_receiver(sentence: str) -> Invalid:
 def withdraw_transfer(*, user: User, transfer: Transfer) -> Transfer:
     """Take an offer back. Withdrawing twice is no fault; ``Conflict`` when it was answered already."""
     with transaction.atomic():
-        row = _locked(user, transfer, user.pk == transfer.sender_id)
+        row = _locked(user, transfer, policy.sent(user, transfer))
         if row.state != _State.WITHDRAWN:
             _answer(user, row, _State.WITHDRAWN, "adapter.withdraw_offer")
     return row
@@ -67,7 +67,7 @@ def withdraw_transfer(*, user: User, transfer: Transfer) -> Transfer:
 def decline_transfer(*, user: User, transfer: Transfer) -> Transfer:
     """Say no. Declining twice is no fault; ``Conflict`` when the offer is gone or was accepted."""
     with transaction.atomic():
-        row = _locked(user, transfer, user.pk == transfer.receiver_id)
+        row = _locked(user, transfer, policy.received(user, transfer))
         if row.state != _State.DECLINED:
             _answer(user, row, _State.DECLINED, "adapter.decline_offer")
             transaction.on_commit(partial(mails.send_later, mails.ANSWERED, row.pk), robust=True)
@@ -86,7 +86,7 @@ def accept_transfer(*, user: User, transfer: Transfer, name: str = "") -> Adapte
     with transaction.atomic():
         lock_names(transfer.sender, user)
         adapter = _locked_adapter(transfer.adapter_id)
-        row = _locked(user, transfer, user.pk == transfer.receiver_id)
+        row = _locked(user, transfer, policy.received(user, transfer))
         if row.state == _State.ACCEPTED and adapter.owner_id == user.pk:
             return adapter
         _check_waiting(row)

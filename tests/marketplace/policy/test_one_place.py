@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Attributes of people and things that answer a question of rights when they are compared or tested.
-_TELLING = {"owner_id", "is_staff", "is_superuser", "is_moderator", "visibility", "has_perm", "is_active"}
+_TELLING = {
+    *("owner_id", "sender_id", "receiver_id", "author_id", "visibility"),
+    *("is_staff", "is_superuser", "is_moderator", "has_perm", "is_active"),
+}
 #: What else compares these, and why that is no question of rights. Function names count, not lines.
 _OTHER_QUESTIONS = {
     "marketplace/accounts/authentication.py:authenticate": "whether a token still works at all",
