@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from marketplace import policy
 from marketplace.accounts.authentication import ScopePermission, SignedIn
 from marketplace.accounts.models import User
 from marketplace.adapters import selectors, services, tombstones
@@ -85,7 +86,7 @@ class TransferView(_OfTheSignedIn):
     def delete(self, request: Request, owner: str, name: str) -> Response:
         """Withdraw the offer that waits."""
         offer = waiting_offer(_adapter(request, owner, name))
-        if offer is None or offer.sender_id != _user(request).pk:
+        if offer is None or not policy.sent(request.user, offer):
             raise NotFound(f"No offer of {owner}/{name} of yours is waiting.")
         return Response(TransferSerializer(services.withdraw_transfer(user=_user(request), transfer=offer)).data)
 
