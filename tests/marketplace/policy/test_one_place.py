@@ -18,12 +18,14 @@ _TELLING = {
 #: What else compares these, and why that is no question of rights. Function names count, not lines.
 _OTHER_QUESTIONS = {
     "marketplace/accounts/authentication.py:authenticate": "whether a token still works at all",
+    "marketplace/adapters/services/renaming.py:locked_with_owner": "whether it changed hands just now",
     "marketplace/adapters/access_mails.py:_write": "whether somebody can be written to",
 }
 _STATE_KEEPERS = {
     "marketplace/adapters/services/visibility.py": "keeps what visibility may become",
     "marketplace/adapters/services/publishing.py": "checks what visibility is asked for",
     "marketplace/adapters/services/deleting.py": "what visibility a restored adapter comes back with",
+    "marketplace/adapters/services/renaming.py": "whether it changed hands just now",
     "marketplace/adapters/services/transfers.py": "whether an offer is to oneself",
     "marketplace/adapters/services/naming.py": "which names were an owner's",
     "marketplace/adapters/imports/bulk.py": "what visibility a list of imports asks for",
