@@ -68,7 +68,7 @@ def test_the_owner_edits_publishes_and_deletes(page: Page) -> None:
     page.wait_for_url("**/account/")
     answer = page.goto("/demo/short-lived")
     assert answer is not None
-    assert answer.status == 404
+    assert answer.status == 410
 
 
 def test_a_private_adapter_is_not_there_for_others(page: Page, browser: Browser, site: Site) -> None:
