@@ -188,6 +188,22 @@ def _mutating_init(raw: Table, limits: Limits) -> list[Problem]:
     return [warning("mutated_base", "init_lora_weights", message)]
 
 
+def _nulls(raw: Table, limits: Limits) -> list[Problem]:
+    """Null is read as PEFT's default, which PEFT itself does not always do (peft.LoraConfig 0.21)."""
+    problems = []
+    if raw.get("target_modules") is None:
+        message = (
+            "target_modules is null or left out: PEFT guesses the modules by the base's architecture and silently "
+        )
+        message += "drops the tensors of others."
+        problems.append(warning("targets_left_open", "target_modules", message))
+    for key, plain in (("bias", '"none"'), ("rank_pattern", "{}"), ("alpha_pattern", "{}")):
+        if key in raw and raw[key] is None:
+            message = f"{key} is null: PEFT 0.21 cannot load this as it is; merges and exports here write it right."
+            problems.append(warning("null_not_loaded", key, message, f'Set "{key}": {plain}.'))
+    return problems
+
+
 def _duplicates(raw: Table, limits: Limits) -> list[Problem]:
     problems = []
     for key in ("target_modules", "exclude_modules", "modules_to_save"):
@@ -221,6 +237,7 @@ CHECKS: tuple[Callable[[Table, Limits], list[Problem]], ...] = (
     _task,
     _init,
     _mutating_init,
+    _nulls,
     _duplicates,
     _unknown,
 )

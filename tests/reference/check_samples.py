@@ -60,6 +60,8 @@ SAMPLES: dict[str, Sample] = {
     "merged_linear_refused": sample(enable_lora=[True, False]),
     "mutated_base": sample(init_lora_weights="pissa_niter_4"),
     "unknown_config_keys": sample(made_by="somebody"),
+    "targets_left_open": sample(target_modules=None),
+    "null_not_loaded": sample(bias=None, rank_pattern=None, alpha_pattern=None),
     "unknown_task_type": sample(task_type="CHAT"),
     "image_adapter": sample(metadata={"ss_network_module": "networks.lora"}),
     "foreign_layout": sample({"model.layers.0.q_proj.lora_down.weight": torch.ones(2, 4)}),

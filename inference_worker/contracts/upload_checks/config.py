@@ -86,6 +86,22 @@ CONFIG = (
         "The initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) changes the base's own weights when PEFT loads it.",
         "Convert it with PEFT's save_pretrained(path_initial_model_for_weight_conversion=…) to plain LoRA.",
     ),
+    Check(
+        "targets_left_open",
+        "warning",
+        Stage.CONFIG,
+        "target_modules is null: PEFT then takes what is usual for the base's architecture, and drops the tensors of "
+        "other modules without a word.",
+        "List the modules' names in target_modules. Merges and exports made here use all of them.",
+    ),
+    Check(
+        "null_not_loaded",
+        "warning",
+        Stage.CONFIG,
+        "bias, rank_pattern or alpha_pattern is null: PEFT 0.21 cannot load this as it is; merges and exports here "
+        "write it right.",
+        'Write "none" for bias, {} for a pattern.',
+    ),
     Check("duplicate_entries", "info", Stage.CONFIG, "A list names the same module twice; it counts once."),
     Check("unknown_config_keys", "info", Stage.CONFIG, "Keys that this version does not know are kept."),
 )

@@ -113,10 +113,11 @@ def test_configs_of_every_version(version: str, tmp_path: Path) -> None:
         ({"base_model_name_or_path": ""}, set()),
         ({"base_model_name_or_path": "weights\\LocalModel"}, set()),
         ({"lora_dropout": 0}, set()),
-        ({"lora_dropout": None, "use_dora": None, "bias": None, "fan_in_fan_out": None, "revision": None}, set()),
-        ({"rank_pattern": None, "alpha_pattern": None, "task_type": None, "modules_to_save": []}, set()),
+        ({"lora_dropout": None, "use_dora": None, "fan_in_fan_out": None, "revision": None}, set()),
+        ({"bias": None}, {"null_not_loaded"}),
+        ({"rank_pattern": None, "alpha_pattern": None, "task_type": None, "modules_to_save": []}, {"null_not_loaded"}),
         ({"target_modules": ["q_proj", "up_proj", "q_proj"]}, {"duplicate_entries"}),
-        ({"target_modules": None}, set()),
+        ({"target_modules": None}, {"targets_left_open"}),
         ({"target_modules": "all-linear"}, set()),
         ({"target_modules": ["q_proj", "up_proj", "visual.blocks.0.attn.qkv"]}, {"target_without_tensors"}),
         ({"trainer": "somebody's"}, {"unknown_config_keys"}),
@@ -280,3 +281,17 @@ def test_grouped_factors_of_peft_0_2_are_refused(tmp_path: Path) -> None:
     make_adapter(tmp_path, 3)
     edit_config(tmp_path, enable_lora=[True, False, True], merge_weights=True)
     assert codes(inspect(tmp_path)) == {"merged_linear_refused"}
+
+
+@pytest.mark.parametrize("key", ["bias", "rank_pattern", "alpha_pattern"])
+def test_nulls_that_peft_does_not_load_are_written_right(key: str, tmp_path: Path) -> None:
+    make_adapter(tmp_path / "in", 3)
+    edit_config(tmp_path / "in", **{key: None})
+    assert codes(inspect(tmp_path / "in")) == {"null_not_loaded"}
+    with pytest.raises(AttributeError, match="NoneType"):
+        adapter_logits(tmp_path / "in")
+    with open_directory(tmp_path / "in") as reader:
+        merge_adapters([reader], [1.0], "cat", tmp_path / "merged", threads=1)
+    edit_config(tmp_path / "in", **{key: "none" if key == "bias" else {}})
+    expected = adapter_logits(tmp_path / "in")
+    torch.testing.assert_close(adapter_logits(tmp_path / "merged"), expected, atol=1e-5, rtol=1e-5)
