@@ -11,7 +11,7 @@ from inference_worker.blobs import BlobInfo
 from inference_worker.contracts.common import AdapterFiles
 from inference_worker.contracts.inspect import InspectRequest
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Artifact, Blob
+from marketplace.adapters.models import Adapter, Artifact, Blob
 from marketplace.core.errors import Conflict
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
@@ -42,6 +42,12 @@ def keep_blobs(infos: Iterable[BlobInfo]) -> dict[str, Blob]:
     fields = ["created_at", "git_sha1", "size"]
     Blob.objects.bulk_create(ordered, update_conflicts=True, unique_fields=["sha256"], update_fields=fields)
     return rows
+
+
+def blobs_of(adapter: Adapter) -> list[BlobInfo]:
+    """Every blob of every version, for the quota of whoever gets the adapter (back)."""
+    blobs = Blob.objects.filter(pk__in=adapter.versions.values("files__blob"))
+    return [BlobInfo(blob.sha256, blob.git_sha1, blob.size) for blob in blobs]
 
 
 def _check_blocked(infos: Iterable[BlobInfo]) -> None:

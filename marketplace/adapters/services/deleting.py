@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from inference_worker.blobs import BlobInfo
 from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Adapter, Blob, Embedding, Transfer
+from marketplace.adapters.models import Adapter, Embedding, Transfer
+from marketplace.adapters.services.artifacts import blobs_of
 from marketplace.adapters.services.naming import lock_names
 from marketplace.adapters.services.renaming import locked_for_owner
 from marketplace.adapters.services.retiring import settle_current
@@ -68,7 +68,7 @@ def restore_adapter(*, user: User, adapter: Adapter) -> Adapter:
         if row.deleted_at is None:
             return row
         _check_restorable(row)
-        check_quota(row.owner, _bytes_of(row))
+        check_quota(row.owner, blobs_of(row))
         row.deleted_at, row.updated_at = None, timezone.now()
         row.visibility = _visibility_now(row)
         # Writing the title has the database write the words for search again.
@@ -99,11 +99,6 @@ def _check_restorable(row: Adapter) -> None:
             f"A moderator has taken down weights of {row.full_name}, so it cannot be restored.",
             code="weights_taken_down",
         )
-
-
-def _bytes_of(row: Adapter) -> list[BlobInfo]:
-    blobs = Blob.objects.filter(pk__in=row.versions.values("files__blob"))
-    return [BlobInfo(blob.sha256, blob.git_sha1, blob.size) for blob in blobs]
 
 
 def _visibility_now(row: Adapter) -> str:

@@ -7,12 +7,12 @@ from functools import partial
 from django.db import transaction
 from django.utils import timezone
 
-from inference_worker.blobs import BlobInfo
 from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters import mails
 from marketplace.adapters.fields import Checker
-from marketplace.adapters.models import Adapter, Blob, Transfer
+from marketplace.adapters.models import Adapter, Transfer
+from marketplace.adapters.services.artifacts import blobs_of
 from marketplace.adapters.services.naming import check_name_free, keep_former_name, lock_names
 from marketplace.adapters.services.renaming import locked_for_owner, rewrite_own_name
 from marketplace.adapters.services.versions import embed_when_valid
@@ -92,7 +92,7 @@ def accept_transfer(*, user: User, transfer: Transfer, name: str = "") -> Adapte
         _check_waiting(row)
         _check_transferable(adapter, row)
         check_name_free(user, name or adapter.name, adapter=adapter)
-        check_quota(user, _bytes_of(adapter))
+        check_quota(user, blobs_of(adapter))
         _hand_over(adapter, user, name or adapter.name)
         row.adapter = adapter
         _answer(user, row, _State.ACCEPTED, "adapter.accept_offer")
@@ -123,11 +123,6 @@ def _check_transferable(adapter: Adapter, row: Transfer) -> None:
     """Between offer and answer, the adapter may have been deleted, taken down or given away."""
     if adapter.owner_id != row.sender_id or not policy.may_administer(row.sender, adapter):
         raise Conflict(f"{adapter.full_name} can no longer be taken over.", code="offer_ended")
-
-
-def _bytes_of(adapter: Adapter) -> list[BlobInfo]:
-    blobs = Blob.objects.filter(pk__in=adapter.versions.values("files__blob"))
-    return [BlobInfo(blob.sha256, blob.git_sha1, blob.size) for blob in blobs]
 
 
 def _hand_over(adapter: Adapter, receiver: User, name: str) -> None:
