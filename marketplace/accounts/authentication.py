@@ -13,13 +13,16 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from marketplace import policy
 from marketplace.accounts.models import Token, User
 from marketplace.accounts.services import digest_of
+from marketplace.core.errors import Forbidden
 
 if TYPE_CHECKING:
     # REST framework's views import this module through the settings.
     from rest_framework.views import APIView
 
+LEAVING = "Your account is about to be erased, so nothing of it changes. Choose “Keep my account” first."
 #: ``last_used_at`` is this exact, so that a busy token does not write a row per request.
 _USE_RESOLUTION = timedelta(minutes=1)
 
@@ -37,6 +40,8 @@ class TokenAuthentication(BaseAuthentication):
         token = Token.objects.select_related("owner").filter(digest=digest_of(secret.strip())).first()
         if token is None or not token.is_live or not token.owner.is_active:
             raise exceptions.AuthenticationFailed("The token is unknown, expired or revoked.", code="bad_token")
+        if request.method not in SAFE_METHODS and policy.is_leaving(token.owner):
+            raise Forbidden(LEAVING, code="account_closing")
         structlog.contextvars.bind_contextvars(token_prefix=token.prefix, user_id=token.owner_id)
         now = timezone.now()
         stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _USE_RESOLUTION)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, cast
+from weakref import finalize
 
 from allauth.account.models import EmailAddress
 from django.core.serializers.json import DjangoJSONEncoder
@@ -46,26 +48,34 @@ def export_account(request: HttpRequest, user: User, *, files: bool) -> HttpResp
     bring back."""
     at = timezone.now()
     words = {"username": user.username, "at": f"{at:%Y-%m-%d %H:%M} UTC", "files": " and files" if files else ""}
-    entries = [_entry("README.txt", [_README.format(**words).encode()])]
-    entries += [_entry(f"{name}.json", _encoded(collect(user))) for name, collect in _PARTS.items()]
+    spools = ExitStack()
+    entries = [_entry(spools, "README.txt", [_README.format(**words).encode()])]
+    entries += [_entry(spools, f"{name}.json", _encoded(collect(user))) for name, collect in _PARTS.items()]
     missing: list[str] = []
     for adapter in _adapters(user).iterator(_BATCH):
         entries += _files_of(user, adapter, missing) if files else _card_of(user, adapter)
     if missing:
         lines = "".join(f"{line}\n" for line in missing)
-        entries.append(_entry("MISSING.txt", [f"These files are not here.\n\n{lines}".encode()]))
+        entries.append(_entry(spools, "MISSING.txt", [f"These files are not here.\n\n{lines}".encode()]))
     archive = StoredZip(entries, at, {})
+    # Also for a reader who never comes.
+    finish = finalize(archive, spools.close)
     audit.record(actor=user, action="account.export", target=user.username, files=files)
     headers = attachment_headers(
         filename=f"{user.username}-{at:%Y-%m-%d}.zip", content_type="application/zip", etag=f'"{at.timestamp()}"'
     )
     chunks = chunks_of(cast(IO[bytes], archive), archive.size)
-    return send_chunks(request, chunks, archive.close, 200, headers)
+
+    def close() -> None:
+        archive.close()
+        finish()
+
+    return send_chunks(request, chunks, close, 200, headers)
 
 
-def _entry(path: str, chunks: Iterable[bytes]) -> Entry:
+def _entry(spools: ExitStack, path: str, chunks: Iterable[bytes]) -> Entry:
     """What does not stand in the store yet: written to disk where it is long, since a zip's sizes are known first."""
-    spool = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by the zip, once it was read)
+    spool = spools.enter_context(SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 (closed with the answer)
     spool.writelines(chunks)
     size = spool.tell()
 

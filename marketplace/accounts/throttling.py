@@ -96,6 +96,12 @@ class AccessThrottle(PersonOrAddress):
     scope = "access"
 
 
+class LetterThrottle(PersonOrAddress):
+    """Letting somebody work on an adapter, and offering it: each may send a letter."""
+
+    scope = "letter"
+
+
 class UploadThrottle(PersonOrAddress):
     scope = "upload"
 

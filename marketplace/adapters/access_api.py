@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from marketplace import policy
 from marketplace.accounts.authentication import ScopePermission, SignedIn
-from marketplace.accounts.throttling import AccessThrottle
+from marketplace.accounts.throttling import AccessThrottle, LetterThrottle
 from marketplace.adapters import access_selectors, selectors, services
 from marketplace.adapters.models import AccessRequest, Adapter, Collaborator
 from marketplace.adapters.serializers import AdapterSerializer
@@ -186,6 +186,9 @@ class CollaboratorsView(APIView):
     """Who works on an adapter beside its owner (owner)."""
 
     permission_classes = [SignedIn, ScopePermission]
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [LetterThrottle()] if self.request.method == "POST" else super().get_throttles()
 
     @extend_schema(operation_id="collaborators", responses=CollaboratorSerializer(many=True))
     def get(self, request: Request, owner: str, name: str) -> Response:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 from django.conf import settings
 from django.core.mail import send_mail
 
 from marketplace.accounts.models import User
+from marketplace.adapters.letters import once_a_day
 from marketplace.adapters.models import AccessRequest, Collaborator
 from marketplace.celery import app
 from marketplace.policy import access_address
@@ -26,7 +29,9 @@ def send(kind: str, key: int) -> bool:
     """Write the letter; whether there was somebody to write to and still something to say."""
     if kind == ADDED:
         added = Collaborator.objects.select_related("adapter__owner", "user").filter(pk=key).first()
-        return added is not None and _added(added)
+        if added is None:
+            return False
+        return once_a_day(kind, added.adapter.owner, added.user, added.adapter, partial(_added, added))
     asked = AccessRequest.objects.select_related("adapter__owner", "user").filter(pk=key).first()
     if asked is None:
         return False

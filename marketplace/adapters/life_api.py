@@ -11,11 +11,13 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from marketplace import policy
 from marketplace.accounts.authentication import ScopePermission, SignedIn
 from marketplace.accounts.models import User
+from marketplace.accounts.throttling import LetterThrottle
 from marketplace.adapters import selectors, services, tombstones
 from marketplace.adapters.life_serializers import (
     AcceptSerializer,
@@ -70,6 +72,9 @@ class RenameView(_OfTheSignedIn):
 
 class TransferView(_OfTheSignedIn):
     """The offer of one adapter."""
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [LetterThrottle()] if self.request.method == "POST" else super().get_throttles()
 
     @extend_schema(
         operation_id="adapter_offer",
@@ -180,6 +185,18 @@ class DeletedView(_OfTheSignedIn):
             tombstones.recently_deleted(request.user), order=("-deleted_at", "-id"), **page_arguments(request)
         )
         return Response(page_body(request, page, lambda adapter: DeletedSerializer(adapter).data))
+
+
+class PurgeView(_OfTheSignedIn):
+    """Gone for good."""
+
+    @extend_schema(operation_id="adapter_purge", request=None, responses={status.HTTP_204_NO_CONTENT: None})
+    def post(self, request: Request, owner: str, name: str) -> Response:
+        """Give up the days in which a deleted adapter of yours could be restored. Its files go, and their room with
+        them."""
+        adapter = tombstones.get_tombstone(user=request.user, owner=owner, name=name)
+        services.purge_adapter(user=_user(request), adapter=adapter)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class RestoreView(_OfTheSignedIn):

@@ -12,6 +12,7 @@ urlpatterns = [
     path(f"{_PAGE}/settings/name", life.rename, name="adapter-rename"),
     path(f"{_PAGE}/settings/offer", life.offer, name="adapter-offer"),
     path(f"{_PAGE}/settings/offer/withdraw", life.withdraw_offer, name="adapter-offer-withdraw"),
+    path(f"{_PAGE}/purge", life.purge, name="adapter-purge"),
     path(f"{_PAGE}/restore", life.restore, name="adapter-restore"),
     path(f"{_PAGE}/versions/<str:commit>/yank", life.yank, name="version-yank"),
     path(f"{_PAGE}/versions/<str:commit>/unyank", life.unyank, name="version-unyank"),
@@ -21,6 +22,7 @@ urlpatterns = [
 api_urlpatterns = [
     path(f"{_ADAPTER}/rename/", life_api.RenameView.as_view(), name="api-adapter-rename"),
     path(f"{_ADAPTER}/transfer/", life_api.TransferView.as_view(), name="api-adapter-transfer"),
+    path(f"{_ADAPTER}/purge/", life_api.PurgeView.as_view(), name="api-adapter-purge"),
     path(f"{_ADAPTER}/restore/", life_api.RestoreView.as_view(), name="api-adapter-restore"),
     path(f"{_ADAPTER}/versions/<str:commit>/yank/", life_api.YankView.as_view(), name="api-version-yank"),
     path(

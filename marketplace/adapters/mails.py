@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 from django.conf import settings
 from django.core.mail import send_mail
 
 from marketplace.accounts.models import User
+from marketplace.adapters.letters import once_a_day
 from marketplace.adapters.models import Transfer
 from marketplace.celery import app
 
@@ -28,7 +31,9 @@ def send(kind: str, key: int) -> bool:
     if offer is None:
         return False
     if kind == OFFERED:
-        return _offered(offer) if offer.state == Transfer.State.WAITING else False
+        if offer.state != Transfer.State.WAITING:
+            return False
+        return once_a_day(kind, offer.sender, offer.receiver, offer.adapter, partial(_offered, offer))
     return _answered(offer)
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Artifact, Blob, Embedding, Lineage, Upload, Version, VersionFile
 from marketplace.core.store import blob_store
 from marketplace.moderation import audit, blocking
@@ -40,21 +41,27 @@ def _purge(pk: int, due: QuerySet[Adapter]) -> bool:
         row = due.select_for_update(of=("self",), skip_locked=True).select_related("owner").filter(pk=pk).first()
         if row is None:
             return False
-        if row.current is None or row.current.artifact.state != Artifact.State.VALID:
-            # Nobody but its owner ever saw it, so nobody else is told that it was there.
-            row.visibility = Adapter.Visibility.PRIVATE
-        row.title = row.description = row.gate_terms = ""
-        row.tags, row.purged_at = [], timezone.now()
-        row.deleted_at = row.deleted_at or row.purged_at
-        row.save(update_fields=_COLUMNS)
-        Adapter.objects.filter(pk=pk).update(search=None)
-        Embedding.objects.filter(adapter=row).delete()
-        row.examples.all().delete()
-        row.collaborators.all().delete()
-        row.access_requests.all().delete()
-        VersionFile.objects.filter(version__adapter=row).delete()
-        audit.record(actor=None, action="adapter.purge", target=row.full_name)
+        empty(row, None)
     return True
+
+
+def empty(row: Adapter, actor: User | None) -> None:
+    """Forget what a locked row holds; its bytes go at the next collection. Call inside a transaction."""
+    if row.current is None or row.current.artifact.state != Artifact.State.VALID:
+        # Nobody but its owner ever saw it, so nobody else is told that it was there.
+        row.visibility = Adapter.Visibility.PRIVATE
+    row.title = row.description = row.gate_terms = ""
+    row.tags, row.purged_at = [], timezone.now()
+    row.deleted_at = row.deleted_at or row.purged_at
+    row.save(update_fields=_COLUMNS)
+    Adapter.objects.filter(pk=row.pk).update(search=None)
+    Embedding.objects.filter(adapter=row).delete()
+    row.examples.all().delete()
+    row.collaborators.all().delete()
+    row.access_requests.all().delete()
+    VersionFile.objects.filter(version__adapter=row).delete()
+    Upload.objects.filter(adapter=row).delete()
+    audit.record(actor=actor, action="adapter.purge", target=row.full_name)
 
 
 def drop_versions() -> int:

@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "marketplace.core.middleware.ErrorPages",
+    "marketplace.accounts.middleware.ClosingAccounts",
     "marketplace.adapters.middleware.AdapterAddresses",
 ]
 ROOT_URLCONF = "marketplace.urls"
@@ -198,6 +199,8 @@ ZIP_RATIO_FROM_BYTES = env.int("ZIP_RATIO_FROM_BYTES", default=64 << 20)
 UPLOAD_KEEP_DAYS = env.int("UPLOAD_KEEP_DAYS", default=7)
 # Deleted adapters can be restored for this many days; then their files go.
 RESTORE_DAYS = env.int("RESTORE_DAYS", default=30)
+# What is deleted and can be restored may be as many quotas as this beside what is there.
+DELETED_QUOTAS = env.float("DELETED_QUOTAS", default=1.0)
 # Files of an adapter that moderators removed are kept this long, for an appeal.
 REMOVED_KEEP_DAYS = env.int("REMOVED_KEEP_DAYS", default=30)
 # An account is erased this many days after its owner deleted it; until then they can take it back.
@@ -332,6 +335,7 @@ REST_FRAMEWORK = {
         "report": env.str("THROTTLE_REPORT", default="20/hour"),
         "report_anon": env.str("THROTTLE_REPORT_ANON", default="5/hour"),
         "access": env.str("THROTTLE_ACCESS", default="20/hour"),
+        "letter": env.str("THROTTLE_LETTER", default="30/hour"),
         "token": env.str("THROTTLE_TOKEN", default="30/hour"),
         "confirm": env.str("THROTTLE_CONFIRM", default="10/hour"),
         "account_export": env.str("THROTTLE_ACCOUNT_EXPORT", default="20/hour"),

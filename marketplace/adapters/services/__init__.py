@@ -3,7 +3,7 @@
 from marketplace.adapters.services.access import answer_request, request_access, withdraw_request
 from marketplace.adapters.services.card_editing import edit_card
 from marketplace.adapters.services.collaborators import add_collaborator, change_collaborator, remove_collaborator
-from marketplace.adapters.services.deleting import delete_adapter, restore_adapter
+from marketplace.adapters.services.deleting import delete_adapter, purge_adapter, restore_adapter
 from marketplace.adapters.services.derived import create_adapter_from_files
 from marketplace.adapters.services.editing import edit_adapter
 from marketplace.adapters.services.partial_uploads import (
@@ -49,6 +49,7 @@ __all__ = [
     "edit_card",
     "offer_transfer",
     "publish_upload",
+    "purge_adapter",
     "receive_piece",
     "recheck_upload",
     "remove_collaborator",

@@ -16,6 +16,7 @@ from django.utils import timezone
 from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Embedding, Transfer
+from marketplace.adapters.purging import empty
 from marketplace.adapters.services.artifacts import blobs_of
 from marketplace.adapters.services.naming import lock_names
 from marketplace.adapters.services.renaming import locked_for_owner
@@ -77,6 +78,22 @@ def restore_adapter(*, user: User, adapter: Adapter) -> Adapter:
         settle_current(row)
         audit.record(actor=user, action="adapter.restore_deleted", target=row.full_name, visibility=row.visibility)
     return row
+
+
+def purge_adapter(*, user: User, adapter: Adapter) -> None:
+    """Give up the days in which a deleted adapter could be restored: its files go at the next collection.
+
+    Purging twice is no fault. Raises ``NotFound``, and ``Conflict`` for what is not deleted or a moderator took down.
+    """
+    with transaction.atomic():
+        row = _locked(user, adapter)
+        if row.purged_at is not None:
+            return
+        if row.deleted_at is None:
+            raise Conflict(f"Delete {row.full_name} first; then it can be deleted for good.", code="not_deleted")
+        if not policy.may(user, policy.Action.RESTORE, row):
+            raise Conflict(f"A moderator keeps {row.full_name}, so it cannot be deleted for good.", code="moderated")
+        empty(row, user)
 
 
 def _locked(user: User, adapter: Adapter) -> Adapter:

@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from inference_worker.blobs import BlobInfo
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Blob, PartialUpload, Upload, VersionFile
+from marketplace.adapters.models import Adapter, Blob, PartialUpload, Upload, VersionFile
 from marketplace.core.errors import QuotaExceeded
 
 
@@ -25,9 +25,27 @@ def _digests_of(user: User) -> set[str]:
     return set(published.values_list("blob_id", flat=True)) | {file["sha256"] for files in pending for file in files}
 
 
+def _restorable_digests_of(user: User) -> set[str]:
+    """Deleted, but kept so that it can be brought back. What moderators keep is not the person's to delete."""
+    kept = Adapter.objects.filter(
+        owner=user, deleted_at__isnull=False, purged_at=None, moderation=Adapter.Moderation.VISIBLE
+    )
+    return set(VersionFile.objects.filter(version__adapter__in=kept).values_list("blob_id", flat=True))
+
+
+def restorable_bytes(user: User, without: Collection[str] = ()) -> int:
+    """Bytes of the user's deleted adapters alone, as long as they can be restored; ``without`` some digests."""
+    kept = _restorable_digests_of(user) - _digests_of(user) - set(without)
+    return _size_of(kept)
+
+
+def _size_of(digests: Collection[str]) -> int:
+    return int(Blob.objects.filter(sha256__in=digests).aggregate(total=Sum("size"))["total"] or 0)
+
+
 def stored_bytes(user: User) -> int:
     """Bytes in all versions of the user's adapters and in uploads that are not published yet."""
-    return int(Blob.objects.filter(sha256__in=_digests_of(user)).aggregate(total=Sum("size"))["total"] or 0)
+    return _size_of(_digests_of(user))
 
 
 def reserved_bytes(user: User, without: Collection[UUID] = ()) -> int:
@@ -41,6 +59,18 @@ def check_room(user: User, length: int) -> None:
     used, limit = stored_bytes(user) + reserved_bytes(user), quota_of(user)
     if used + length > limit:
         raise _exceeded(length, used, limit)
+    _check_deleted(used + length, restorable_bytes(user), limit)
+
+
+def _check_deleted(used: int, deleted: int, limit: int) -> None:
+    """What was deleted is kept for its owner: that has a limit, too, or deleting would make room without end."""
+    most = int(limit * (1 + settings.DELETED_QUOTAS))
+    if deleted and used + deleted > most:
+        raise QuotaExceeded(
+            f"You deleted {deleted:,} bytes that are kept so that you can restore them, and with them this is too "
+            "much. Delete some of it for good on your account page, or wait until it goes.",
+            extra={"used": used, "deleted": deleted, "quota": limit},
+        )
 
 
 def check_quota(user: User, added: Iterable[BlobInfo], releasing: Collection[UUID] = ()) -> None:
@@ -56,6 +86,7 @@ def check_quota(user: User, added: Iterable[BlobInfo], releasing: Collection[UUI
     needed = sum(new.values())
     if used + needed > limit:
         raise _exceeded(needed, used, limit)
+    _check_deleted(used + needed, restorable_bytes(user, without=new), limit)
 
 
 def _exceeded(needed: int, used: int, limit: int) -> QuotaExceeded:

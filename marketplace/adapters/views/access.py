@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from marketplace import policy
-from marketplace.accounts.throttling import AccessThrottle, spend
+from marketplace.accounts.throttling import AccessThrottle, LetterThrottle, spend
 from marketplace.adapters import access_selectors, selectors, services
 from marketplace.adapters.access_forms import CollaboratorForm, OpennessForm, RequestForm
 from marketplace.adapters.models import AccessRequest, Adapter
@@ -141,6 +141,7 @@ def collaborators(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     form = CollaboratorForm(request.POST, auto_id="collaborator_%s")
     if form.is_valid():
         try:
+            spend(request, LetterThrottle)
             services.add_collaborator(user=request.user, adapter=adapter, **form.cleaned_data)
         except AppError as error:
             show_fault(form, error)

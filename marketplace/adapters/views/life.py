@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from marketplace import policy
+from marketplace.accounts.throttling import LetterThrottle, spend
 from marketplace.adapters import selectors, services, tombstones
 from marketplace.adapters.life_forms import DeprecateForm, OfferForm, RenameForm, YankForm
 from marketplace.adapters.models import Adapter, Lineage, Transfer, Version
@@ -65,6 +66,7 @@ def offer(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     form = OfferForm(request.POST, auto_id="offer_%s")
     if form.is_valid():
         try:
+            spend(request, LetterThrottle)
             found = services.offer_transfer(user=request.user, adapter=adapter, receiver=form.cleaned_data["receiver"])
         except AppError as error:
             show_fault(form, error)
@@ -92,6 +94,15 @@ def restore(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     adapter = services.restore_adapter(user=request.user, adapter=adapter)
     messages.success(request, f"{adapter.full_name} is back, and {adapter.get_visibility_display().lower()}.")
     return redirect(adapter.get_absolute_url())
+
+
+@login_required
+@require_POST
+def purge(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    adapter = tombstones.get_tombstone(user=request.user, owner=owner, name=name)
+    services.purge_adapter(user=request.user, adapter=adapter)
+    messages.success(request, f"{adapter.full_name} is deleted for good.")
+    return redirect("account")
 
 
 def _version(request: HttpRequest, owner: str, name: str, commit: str) -> Version:

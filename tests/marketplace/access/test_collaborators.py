@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.test import Client
 
 from marketplace import policy
 from marketplace.accounts.models import User
+from marketplace.accounts.throttling import LetterThrottle
 from marketplace.adapters import access_mails, selectors
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.services.access import request_access
@@ -91,3 +93,42 @@ def test_letter(secret: Adapter, ada: User, bob: User) -> None:
     added = add_collaborator(user=ada, adapter=secret, username="bob", role="write")
     assert access_mails.send(access_mails.ADDED, added.pk)
     assert (mail.outbox[0].to, mail.outbox[0].subject) == ([bob.email], "ada shares ada/secret with you")
+
+
+def test_adding_and_removing_in_turns_sends_one_letter(secret: Adapter, ada: User, bob: User) -> None:
+    for expected in (True, False, False):
+        added = add_collaborator(user=ada, adapter=secret, username="bob", role="read")
+        assert access_mails.send(access_mails.ADDED, added.pk) is expected
+        remove_collaborator(user=ada, adapter=secret, username="bob")
+    assert len(mail.outbox) == 1
+
+
+def test_a_letter_that_could_not_be_sent_is_sent_later(
+    secret: Adapter, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = add_collaborator(user=ada, adapter=secret, username="bob", role="read")
+
+    def away(*arguments: Any) -> None:
+        raise OSError("no mail server")
+
+    monkeypatch.setattr(access_mails, "send_mail", away)
+    with pytest.raises(OSError, match="no mail server"):
+        access_mails.send(access_mails.ADDED, added.pk)
+    monkeypatch.undo()
+    assert access_mails.send(access_mails.ADDED, added.pk)
+
+
+def test_adding_is_limited_on_pages_and_through_rest(
+    client: Client, secret: Adapter, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LetterThrottle.THROTTLE_RATES, "letter", "2/hour")
+    client.force_login(ada)
+    body = {"username": "bob", "role": "read"}
+    assert client.post("/ada/secret/access/collaborators", body).status_code == 302
+    assert client.post("/api/v1/adapters/ada/secret/collaborators/", body, "application/json").status_code == 201
+    assert client.post("/api/v1/adapters/ada/secret/collaborators/", body, "application/json").status_code == 429
+    assert "Too many requests" in client.post("/ada/secret/access/collaborators", body).content.decode()
+    offer = {"receiver": "bob"}
+    assert client.post("/api/v1/adapters/ada/secret/transfer/", offer, "application/json").status_code == 429
+    assert "Too many requests" in client.post("/ada/secret/settings/offer", offer).content.decode()
+    assert client.get("/api/v1/adapters/ada/secret/collaborators/").status_code == 200

@@ -64,6 +64,30 @@ def test_closing_signs_out_everywhere_and_ends_tokens(client: Client, ada: User,
     assert "Keep my account" in client.get("/account/").content.decode()
 
 
+def test_who_is_leaving_changes_nothing(client: Client, ada: User, make_adapter: MakeAdapter) -> None:
+    adapter = make_adapter(ada, "plural")
+    _close(ada)
+    ada.refresh_from_db()
+    client.force_login(ada)
+    page = client.post("/account/profile", {"display_name": "Ada"})
+    assert (page.status_code, "about to be erased" in page.content.decode()) == (403, True)
+    assert "Keep my account" in page.content.decode()
+    answer = client.post("/api/v1/tokens/", {"name": "laptop"}, "application/json")
+    assert (answer.status_code, answer.json()["code"]) == (403, "account_closing")
+    # One that was made in the same moment.
+    _, secret = services.create_token(user=ada, name="late", scope="write")
+    headers = {"Authorization": f"Bearer {secret}"}
+    answer = Client().post("/api/v1/adapters/ada/plural/restore/", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "account_closing")
+    assert Client().get("/api/v1/me/", headers=headers).status_code == 200
+    answer = client.get("/account/export")
+    assert (answer.status_code, b"".join(answer.streaming_content)[:2]) == (200, b"PK")
+    assert client.post("/account/reopen").status_code == 302
+    adapter.refresh_from_db()
+    assert adapter.deleted_at is None
+    assert client.post("/account/profile", {"display_name": "Ada"}).status_code == 302
+
+
 @pytest.mark.parametrize(("said", "field"), [({"password": "wrong"}, "password"), ({"username": "bob"}, "username")])
 def test_it_is_confirmed_twice(said: dict[str, str], field: str, ada: User) -> None:
     with pytest.raises(Invalid) as caught:

@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.test import Client
 from django.utils import timezone
 
 from marketplace.accounts.models import User
 from marketplace.adapters import selectors, services, tombstones
 from marketplace.adapters.garbage import collect_garbage
 from marketplace.adapters.models import Adapter, Artifact, Blob, Version
+from marketplace.adapters.uploads.quota import restorable_bytes, stored_bytes
+from marketplace.adapters.uploads.tus import Metadata
 from marketplace.catalog.selectors import search
 from marketplace.core.errors import Conflict, Forbidden, Gone, NotFound, QuotaExceeded
 from marketplace.core.store import blob_store
 from marketplace.moderation import services as moderation
+from marketplace.moderation.models import AuditEntry
 from tests.marketplace.adapters.conftest import MakeUpload
 from tests.marketplace.adapters.life.conftest import Publish, merge_of
 
@@ -164,3 +168,62 @@ def test_nobody_escapes_a_moderator_by_deleting(ada: User, bob: User, moderator:
     _age(reported, 60)
     assert collect_garbage().purged == 0
     assert Version.objects.filter(adapter=reported).exists()
+
+
+def test_deleting_makes_no_room_without_end(ada: User, publish: Publish, make_upload: MakeUpload) -> None:
+    first = publish(ada, "first")
+    ada.quota_bytes = stored_bytes(ada) + 1000
+    ada.save(update_fields=["quota_bytes"])
+    services.delete_adapter(user=ada, adapter=first)
+    second = publish(ada, "second", seed=1)
+    services.delete_adapter(user=ada, adapter=second)
+    with pytest.raises(QuotaExceeded, match="for good") as raised:
+        make_upload(ada, seed=2)
+    assert 0 < raised.value.extra["deleted"] <= restorable_bytes(ada)
+    with pytest.raises(QuotaExceeded, match="for good"):
+        services.begin_partial_upload(user=ada, length=ada.quota_bytes, metadata=Metadata(path="weights"))
+    # What is brought back is no longer deleted.
+    services.restore_adapter(user=ada, adapter=first)
+    services.delete_adapter(user=ada, adapter=first)
+    services.purge_adapter(user=ada, adapter=second)
+    services.purge_adapter(user=ada, adapter=second)
+    assert AuditEntry.objects.filter(action="adapter.purge", actor=ada).count() == 1
+    publish(ada, "third", seed=2)
+
+
+def test_what_is_deleted_for_good_goes_at_the_next_collection(ada: User, publish: Publish) -> None:
+    adapter = publish(ada, "plural")
+    digests = list(Version.objects.values_list("files__blob", flat=True))
+    with pytest.raises(Conflict) as raised:
+        services.purge_adapter(user=ada, adapter=adapter)
+    assert raised.value.code == "not_deleted"
+    services.delete_adapter(user=ada, adapter=adapter)
+    _age(adapter, 2)
+    services.purge_adapter(user=ada, adapter=adapter)
+    with pytest.raises(Gone):
+        services.restore_adapter(user=ada, adapter=adapter)
+    collect_garbage()
+    assert not any(blob_store().has(digest) for digest in digests)
+
+
+def test_what_a_moderator_keeps_is_not_deleted_for_good(
+    ada: User, bob: User, publish: Publish, moderator: User
+) -> None:
+    adapter = publish(ada, "plural")
+    services.delete_adapter(user=ada, adapter=adapter)
+    with pytest.raises(NotFound):
+        services.purge_adapter(user=bob, adapter=adapter)
+    Adapter.objects.update(moderation="quarantined")
+    with pytest.raises(Conflict) as raised:
+        services.purge_adapter(user=ada, adapter=adapter)
+    assert raised.value.code == "moderated"
+    assert restorable_bytes(ada) == 0
+
+
+def test_the_account_page_offers_it(client: Client, ada: User, publish: Publish) -> None:
+    services.delete_adapter(user=ada, adapter=publish(ada, "plural"))
+    client.force_login(ada)
+    assert "Delete for good now" in client.get("/account/").content.decode()
+    answer = client.post("/ada/plural/purge", follow=True)
+    assert "is deleted for good" in answer.content.decode()
+    assert "Recently deleted" not in answer.content.decode()

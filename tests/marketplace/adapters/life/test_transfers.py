@@ -148,3 +148,12 @@ def test_accepting_twice_at_once_moves_it_once(ada: User, bob: User, publish: Pu
     assert ended == ["bob/plural"] * 2
     assert AuditEntry.objects.filter(action="adapter.transfer").count() == 1
     assert Adapter.objects.get().former_names.count() == 1
+
+
+def test_offering_and_withdrawing_in_turns_sends_one_letter(ada: User, bob: User, publish: Publish) -> None:
+    adapter = publish(ada, "plural")
+    for expected in (True, False, False):
+        offer = _offer(adapter)
+        assert mails.send(mails.OFFERED, offer.pk) is expected
+        services.withdraw_transfer(user=ada, transfer=offer)
+    assert len(mail.outbox) == 1
