@@ -110,7 +110,12 @@ def get_version(*, adapter: Adapter, revision: str = "main") -> Version:
         matches = list(versions.filter(commit__startswith=revision.lower())[:2])
         if len(matches) == 1:
             return matches[0]
-    raise NotFound(
+    raise no_revision(adapter, revision)
+
+
+def no_revision(adapter: Adapter, revision: str) -> NotFound:
+    """The answer for a revision that is not there, and for one that somebody may not know of."""
+    return NotFound(
         f"{adapter.full_name} has no revision “{revision}”. Use main, a commit, or at least {MIN_PREFIX} digits of one."
     )
 

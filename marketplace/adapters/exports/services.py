@@ -14,7 +14,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters import selectors as adapters
 from marketplace.adapters.exports.selectors import KIND, live_exports, used_bytes
 from marketplace.adapters.licences import LICENCES, Obligation, parts_of
-from marketplace.adapters.models import Adapter, Version
+from marketplace.adapters.models import Adapter, Artifact, Version
 from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, TooLarge
 from marketplace.jobs import services as jobs
@@ -80,6 +80,13 @@ def _estimate(version: Version, base: Base, name: str, dtype: str) -> int:
     return base.parameters * _ITEM_BYTES.get(written, 4)
 
 
+def _check_known(user: User, adapter: Adapter, version: Version, revision: str) -> None:
+    """What was not accepted is no revision to whoever does not work on the adapter, as for downloads."""
+    draft = version.artifact.state != Artifact.State.VALID
+    if revision != "main" and draft and not policy.may(user, policy.Action.SEE_DRAFTS, adapter):
+        raise adapters.no_revision(adapter, revision)
+
+
 def create_export(
     *,
     user: User,
@@ -98,6 +105,7 @@ def create_export(
         raise NotAuthenticated("Sign in to export adapters.")
     _check_options(format, dtype, shard_bytes)
     version = adapters.get_version(adapter=adapter, revision=revision)
+    _check_known(user, adapter, version, revision)
     policy.require(user, policy.Action.USE, adapter, version=None if revision == "main" else version)
     version.adapter = adapter
     base = version.artifact.base or adapter.base

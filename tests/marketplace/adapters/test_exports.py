@@ -202,6 +202,20 @@ def test_strangers_and_private_adapters(ada: User, bob: User, adapter: Adapter) 
         create_export(user=bob, adapter=adapter, format="merged")
 
 
+def test_drafts_are_no_revisions_to_others(
+    ada: User, bob: User, moderator: User, adapter: Adapter, make_upload: MakeUpload
+) -> None:
+    services.set_visibility(user=ada, adapter=adapter, visibility="public")
+    services.publish_upload(user=ada, upload=make_upload(ada, check=False, seed=9), adapter=adapter)
+    draft = adapter.versions.order_by("-pk")[0].commit
+    for person in (bob, moderator):
+        for revision in (draft, "0" * 40):
+            with pytest.raises(NotFound, match=f"has no revision “{revision}”"):
+                create_export(user=person, adapter=adapter, format="gguf", revision=revision)
+    with pytest.raises(Invalid):
+        create_export(user=ada, adapter=adapter, format="gguf", revision=draft)
+
+
 def test_files_and_zip_for_whoever_asked_alone(ada: User, bob: User, adapter: Adapter, client: Client) -> None:
     job = create_export(user=bob, adapter=adapter, format="merged")
     address = f"/api/v1/exports/{job.pk}/"
