@@ -13,13 +13,30 @@ Grid = dict[str, list[str]]
 #: Roles that get the same as another one unless a grid has a row of their own.
 _LIKE = {"waiting": "stranger", "superuser": "moderator", "suspended": "anonymous", "approved": "stranger"}
 
+#: The others are derived, see ``columns``.
+_DRAWN = [state for state in STATES if state not in ("yanked", "former")]
+
 
 def grid(text: str) -> Grid:
     """The rows of a drawn table, each as long as there are states."""
     rows = {line.split()[0]: line.split()[1:] for line in text.strip().splitlines()}
-    assert rows.pop("-") == [state[:3] for state in STATES], "the columns are not the states"
-    assert all(len(row) == len(STATES) for row in rows.values()), "a row is too short or too long"
-    return rows
+    assert rows.pop("-") == [state[:3] for state in _DRAWN], "the columns are not the states"
+    return {role: columns(*row) for role, row in rows.items()}
+
+
+def columns(*drawn: str) -> list[str]:
+    """A whole row: what is taken back is answered like what is public, and a former name like the present one."""
+    assert len(drawn) == len(_DRAWN), "a row is too short or too long"
+    return [*drawn, drawn[0], drawn[0]]
+
+
+def unless_yanked(of: Grid, answer: str) -> Grid:
+    """The same, but ``answer`` for a yanked adapter where the public one is let through."""
+    place = list(STATES).index("yanked")
+    changed = {role: list(row) for role, row in of.items()}
+    for row in changed.values():
+        row[place] = answer if row[0] == "ok" else row[place]
+    return changed
 
 
 def row_of(drawn: Grid, role: str, *, rest: bool, writes: bool) -> list[str]:
@@ -49,7 +66,7 @@ moderator ok  ok  404 ok  ok  410 ok  ok
 """)
 
 #: Versions beside each other: those that were not accepted are their authors' alone, whoever sees the adapter.
-COMPARE = {**SEE, "moderator": ["ok", "ok", "404", "ok", "ok", "410", "404", "404"]}
+COMPARE = {**SEE, "moderator": columns("ok", "ok", "404", "ok", "ok", "410", "404", "404")}
 
 #: Reports need no account, so a token of any scope will do.
 REPORT = {**SEE, "reading token": SEE["owner"]}
@@ -77,6 +94,8 @@ writer    ok  ok  ok  404 404 410 no  no
 owner     ok  ok  ok  no  no  410 no  no
 moderator ok  403 404 no  no  410 no  no
 """)
+#: Of what was taken back, nothing new is made.
+USE = unless_yanked(USE, "no")
 #: A token of any scope may do what nobody in particular may.
 USE["reading token"] = USE["owner"]
 #: The same where a job is started, which needs an account.
@@ -94,7 +113,7 @@ moderator 403 403 404 403 403 410 403 403
 """)
 
 #: What is the owner's alone: visibility, people, name, the end.
-OWN = {**EDIT, "writer": ["403", "403", "403", "404", "404", "410", "403", "403"]}
+OWN = {**EDIT, "writer": columns("403", "403", "403", "404", "404", "410", "403", "403")}
 
 #: Taking an offer back: only the public adapter is offered to somebody, and for others there is no offer.
 TAKE_BACK = grid("""
@@ -106,6 +125,7 @@ writer    404 404 404 404 404 410 404 404
 owner     ok  404 404 404 404 410 404 404
 moderator 404 404 404 404 404 410 404 404
 """)
+TAKE_BACK = unless_yanked(TAKE_BACK, "404")
 
 #: Bringing back what was deleted.
 RESTORE = grid("""
@@ -134,7 +154,7 @@ owner     no  no  no  no  no  410 no  no
 moderator no  ok  404 no  no  410 no  no
 """)
 #: The page looks at the adapter before it sends people to sign in.
-ASK_PAGE = {**ASK, "anonymous": ["in", "in", "404", "404", "404", "410", "404", "404"]}
+ASK_PAGE = {**ASK, "anonymous": columns("in", "in", "404", "404", "404", "410", "404", "404")}
 
 #: Taking one's request back; who has none is told so.
 WITHDRAW = grid("""
@@ -150,7 +170,7 @@ moderator 404 404 404 404 404 410 404 404
 """)
 
 #: Removing the collaborator "reader": the owner may, and they themselves.
-LEAVE = {**OWN, "reader": ["ok", "ok", "ok", "404", "404", "410", "404", "404"]}
+LEAVE = {**OWN, "reader": columns("ok", "ok", "ok", "404", "404", "410", "404", "404")}
 
 
 def everywhere(**roles: str) -> Grid:
@@ -169,9 +189,6 @@ SIGNED_IN = _same("ok", anonymous="in")
 #: A thing of the owner's: for others it does not exist.
 MINE = {**_same("404", anonymous="in"), **everywhere(owner="ok")}
 MINE_REST = {**MINE, **everywhere(anonymous="404")}
-#: Things of nobody.
-NONE = _same("404", anonymous="in")
-NONE_REST = _same("404", anonymous="404")
 #: What changes nothing, though it is a POST.
 READING = {**SIGNED_IN, **everywhere(**{"reading token": "ok"})}
 #: What only a session may: a token does not make tokens.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
@@ -24,15 +24,18 @@ from marketplace.adapters.models import (
     Artifact,
     Blob,
     Collaborator,
+    FormerName,
+    PartialUpload,
     Transfer,
     Upload,
     Version,
     VersionFile,
 )
-from marketplace.bases.models import Base
+from marketplace.bases.models import Base, BaseAlias
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
 from marketplace.moderation.groups import MODERATORS
+from marketplace.moderation.models import Block
 
 #: Visibility, moderation, state of the check, whether it is deleted.
 STATES: dict[str, tuple[str, str, str, bool]] = {
@@ -44,6 +47,9 @@ STATES: dict[str, tuple[str, str, str, bool]] = {
     "deleted": ("public", "visible", "valid", True),
     "invalid": ("public", "visible", "invalid", False),
     "pending": ("public", "visible", "pending", False),
+    "yanked": ("public", "visible", "valid", False),
+    # An address that the public adapter had before.
+    "former": ("public", "visible", "valid", False),
 }
 #: Roles with a session. ``suspended`` owns nothing and is a write collaborator of everything.
 PEOPLE = ["stranger", "waiting", "approved", "reader", "writer", "owner", "moderator", "superuser", "suspended"]
@@ -63,7 +69,8 @@ class World:
     uploads: dict[str, str] = field(default_factory=dict)
 
     def headers(self, role: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer by_{role.replace(' ', '_')}"} if role in TOKENS else {}
+        token = {"Authorization": f"Bearer by_{role.replace(' ', '_')}"} if role in TOKENS else {}
+        return {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", **token}
 
     def client(self, role: str) -> Client:
         return self.clients.get(role, self.clients["anonymous"])
@@ -78,14 +85,21 @@ def build() -> World:
     world = World()
     _people(world)
     base = Base.objects.create(name="m1", source="/models/m1", state=Base.State.READY, license="apache-2.0")
+    BaseAlias.objects.create(alias="another-m1", base=base)
     for state in STATES:
-        _adapter(world, state, base)
+        if state != "former":
+            _adapter(world, state, base)
     for name in world.people:
         world.uploads[name] = _upload(world.people[name], base)
     owner = world.people["owner"]
     job = Job.objects.create(owner=owner, kind="embed", queue="embed", request={}, limits={}, state="failed")
     token = Token.objects.create(owner=owner, name="spare", prefix="by_spare", digest="0" * 64)
     offered = Adapter.objects.get(name="public")
+    FormerName.objects.create(adapter=offered, owner=owner, name="former")
+    part = PartialUpload.objects.create(
+        owner=owner, path="README.md", length=9, expires_at=timezone.now() + timedelta(hours=1)
+    )
+    Block.objects.create(sha256="0" * 64, reason="Known")
     offer = Transfer.objects.create(adapter=offered, sender=owner, receiver=world.people["stranger"])
     world.things = {
         "job_id": str(job.pk),
@@ -93,9 +107,8 @@ def build() -> World:
         "upload_id": world.uploads["owner"],
         "transfer_id": str(offer.pk),
         "offer_id": str(offer.pk),
-        # Nobody's: whoever asks, there is none.
-        "part_id": str(uuid.UUID(int=1)),
-        "export_id": str(uuid.UUID(int=1)),
+        "part_id": str(part.pk),
+        "export_id": str(export_of(owner, offered).pk),
     }
     return world
 
@@ -171,12 +184,32 @@ def _adapter(world: World, name: str, base: Base) -> None:
     VersionFile.objects.bulk_create(
         [VersionFile(version=version, path=path, blob=blob) for path, blob in files.items()]
     )
+    if name == "yanked":
+        version.yanked_at = timezone.now()
+        version.save(update_fields=["yanked_at"])
     adapter.current = version
     adapter.save(update_fields=["current"])
     for person, role in [("reader", "read"), ("writer", "write"), ("suspended", "write")]:
         Collaborator.objects.create(adapter=adapter, user=world.people[person], role=role)
     for person in ("waiting", "approved"):
         AccessRequest.objects.create(adapter=adapter, user=world.people[person], state=person)
+
+
+def export_of(owner: User, adapter: Adapter) -> Job:
+    """A finished export of ``adapter`` that ``owner`` made, with one file."""
+    blob = _blob(f"export of {adapter.name}")
+    file = {"path": "adapter_config.json", "sha256": blob.sha256, "git_sha1": blob.git_sha1, "size": blob.size}
+    return Job.objects.create(
+        owner=owner,
+        kind="export",
+        queue="batch",
+        request={"adapter": {"label": adapter.full_name}},
+        limits={},
+        subject={"adapter": adapter.pk, "version": adapter.current_id, "format": "merged", "dtype": "same"},
+        result={"format": "merged", "files": [file], "size": blob.size},
+        state=Job.State.SUCCEEDED,
+        finished_at=timezone.now(),
+    )
 
 
 def _upload(owner: User, base: Base) -> str:
