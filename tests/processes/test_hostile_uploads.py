@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -128,24 +128,26 @@ def test_fifty_uploads_at_once(start: Start, owner: User, tmp_path: Path) -> Non
     before = resident(pid)
     reset_peak(pid)
 
-    async def scene() -> list[httpx.Response]:
+    async def send(client: httpx.AsyncClient, seed: int) -> httpx.Response:
+        files = form(adapter_files(seed=seed, width=512, rank=64))
+        return await client.post(f"http://127.0.0.1:{port}/api/v1/uploads/", files=files)
+
+    async def scene(seeds: Iterable[int]) -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=60)
         async with httpx.AsyncClient(timeout=120, limits=limits, headers=token) as client:
+            return await asyncio.gather(*(send(client, seed) for seed in seeds))
 
-            async def send(seed: int) -> httpx.Response:
-                files = form(adapter_files(seed=seed, width=512, rank=64))
-                return await client.post(f"http://127.0.0.1:{port}/api/v1/uploads/", files=files)
-
-            return await asyncio.gather(*(send(seed) for seed in range(50)))
-
-    answers = asyncio.run(scene())
-    taken = [answer for answer in answers if answer.status_code == 201]
+    answers = asyncio.run(scene(range(50)))
     # 503: on a busy machine some wait for one of the three connections longer than anybody should.
-    assert {answer.status_code for answer in answers} <= {201, 429, 503, 507}
-    assert all(answer.json()["code"] and answer.json()["message"] for answer in answers if answer.status_code != 201)
-    assert len(taken) >= 20
-    assert Upload.objects.filter(state="ready").count() == len(taken)
-    assert len({answer.json()["files"][1]["sha256"] for answer in taken}) == len(taken)
+    refused = {seed: answer for seed, answer in enumerate(answers) if answer.status_code != 201}
+    assert all((answer.status_code, answer.json()["code"]) == (503, "unavailable") for answer in refused.values())
+    assert len(refused) <= 30
+    for seed in refused:
+        # Nothing of the first attempt stands in the way.
+        answers[seed : seed + 1] = asyncio.run(scene([seed]))
+    assert {answer.status_code for answer in answers} == {201}
+    assert Upload.objects.filter(state="ready").count() == 50
+    assert len({answer.json()["files"][1]["sha256"] for answer in answers}) == 50
     # 50 bodies of a megabyte; each is streamed to the disk.
     assert peak(pid) - before < 150 * 2**20
     assert scratch(tmp_path) == []
@@ -191,7 +193,7 @@ def test_two_people_send_the_same_at_once(start: Start, owner: User, bob: User, 
             sent = [client.post(address, files=form(files), headers=token) for token in people.values() for _ in "ab"]
             return await asyncio.gather(*sent)
 
-    answers = [answer.json() for answer in asyncio.run(scene())]
+    answers = [answer.json() for answer in asyncio.run(scene(range(50)))]
     digest = hashlib.sha256(files["adapter_model.safetensors"]).hexdigest()
     assert {answer["files"][1]["sha256"] for answer in answers} == {digest}
     assert len({answer["id"] for answer in answers}) == 4
