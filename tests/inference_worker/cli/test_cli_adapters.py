@@ -111,7 +111,7 @@ def test_merge_lists_the_problems_of_an_adapter(tmp_path: Path, capsys: pytest.C
     assert main(line) == 3
     fault = json.loads(capsys.readouterr().out)
     assert fault["code"] == "pickle_refused"
-    assert "safetensors.torch.save_file" in fault["extra"]["problems"][0]["remedy"]
+    assert "save_file" in fault["extra"]["problems"][0]["remedy"]
 
 
 def test_inspect_shows_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
