@@ -95,7 +95,7 @@ def test_a_transfer_outlives_its_worker(fleet: Fleet, owner: User, hub: Loopback
     sizes = {file["path"]: file["size"] for file in result["files"]}
     assert sizes == {"adapter_config.json": 2, "adapter_model.safetensors": len(WEIGHTS)}
     assert [headers.get("range") for headers in hub.asked(CDN)] == [None, f"bytes={len(WEIGHTS) // 2}-"]
-    assert not list(blob_store().scratch.glob("fetch-*"))
+    assert not (blob_store().scratch / f"fetch-{job.pk}").exists()
 
 
 def test_a_private_address_is_refused_by_the_worker(fleet: Fleet, owner: User, hub: Loopback) -> None:
