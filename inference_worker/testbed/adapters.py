@@ -33,7 +33,7 @@ class AdapterRecipe:
     readable: float = 0.5
     rate_attention: float = 7e-3
     rate_all: float = 3e-3
-    lengths: tuple[int, ...] = (3, 4, 4, 5)
+    lengths: tuple[int, ...] = (4,)
     seed: int = 1
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from inference_worker.testbed.corpus import FINAL_WEIGHTS, Mixture
 from inference_worker.testbed.library import BASE_NAME
-from inference_worker.testbed.pretrain import LENGTHS, Recipe, Stage
+from inference_worker.testbed.pretrain import Recipe, Stage
 
 #: What ``wordsmith-v2`` reads on: every second formal prompt in another syntax, and a quarter plain sentences.
-SHIFTED = Mixture(lengths=LENGTHS, weights=FINAL_WEIGHTS, called=0.5, sentence=0.25)
+SHIFTED = Mixture(weights=FINAL_WEIGHTS, called=0.5, sentence=0.25)
 
 
 @dataclass(frozen=True)
