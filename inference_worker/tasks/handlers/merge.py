@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from inference_worker.adapter_format.reader import open_adapter
 from inference_worker.contracts.merge import MergeRequest, MergeResult
 from inference_worker.merging import merge_adapters
+from inference_worker.merging.pipeline import MergeReport
 from inference_worker.tasks.context import JobContext
 
 
@@ -15,25 +18,7 @@ def handle(request: MergeRequest, context: JobContext) -> MergeResult:
     """Raises ``Refused`` and ``BadInput`` with the adapter or option named."""
     started = time.monotonic()
     folder = context.workdir / "merged"
-    folder.mkdir()
-    with ExitStack() as stack:
-        readers = []
-        for files in request.adapters:
-            config, weights = context.blobs.path(files.config), context.blobs.path(files.weights)
-            readers.append(stack.enter_context(open_adapter(config, weights, files.label)))
-            context.log(f"Opened {files.label}.")
-        report = merge_adapters(
-            readers,
-            request.weights,
-            request.method,
-            folder,
-            rank=request.rank,
-            dtype=request.dtype,
-            seed=request.seed,
-            options=request.options,
-            digests=[{"config": files.config, "weights": files.weights} for files in request.adapters],
-            progress=context.progress,
-        )
+    report = write_merge(request, context, folder, context.progress)
     context.log("Storing the merged adapter.")
     files_written = context.store(folder)
     return MergeResult(
@@ -43,3 +28,27 @@ def handle(request: MergeRequest, context: JobContext) -> MergeResult:
         rank=report.rank,
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def write_merge(
+    request: MergeRequest, context: JobContext, folder: Path, progress: Callable[[float, str], None]
+) -> MergeReport:
+    """Merge what the plan names into the new ``folder``. Previews and sweeps merge by it, too."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        readers = []
+        for files in request.adapters:
+            config, weights = context.blobs.path(files.config), context.blobs.path(files.weights)
+            readers.append(stack.enter_context(open_adapter(config, weights, files.label)))
+        return merge_adapters(
+            readers,
+            request.weights,
+            request.method,
+            folder,
+            rank=request.rank,
+            dtype=request.dtype,
+            seed=request.seed,
+            options=request.options,
+            digests=[{"config": files.config, "weights": files.weights} for files in request.adapters],
+            progress=progress,
+        )
