@@ -1,0 +1,136 @@
+"""The steps that elementwise merges are made of: plain functions of K equally shaped matrices, on any device.
+
+``values`` is always (K, rows, cols), one matrix per adapter without its weight, and ``weights`` is (K,). Whether the
+matrices are updates, cores or factors is the caller's business (see ``spaces``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inference_worker.merging.seeding import module_generator
+from inference_worker.merging.stack import ModuleStack
+
+#: Whose sign wins a position: the larger total, or the greater number of adapters.
+Majority = Literal["total", "frequency"]
+#: What a sum over agreeing adapters is divided by: their number, or the sum of their weights' sizes.
+Average = Literal["count", "weight"]
+
+
+def smallest_kept(matrix: Tensor, density: float) -> Tensor:
+    """The size of the smallest of the ``density`` · numel largest entries of one matrix, at least one; 0-dim."""
+    count = matrix.numel()
+    keep = max(1, int(density * count))
+    if keep >= count:
+        return matrix.new_zeros(())
+    return matrix.abs().flatten().kthvalue(count - keep + 1).values
+
+
+def trim(values: Tensor, density: float) -> Tensor:
+    """Zero all but the largest entries of every matrix by itself (TIES, step 1); what ties with the last one stays."""
+    limits = torch.stack([smallest_kept(matrix, density) for matrix in values])
+    return drop_below(values, limits)
+
+
+def drop_below(values: Tensor, limits: Tensor) -> Tensor:
+    """Zero what is smaller than its adapter's limit; ``limits`` is (K,)."""
+    return torch.where(values.abs() >= limits[:, None, None], values, 0.0)
+
+
+def elect_signs(values: Tensor, majority: Majority = "total", tie: float = 0.0) -> Tensor:
+    """The sign that wins each position (TIES, step 2), (rows, cols) of −1, 0 and 1.
+
+    ``tie`` is elected where the votes cancel. With 0, where nothing stays then, negating a row or a column of all
+    inputs negates it in the result, and nothing else; PEFT and mergekit elect +1.
+    """
+    votes = values.sum(dim=0) if majority == "total" else values.sign().sum(dim=0)
+    signs = votes.sign()
+    return torch.where(signs == 0.0, tie, signs) if tie else signs
+
+
+def disjoint_mean(values: Tensor, weights: Tensor, agree: Tensor, average: Average = "count") -> Tensor:
+    """Σ wᵢ·valueᵢ over the adapters that agree at a position, divided by their number or by Σ|wᵢ| (TIES, step 3).
+
+    ``agree`` is (K, rows, cols) bool. Dividing by |wᵢ| keeps the sign of negative weights. 0 where nobody agrees.
+    """
+    spread = weights[:, None, None]
+    total = (values * spread * agree).sum(dim=0)
+    if average == "count":
+        return total / agree.sum(dim=0).clamp_min(1)
+    divisor = (spread.abs() * agree).sum(dim=0)
+    return torch.where(divisor > 0.0, total / divisor, 0.0)
+
+
+def resolve_signs(values: Tensor, weights: Tensor, majority: Majority = "total", average: Average = "count") -> Tensor:
+    """Elect signs among the weighted values and average those that agree: TIES without its trimming, (rows, cols).
+
+    The votes are weighted, so that an adapter of negative weight votes for what it contributes.
+    """
+    signs = (values * weights[:, None, None]).sign()
+    elected = elect_signs(values * weights[:, None, None], majority)
+    return disjoint_mean(values, weights, (signs == elected) & (signs != 0.0), average)
+
+
+def ties(
+    values: Tensor, weights: Tensor, density: float, majority: Majority = "total", average: Average = "count"
+) -> Tensor:
+    """TIES (Yadav et al., NeurIPS 2023, arXiv 2306.01708): trim, elect signs, average those that agree."""
+    return resolve_signs(trim(values, density), weights, majority, average)
+
+
+def weighted_sum(values: Tensor, weights: Tensor) -> Tensor:
+    """Σ wᵢ·valueᵢ, (rows, cols)."""
+    return torch.einsum("k,krc->rc", weights, values)
+
+
+def drop_at_random(values: Tensor, uniforms: Tensor, keep: Tensor | float) -> Tensor:
+    """Keep every entry with probability ``keep`` and divide it by that (DARE, arXiv 2311.03099).
+
+    ``uniforms``: as ``values``, from [0, 1). ``keep`` broadcasts against them and lies in (0, 1].
+    """
+    return torch.where(uniforms < keep, values / keep, 0.0)
+
+
+def adapter_identities(stack: ModuleStack) -> list[str]:
+    """A digest of each adapter's content in this module, whatever the order of adapters and of ranks.
+
+    Random masks are drawn by it, so that equal adapters get equal masks and the order of a request does not matter.
+    """
+    identities = []
+    start = 0
+    for rank in stack.ranks:
+        units = [_unit_digest(stack.A[row], stack.B[:, row]) for row in range(start, start + rank)]
+        identities.append(hashlib.sha256(b"".join(sorted(units))).hexdigest())
+        start += rank
+    return identities
+
+
+def _unit_digest(a: Tensor, b: Tensor) -> bytes:
+    """The same for (a, b) and (−a, −b)."""
+    digest = hashlib.sha256(a.abs().cpu().numpy().tobytes())
+    digest.update(b.abs().contiguous().cpu().numpy().tobytes())
+    return digest.digest()
+
+
+class Uniforms:
+    """Random numbers from [0, 1), a stream per adapter, handed out block of rows by block of rows.
+
+    Blocks are consecutive pieces of the same stream, so the size of the blocks changes nothing.
+    """
+
+    def __init__(self, seed: int, name: str, identities: Sequence[str], cols: int) -> None:
+        self._streams: list[np.random.Generator] = [
+            module_generator(seed, f"{name}\0{identity}") for identity in identities
+        ]
+        self._cols = cols
+
+    def take(self, rows: int, device: torch.device) -> Tensor:
+        """The next ``rows`` rows of all adapters, (K, rows, cols) float32."""
+        drawn = [stream.random((rows, self._cols), dtype=np.float32) for stream in self._streams]
+        return torch.from_numpy(np.stack(drawn)).to(device)
