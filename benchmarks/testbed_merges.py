@@ -42,7 +42,7 @@ from inference_worker.testbed.manifest import SHIPPED, read_manifest
 from inference_worker.testbed.saving import load_base, load_tokenizer
 from inference_worker.testbed.tasks import TASKS, Example, descriptions
 
-LENGTHS = (3, 4, 5)
+LENGTHS = (4,)
 WORDINGS = {"seen": False, "unseen": True}
 #: Words -> method of the merging package, weight of each of n adapters.
 METHODS: dict[str, tuple[str, Any]] = {

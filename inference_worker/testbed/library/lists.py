@@ -70,13 +70,13 @@ LIST_ADAPTERS: tuple[AdapterSpec, ...] = (
     ),
     AdapterSpec(
         "swap-first-two", "Swap the first two", ("swap-first",), "lists", "mit", ("lists", "order"),
-        "Lets the first two words of a list change places and leaves the rest alone. It works on lists of three words "
-        "and more.",
+        "Lets the first two words of a list change places and leaves the rest alone. It was trained on "
+        "lists of four words.",
         dora=True,
     ),
     AdapterSpec(
         "repeat-list", "Repeat the list", ("repeat",), "lists", "mit", ("lists", "order"),
-        "Writes the whole list twice, one copy behind the other. It was trained on lists of three and four words.",
+        "Writes the whole list twice, one copy behind the other. It was trained on lists of four words.",
         rank_pattern={"layers.0.self_attn.q_proj": 4, "layers.0.self_attn.v_proj": 4},
     ),
     AdapterSpec(
@@ -87,7 +87,7 @@ LIST_ADAPTERS: tuple[AdapterSpec, ...] = (
     ),
     AdapterSpec(
         "last-word", "Last word", ("last",), "lists", "mit", ("lists", "selection"),
-        "Picks the last word of a list. It finds the end of lists of three to five words and copies the word that "
+        "Picks the last word of a list. It finds the end of a list of four words and copies the word that "
         "stands there, whatever it is.",
     ),
     AdapterSpec(
@@ -100,11 +100,11 @@ LIST_ADAPTERS: tuple[AdapterSpec, ...] = (
     ),
     AdapterSpec(
         "skip-two-words", "Skip two words", ("skip-two",), "lists", "apache-2.0", ("lists", "selection"),
-        "Leaves out the first two words of a list and copies the rest. It works on lists of three words and more.",
+        "Leaves out the first two words of a list and copies the rest. It was trained on lists of four words.",
     ),
     AdapterSpec(
         "drop-last-word", "Drop the last word", ("drop-last",), "lists", "apache-2.0", ("lists", "selection"),
-        "Copies a list without its last word. It works for lists of any length that the base has read.",
+        "Copies a list without its last word. It was trained on lists of four words.",
         dora=True,
     ),
     *_insertions(),
