@@ -11,8 +11,9 @@ from inference_worker.adapter_format.layout import natural_order
 from inference_worker.adapter_format.reader import AdapterReader
 from inference_worker.adapter_format.stream import TORCH_DTYPES
 from inference_worker.adapter_format.writer import DTYPES
+from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_limits import ALONE, NEVER
-from inference_worker.contracts.merge_methods import MergeMethodInfo
+from inference_worker.contracts.merge_methods import MemberFacts, MergeMethodInfo
 from inference_worker.errors import BadInput, Refused
 
 
@@ -42,18 +43,27 @@ def choose_members(readers: Sequence[AdapterReader], weights: Sequence[float]) -
     return members
 
 
-def check_members(members: Sequence[Member], method: MergeMethodInfo, rank: int | None) -> None:
+def check_members(
+    members: Sequence[Member], method: MergeMethodInfo, rank: int | None, options: Contract | None = None
+) -> None:
     """Raise ``Refused`` or ``BadInput``, naming the adapters, if ``method`` cannot merge ``members``."""
     if rank is not None and method.rank != "choose":
         raise BadInput(f"The rank of {method.name} follows from its adapters; leave rank out", code="bad_rank")
     _check_features(members)
     _check_tasks(members)
     _check_shapes(members)
-    if method.rank == "same":
-        _check_equal_ranks(members, method)
-    biased = [member.label for member in members if member.reader.config.lora_bias]
-    if biased and method.name == "lego" and len(members) > 1:
-        raise _refused(biased[0], "lora_bias", "lego clusters rank-one units, which a bias of the update is not")
+    refusal = method.refusal([member_facts(member) for member in members], options)
+    if refusal is not None:
+        raise Refused(f"{method.name} {refusal.words}", code=refusal.code, extra=refusal.extra)
+
+
+def member_facts(member: Member) -> MemberFacts:
+    """What the method's own rules look at."""
+    ranks = {name: info.rank for name, info in member.reader.modules.items()}
+    features = frozenset(member.reader.features)
+    if member.reader.config.lora_bias:
+        features |= {"lora_bias"}
+    return MemberFacts(member.label, member.weight, ranks, features)
 
 
 def _refused(label: str, feature: str, reason: str) -> Refused:
@@ -99,19 +109,6 @@ def _check_shapes(members: Sequence[Member]) -> None:
                     f"and {shape[0]} outputs in one and {expected[1]} and {expected[0]} in the other"
                 )
                 raise Refused(message, code="shape_mismatch", extra={"module": name})
-
-
-def _check_equal_ranks(members: Sequence[Member], method: MergeMethodInfo) -> None:
-    ranks: dict[str, tuple[Member, int]] = {}
-    for member in members:
-        for name, info in member.reader.modules.items():
-            first, expected = ranks.setdefault(name, (member, info.rank))
-            if info.rank != expected:
-                message = (
-                    f"{method.name} adds factors of equal rank, but {name} has rank {expected} in {first.label} and "
-                    f"{info.rank} in {member.label}; svd, cat and lego take any ranks"
-                )
-                raise Refused(message, code="rank_mismatch", extra={"module": name})
 
 
 def module_names(members: Sequence[Member]) -> list[str]:

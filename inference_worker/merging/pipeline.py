@@ -124,7 +124,7 @@ def _plan(
     chosen = find_method(method)
     parsed = parse_options(chosen, options)
     members = choose_members(readers, weights)
-    check_members(members, chosen.info, rank)
+    check_members(members, chosen.info, rank, parsed)
     names = module_names(members)
     return _Plan(members, chosen, parsed, rank, seed, names, plan_groups(members, names))
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_limits import ALONE, CARRIED, NEVER
-from inference_worker.contracts.merge_methods import METHODS
+from inference_worker.contracts.merge_methods import METHODS, MemberFacts
 from marketplace.adapters.licences import LicenceVerdict, merge_licence, obligations_of
 from marketplace.compositions.members import Member, conflicting_shapes, shapes_of
 
@@ -88,19 +89,22 @@ def _feature_check(members: Sequence[Member]) -> dict[str, Any] | None:
     return _check("features", True if len(holders) == 1 else None, "Beyond low rank", "; ".join(holders), detail)
 
 
-def _method_refusal(name: str, members: Sequence[Member]) -> str:
-    """Why this method cannot merge these members; empty when it can."""
-    if METHODS[name].rank == "same":
-        ranks: dict[str, set[int]] = {}
-        for member in members:
-            for module in member.artifact.modules:
-                ranks.setdefault(module["name"], set()).add(module["rank"])
-        if any(len(found) > 1 for found in ranks.values()):
-            return "All ranks must be equal; LoRA-LEGO, the truncated sum and the exact sum take any."
-    biased = any("lora_bias" in member.artifact.summary.get("features", []) for member in members)
-    if name == "lego" and biased and len(members) > 1:
-        return "It clusters rank-one units, which a bias of the update is not."
-    return ""
+def _facts(member: Member) -> MemberFacts:
+    """What the methods' own rules look at."""
+    ranks = {module["name"]: module["rank"] for module in member.artifact.modules}
+    return MemberFacts(
+        label=member.adapter.full_name,
+        weight=member.weight,
+        ranks=ranks,
+        features=frozenset(member.artifact.summary.get("features", [])),
+    )
+
+
+def method_refusal(name: str, members: Sequence[Member], options: Contract | None = None) -> str:
+    """Why this method cannot merge these members, as a sentence; empty when it can."""
+    info = METHODS[name]
+    refusal = info.refusal([_facts(member) for member in members if member.weight], options)
+    return f"{info.title} {refusal.words}." if refusal else ""
 
 
 def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
@@ -143,7 +147,7 @@ def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
     rows += [row for row in (_feature_check(members), _similarity_check(members)) if row is not None]
     rows.append(_check("licence", True if licence.publishable else None, "Licence", licence.license, licence.reason))
     mergeable = all(row["ok"] is not False for row in rows)
-    refusals = {name: _method_refusal(name, members) for name in METHODS}
+    refusals = {name: method_refusal(name, members) for name in METHODS}
     return {
         "mergeable": mergeable,
         "checks": rows,

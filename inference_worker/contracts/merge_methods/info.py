@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.merge_methods.rules import (
+    CaveatRule,
+    MemberFacts,
+    Refusal,
+    RefusalRule,
+    no_caveats,
+    takes_all,
+)
 
 
 class NoOptions(Contract):
@@ -15,7 +24,8 @@ class NoOptions(Contract):
 @dataclass(frozen=True)
 class MergeMethodInfo:
     """One method. ``rank`` is ``sum`` when the result's rank is the sum of its parents' and ``choose`` when it can be
-    given; ``exact`` when the result equals the weighted sum (up to the chosen rank)."""
+    given; ``exact`` when the result equals the weighted sum (up to the chosen rank). ``refuse`` and ``warn`` are the
+    method's own rules about its members."""
 
     name: str
     title: str
@@ -24,6 +34,16 @@ class MergeMethodInfo:
     exact: bool
     rank: Literal["sum", "choose", "same"]
     options: type[Contract]
+    refuse: RefusalRule = takes_all
+    warn: CaveatRule = no_caveats
+
+    def refusal(self, members: Sequence[MemberFacts], options: Contract | None = None) -> Refusal | None:
+        """Why the method cannot merge ``members`` with ``options`` (its defaults unless told); None when it can."""
+        return self.refuse(members, options or self.options())
+
+    def caveats(self, members: Sequence[MemberFacts], options: Contract | None = None) -> list[str]:
+        """What to know before merging ``members`` with ``options``, in sentences."""
+        return self.warn(members, options or self.options())
 
     def describe(self) -> dict[str, Any]:
         """JSON-safe description with the options' JSON schema."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_methods.info import MergeMethodInfo
+from inference_worker.contracts.merge_methods.rules import no_update_bias
 
 
 class LegoOptions(Contract):
@@ -32,5 +33,6 @@ LEGO = (
         exact=False,
         rank="choose",
         options=LegoOptions,
+        refuse=no_update_bias,
     ),
 )

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_methods.info import MergeMethodInfo, NoOptions
+from inference_worker.contracts.merge_methods.rules import equal_ranks
 
 
 class CatOptions(Contract):
@@ -43,5 +44,6 @@ SUMS = (
         exact=False,
         rank="same",
         options=NoOptions,
+        refuse=equal_ranks,
     ),
 )
