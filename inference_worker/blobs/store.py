@@ -1,8 +1,8 @@
 """The store: sha256 names, atomic writes, local cache.
 
-Layout below the store's root: ``blobs/ab/cd/<sha256>`` for content, ``plans/{job}/{attempt}`` and
-``results/{job}/{attempt}`` for the job machine, ``partial/`` for files that arrive in pieces, ``tmp/`` for writes
-under way.
+Layout below the store's root: ``blobs/ab/cd/<sha256>`` for content, ``plans/{job}/{attempt}``,
+``results/{job}/{attempt}`` and ``partials/{job}/0`` for the job machine, ``partial/`` for files that arrive in pieces,
+``tmp/`` for writes under way.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from inference_worker.blobs.partial import LocalPartial, Partial, sweep_folder
 from inference_worker.blobs.writer import CHUNK, BlobInfo, BlobWriter, room
 from inference_worker.errors import BlobCorrupt, BlobMissing
 
+#: Folders of the job machine's named documents.
+_DOCUMENTS = ("plans", "results", "partials")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -170,7 +172,7 @@ class BlobStore:
 
     # --- the job machine's named documents ---------------------------------------------------------------------------
     def put_document(self, name: str, data: bytes) -> None:
-        """Write ``plans/…`` or ``results/…`` atomically; a second write replaces the first."""
+        """Write ``plans/…``, ``results/…`` or ``partials/…`` atomically; a second write replaces the first."""
         target = self._document(name)
         with room():
             if not self.is_local:
@@ -199,16 +201,16 @@ class BlobStore:
             self._fs.rm_file(self._document(name))
 
     def jobs_with_documents(self) -> set[str]:
-        """Ids of the jobs of which a plan or a result is kept."""
+        """Ids of the jobs of which a plan or a result, whole or partial, is kept."""
         found: set[str] = set()
-        for folder in ("plans", "results"):
+        for folder in _DOCUMENTS:
             with contextlib.suppress(FileNotFoundError):
                 found.update(str(path).rstrip("/").rpartition("/")[2] for path in self._listing(folder))
         return found
 
     def delete_documents(self, job: str) -> None:
-        """Delete every plan and result of one job."""
-        for folder in ("plans", "results"):
+        """Delete every plan and result of one job, partial ones, too."""
+        for folder in _DOCUMENTS:
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm(self._document(f"{folder}/{job}/0").rpartition("/")[0], recursive=True)
 
@@ -216,7 +218,7 @@ class BlobStore:
         return cast(list[str], self._fs.ls(f"{self._root}/{folder}", detail=False))
 
     def _document(self, name: str) -> str:
-        if not re.fullmatch(r"(plans|results)/[0-9a-f-]{36}/\d+", name):
+        if not re.fullmatch(r"(plans|results|partials)/[0-9a-f-]{36}/\d+", name):
             raise ValueError(f"{name!r} is not a document's name")
         return f"{self._root}/{name}"
 

@@ -18,6 +18,8 @@ from inference_worker.contracts.export import ExportRequest, ExportResult
 from inference_worker.contracts.fetch import FetchRequest, FetchResult
 from inference_worker.contracts.inspect import InspectRequest, InspectResult
 from inference_worker.contracts.merge import MergeRequest, MergeResult
+from inference_worker.contracts.merge_preview import MergePreviewRequest, MergePreviewResult
+from inference_worker.contracts.merge_sweep import MergeSweepRequest, MergeSweepResult
 
 
 class Limits(Contract):
@@ -101,12 +103,27 @@ KINDS: dict[str, Kind] = {
     "evaluate": Kind(
         queue="train", request=EvaluateRequest, result=EvaluateResult, limits=Limits(memory_mb=8192, seconds=3600)
     ),
+    # Somebody looks at the page meanwhile.
+    "merge_preview": Kind(
+        queue="merge",
+        request=MergePreviewRequest,
+        result=MergePreviewResult,
+        limits=Limits(memory_mb=8192, seconds=900),
+    ),
+    "merge_sweep": Kind(
+        queue="train", request=MergeSweepRequest, result=MergeSweepResult, limits=Limits(memory_mb=8192, seconds=14400)
+    ),
 }
 
 
 def plan_name(job: str, attempt: int) -> str:
     """Name of the plan's document in the blob store."""
     return f"plans/{job}/{attempt}"
+
+
+def partial_name(job: str) -> str:
+    """Name of what a job has finished so far, which outlives its being cancelled, stopped or tried again."""
+    return f"partials/{job}/0"
 
 
 def result_name(job: str, attempt: int) -> str:

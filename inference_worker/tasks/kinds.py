@@ -21,6 +21,8 @@ HANDLERS: dict[str, str] = {
     "fetch": "inference_worker.tasks.handlers.fetch:handle",
     "export": "inference_worker.tasks.handlers.export:handle",
     "evaluate": "inference_worker.tasks.handlers.evaluate:handle",
+    "merge_preview": "inference_worker.tasks.handlers.merge_preview:handle",
+    "merge_sweep": "inference_worker.tasks.handlers.merge_sweep:handle",
 }
 
 

@@ -18,7 +18,7 @@ def handle(request: MergeRequest, context: JobContext) -> MergeResult:
     """Raises ``Refused`` and ``BadInput`` with the adapter or option named."""
     started = time.monotonic()
     folder = context.workdir / "merged"
-    report = write_merge(request, context, folder, context.progress)
+    report = write_merge(request, context, folder, context.progress, context.log)
     context.log("Storing the merged adapter.")
     files_written = context.store(folder)
     return MergeResult(
@@ -30,8 +30,16 @@ def handle(request: MergeRequest, context: JobContext) -> MergeResult:
     )
 
 
+def _unsaid(words: str) -> None:
+    """For log lines that nobody asked for."""
+
+
 def write_merge(
-    request: MergeRequest, context: JobContext, folder: Path, progress: Callable[[float, str], None]
+    request: MergeRequest,
+    context: JobContext,
+    folder: Path,
+    progress: Callable[[float, str], None],
+    say: Callable[[str], None] = _unsaid,
 ) -> MergeReport:
     """Merge what the plan names into the new ``folder``. Previews and sweeps merge by it, too."""
     folder.mkdir()
@@ -40,13 +48,14 @@ def write_merge(
         for files in request.adapters:
             config, weights = context.blobs.path(files.config), context.blobs.path(files.weights)
             readers.append(stack.enter_context(open_adapter(config, weights, files.label)))
+            say(f"Opened {files.label}.")
         return merge_adapters(
             readers,
             request.weights,
             request.method,
             folder,
-            rank=request.rank,
-            dtype=request.dtype,
+            output=request.output,
+            layer_weights=request.layer_weights,
             seed=request.seed,
             options=request.options,
             digests=[{"config": files.config, "weights": files.weights} for files in request.adapters],

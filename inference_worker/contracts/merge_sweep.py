@@ -1,0 +1,91 @@
+"""Merge sweep: many settings of one merge, measured on one suite as one job (kind ``merge_sweep``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from inference_worker.contracts.common import BaseFiles, Contract, PromptFormat
+from inference_worker.contracts.evaluate import Estimate, EvaluationSettings
+from inference_worker.contracts.merge import MergeRequest
+
+MAX_POINTS = 64
+MAX_EXAMPLES = 512
+
+Text = Annotated[str, StringConstraints(max_length=4000)]
+
+
+class SweepExample(Contract):
+    """``task`` groups examples: of a parent's own, its name."""
+
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    expected: Text
+    task: str = ""
+
+
+class SweepSuite(Contract):
+    """What is asked: examples of the plan itself, or a built-in suite (``testbed:compositions``)."""
+
+    name: str
+    examples: tuple[SweepExample, ...] = Field(default=(), max_length=MAX_EXAMPLES)
+    builtin: str = ""
+    #: Examples per task of a built-in suite.
+    count: int = Field(default=8, ge=1, le=64)
+    prompt_format: PromptFormat = PromptFormat()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SweepSuite:
+        if bool(self.examples) == bool(self.builtin):
+            raise ValueError("a suite is a list of examples or a built-in one, and not both")
+        return self
+
+
+class SweepPoint(Contract):
+    """One setting, with the words of what distinguishes it."""
+
+    label: str
+    merge: MergeRequest
+
+
+class MergeSweepRequest(Contract):
+    """Every point merges the same adapters."""
+
+    base: BaseFiles
+    points: tuple[SweepPoint, ...] = Field(min_length=1, max_length=MAX_POINTS)
+    suite: SweepSuite
+    settings: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _same_adapters(self) -> MergeSweepRequest:
+        if any(point.merge.adapters != self.points[0].merge.adapters for point in self.points):
+            raise ValueError("every point of a sweep merges the same adapters")
+        return self
+
+
+class SweepCell(Contract):
+    """What was measured of the base, a parent or a point; ``position`` counts within its kind.
+
+    ``fault`` says why a point could not be made or measured; its estimates are empty then. The differences are of
+    exact match on the same examples, with their own intervals: against the bare base, and against the best parent.
+    """
+
+    kind: Literal["base", "parent", "point"]
+    position: int
+    label: str
+    overall: dict[str, Estimate] = {}
+    tasks: dict[str, dict[str, Estimate]] = {}
+    against_base: Estimate | None = None
+    against_best_parent: Estimate | None = None
+    rank: int | None = None
+    seconds: float = 0.0
+    fault: str = ""
+
+
+class MergeSweepResult(Contract):
+    """Base and parents first, then the points in order. Also what is kept of a sweep that was cancelled: the cells
+    that were finished (``partial_name``)."""
+
+    cells: tuple[SweepCell, ...]
+    best_parent: int
+    seconds: float
