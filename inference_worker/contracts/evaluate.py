@@ -85,13 +85,47 @@ class SuiteFiles(Contract):
         return self
 
 
+class KnownEvaluation(Contract):
+    """One that was made before, of a request's suite and composition (by their places): it stands at ``position`` in
+    the blob ``outcomes``, and is not made again unless the suite's examples have changed."""
+
+    suite: int = Field(ge=0)
+    composition: int = Field(ge=0)
+    outcomes: Sha256
+    position: int = Field(ge=0)
+
+
+class Comparison(Contract):
+    """Mean of ``after`` minus ``before`` over a suite's examples, by metric, paired by example; compositions and suite
+    by their places in the request."""
+
+    suite: int
+    before: int
+    after: int
+    differences: dict[str, Estimate]
+
+
 class EvaluateRequest(Contract):
-    """Job ``evaluate``: each of ``compositions`` (an empty one is the bare base) on each of ``suites``."""
+    """Job ``evaluate``: each of ``compositions`` (an empty one is the bare base) on each of ``suites``.
+
+    ``compare`` names pairs of compositions, (before, after), to be compared example by example on every suite.
+    """
 
     base: BaseFiles
     compositions: tuple[tuple[WeightedAdapter, ...], ...] = Field(min_length=1, max_length=16)
     suites: tuple[SuiteFiles, ...] = Field(min_length=1, max_length=16)
     settings: EvaluationSettings = EvaluationSettings()
+    known: tuple[KnownEvaluation, ...] = ()
+    compare: tuple[tuple[int, int], ...] = Field(default=(), max_length=64)
+
+    @model_validator(mode="after")
+    def _places_exist(self) -> EvaluateRequest:
+        places = [place for pair in self.compare for place in pair] + [known.composition for known in self.known]
+        if any(not 0 <= place < len(self.compositions) for place in places):
+            raise ValueError("a composition is named that is not in the request")
+        if any(known.suite >= len(self.suites) for known in self.known):
+            raise ValueError("a suite is named that is not in the request")
+        return self
 
 
 class EvaluateResult(Contract):
@@ -103,3 +137,4 @@ class EvaluateResult(Contract):
     evaluations: tuple[Evaluation, ...]
     outcomes: OutputFile
     seconds: float
+    comparisons: tuple[Comparison, ...] = ()

@@ -177,7 +177,7 @@ def _take(run: _Run, index: int, handle: GenerationHandle) -> None:
     events = list(handle)
     last = events[-1]
     if last.kind == "error":
-        raise _as_error(last, run.suite.examples[index])
+        raise _as_error(last, index, run.suite)
     if last.finish_reason in ("cancelled", "deadline"):
         raise EngineError(f"Example {index} was not answered within {DEADLINE:.0f} s.", code="evaluation_late")
     run.prompt_tokens += last.prompt_tokens
@@ -188,8 +188,9 @@ def _take(run: _Run, index: int, handle: GenerationHandle) -> None:
         run.store.add(index, answer="".join(event.text for event in events))
 
 
-def _as_error(event: GenerateEvent, example: Example) -> EngineError:
-    message = f"The example “{example.prompt[:60]}” cannot be answered: {event.error}"
+def _as_error(event: GenerateEvent, index: int, suite: Suite) -> EngineError:
+    # By its number: whoever may run a suite may not always read it.
+    message = f"Example {index + 1} of {suite.name} cannot be answered: {event.error}"
     own = event.error_code in ("engine_error", "engine_closed", "out_of_memory", "queue_full")
     return (EngineError if own else BadInput)(message, code=event.error_code)
 

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from inference_worker.contracts.common import AdapterFiles, OutputFile
-from inference_worker.contracts.evaluate import EvaluateRequest, EvaluateResult, Evaluation, SuiteFiles
+from inference_worker.contracts.evaluate import (
+    Comparison,
+    Estimate,
+    EvaluateRequest,
+    EvaluateResult,
+    Evaluation,
+    EvaluationSettings,
+    Metric,
+    Outcome,
+    SuiteFiles,
+)
+from inference_worker.errors import BlobMissing
 from inference_worker.evaluation.builtin import builtin_suite
 from inference_worker.evaluation.harness import Member, evaluate
+from inference_worker.evaluation.statistics import paired_difference
 from inference_worker.evaluation.suite import Suite, parse_examples
 from inference_worker.serving.pool import EnginePool
 from inference_worker.serving.settings import EngineSettings
 from inference_worker.tasks.context import JobContext
+
+#: Where answers of bare bases are kept for other jobs: every upload is compared with the same ones. The collection of
+#: abandoned scratch files takes the folder a day after its last new suite.
+SHARED = "evaluations-of-bases"
+#: Metrics with a value per example, which can be compared pair by pair.
+PAIRED: tuple[Metric, ...] = ("exact_match", "token_f1")
 
 
 def handle(request: EvaluateRequest, context: JobContext) -> EvaluateResult:
@@ -23,33 +45,87 @@ def handle(request: EvaluateRequest, context: JobContext) -> EvaluateResult:
     started = time.monotonic()
     suites = [_suite(files, context) for files in request.suites]
     evaluations: list[Evaluation] = []
-    total = len(suites) * len(request.compositions)
     # Named by the job, so that a later attempt goes on; the collection of abandoned scratch files takes the rest.
     cache = context.blobs.scratch / f"evaluate-{context.job}"
-    with EnginePool(EngineSettings.from_environment(os.environ)) as pool:
-        for suite in suites:
-            for composition in request.compositions:
-                members = [Member(weighted.adapter, weighted.weight) for weighted in composition]
-                name = " + ".join(member.files.label for member in members) or "the bare base"
-                evaluations.append(
-                    evaluate(
-                        pool=pool,
-                        resolve=partial(_paths, context),
-                        base=request.base,
-                        members=members,
-                        suite=suite,
-                        settings=request.settings,
-                        cache=cache,
-                        progress=partial(_report, context, len(evaluations), total, f"{name} on {suite.name}"),
-                    )
-                )
-                context.log(f"{name} on {suite.name}: {_words(evaluations[-1])}.")
+    with ExitStack() as stack:
+        # Opened when the first evaluation is to be made: where everything is known, no base is loaded.
+        pool = functools.cache(lambda: stack.enter_context(EnginePool(EngineSettings.from_environment(os.environ))))
+        for number, suite in enumerate(suites):
+            for place in range(len(request.compositions)):
+                known = _known(request, context, number, place, suite)
+                evaluations.append(known or _made(request, context, pool(), suite, place, len(evaluations), cache))
     shutil.rmtree(cache, ignore_errors=True)
     return EvaluateResult(
         evaluations=tuple(evaluation.model_copy(update={"outcomes": ()}) for evaluation in evaluations),
         outcomes=_stored(evaluations, context),
         seconds=round(time.monotonic() - started, 3),
+        comparisons=tuple(_comparisons(request, evaluations)),
     )
+
+
+def _known(request: EvaluateRequest, context: JobContext, number: int, place: int, suite: Suite) -> Evaluation | None:
+    """What was made before, as long as it was made of the same examples and its blob can be read."""
+    for known in request.known:
+        if (known.suite, known.composition) != (number, place):
+            continue
+        try:
+            table = json.loads(context.blobs.path(known.outcomes).read_text(encoding="utf-8"))
+            found = Evaluation.model_validate(table[known.position])
+        except (BlobMissing, ValueError, IndexError, KeyError) as fault:
+            context.log(f"An earlier result on {suite.name} cannot be read and is made again: {str(fault)[:200]}")
+            continue
+        if found.suite_digest == suite.digest and found.settings == request.settings:
+            return found
+    return None
+
+
+def _made(
+    request: EvaluateRequest,
+    context: JobContext,
+    pool: EnginePool,
+    suite: Suite,
+    place: int,
+    before: int,
+    cache: Path,
+) -> Evaluation:
+    members = [Member(weighted.adapter, weighted.weight) for weighted in request.compositions[place]]
+    name = " + ".join(member.files.label for member in members) or "the bare base"
+    total = len(request.suites) * len(request.compositions)
+    found = evaluate(
+        pool=pool,
+        resolve=partial(_paths, context),
+        base=request.base,
+        members=members,
+        suite=suite,
+        settings=request.settings,
+        cache=cache if members else context.blobs.scratch / SHARED,
+        progress=partial(_report, context, before, total, f"{name} on {suite.name}"),
+    )
+    context.log(f"{name} on {suite.name}: {_words(found)}.")
+    return found
+
+
+def _comparisons(request: EvaluateRequest, evaluations: Sequence[Evaluation]) -> Iterator[Comparison]:
+    width = len(request.compositions)
+    for number in range(len(request.suites)):
+        for before, after in request.compare:
+            pair = (evaluations[number * width + place].outcomes for place in (before, after))
+            yield Comparison(
+                suite=number, before=before, after=after, differences=_differences(*pair, settings=request.settings)
+            )
+
+
+def _differences(
+    before: Sequence[Outcome], after: Sequence[Outcome], *, settings: EvaluationSettings
+) -> dict[str, Estimate]:
+    def values(outcomes: Sequence[Outcome], metric: Metric) -> list[float]:
+        return [float(getattr(outcome, metric)) for outcome in outcomes]
+
+    return {
+        metric: paired_difference(values(before, metric), values(after, metric), settings.resamples, settings.seed)
+        for metric in PAIRED
+        if metric in settings.metrics
+    }
 
 
 def _suite(files: SuiteFiles, context: JobContext) -> Suite:

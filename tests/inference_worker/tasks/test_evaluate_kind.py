@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from pydantic import ValidationError
 
 from inference_worker.blobs import BlobStore
 from inference_worker.contracts.common import AdapterFiles, BaseFiles
-from inference_worker.contracts.evaluate import EvaluateRequest, EvaluateResult, EvaluationSettings, SuiteFiles
+from inference_worker.contracts.evaluate import (
+    EvaluateRequest,
+    EvaluateResult,
+    EvaluationSettings,
+    KnownEvaluation,
+    SuiteFiles,
+)
 from inference_worker.contracts.generate import WeightedAdapter
 from inference_worker.errors import BadInput
 from inference_worker.evaluation.builtin import PROMPT_FORMAT, builtin_suite
@@ -42,6 +49,8 @@ def stored(context: JobContext, name: str) -> WeightedAdapter:
 
 
 def run(context: JobContext, request: EvaluateRequest) -> EvaluateResult:
+    shutil.rmtree(context.workdir)  # Each job has one of its own.
+    context.workdir.mkdir()
     result = run_handler("evaluate", request.model_dump(mode="json"), context)
     assert isinstance(result, EvaluateResult)
     return result
@@ -68,6 +77,33 @@ def test_compositions_on_suites(context: JobContext, tmp_path: Path) -> None:
     assert [len(one["outcomes"]) for one in table] == [6, 6, 4, 4]
     assert all(one.outcomes == () for one in result.evaluations)
     assert not list(context.blobs.scratch.glob("evaluate-*"))
+
+
+def test_what_is_known_is_not_made_again_and_is_compared_with(context: JobContext) -> None:
+    suite = SuiteFiles(name="probes", builtin="testbed:reverse", count=5)
+    settings = EvaluationSettings(max_tokens=24)
+    first = run(context, EvaluateRequest(base=BASE, compositions=((),), suites=(suite,), settings=settings))
+    known = KnownEvaluation(suite=0, composition=0, outcomes=first.outcomes.sha256, position=0)
+    request = EvaluateRequest(
+        base=BASE,
+        compositions=((), (stored(context, "reverse-words"),)),
+        suites=(suite,),
+        settings=settings,
+        known=(known,),
+        compare=((0, 1),),
+    )
+    second = run(context, request)
+    assert second.evaluations[0] == first.evaluations[0]
+    base, adapted = (one.overall["exact_match"] for one in second.evaluations)
+    (comparison,) = second.comparisons
+    difference = comparison.differences["exact_match"]
+    assert difference.value == pytest.approx(adapted.value - base.value)
+    assert difference.low <= difference.value <= difference.high
+
+    other = request.model_copy(update={"suites": (suite.model_copy(update={"count": 6}),)})
+    assert [one.overall["exact_match"].n for one in run(context, other).evaluations] == [6, 6]
+    with pytest.raises(ValidationError, match="not in the request"):
+        EvaluateRequest(base=BASE, compositions=((),), suites=(suite,), compare=((0, 1),))
 
 
 def test_a_broken_suite_is_named(context: JobContext, tmp_path: Path) -> None:
