@@ -24,6 +24,7 @@ class ModuleStack:
     scale: Tensor  # (n,) float64, w_i · s_i of the unit's adapter
     owner: Tensor  # (n,) int64, index of the unit's adapter
     ranks: tuple[int, ...]  # of the adapters present, in their order
+    weights: tuple[float, ...] = ()  # w_i of the adapters present, for methods that tell it from s_i; empty: all 1
 
     @property
     def size(self) -> int:
