@@ -102,7 +102,6 @@ def _load_module(members: Sequence[Member], name: str, arena: Arena) -> ModuleSt
         scale=scales.repeat_interleave(ranks),
         owner=owners.repeat_interleave(ranks),
         ranks=tuple(ranks.tolist()),
-        weights=tuple(member.weight for member, _ in parts),
         members=len(members),
         weights=tuple(member.weight for member, _ in parts),
     )
