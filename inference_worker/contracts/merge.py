@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from inference_worker.contracts.common import AdapterFiles, Contract, OutputFile
+from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, OutputDtype
 
-OutputDtype = Literal["bfloat16", "float16", "float32", "same"]
+__all__ = ["MAX_ADAPTERS", "MergeOutput", "MergeRequest", "MergeResult", "MergedModule", "OutputDtype"]
+
+MAX_ADAPTERS = 64
 
 
 class MergeRequest(Contract):
-    """``rank`` None leaves the choice to the method; ``options`` are the method's own, checked by the registry."""
+    """``options`` are the method's own, checked by the registry. ``layer_weights`` is empty, or has one entry per
+    adapter: factors on its weight by group of layers or modules."""
 
-    adapters: tuple[AdapterFiles, ...] = Field(min_length=1, max_length=64)
+    adapters: tuple[AdapterFiles, ...] = Field(min_length=1, max_length=MAX_ADAPTERS)
     weights: tuple[float, ...]
+    layer_weights: tuple[MemberWeights, ...] = ()
     method: str
-    rank: int | None = Field(default=None, ge=1, le=4096)
-    dtype: OutputDtype = "same"
+    output: MergeOutput = MergeOutput()
     seed: int = 0
     options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift_earlier_form(cls, data: Any) -> Any:
+        """Plans and requests of earlier versions hold ``rank`` and ``dtype`` beside the method."""
+        if not isinstance(data, dict) or not {"rank", "dtype"} & data.keys():
+            return data
+        if "output" in data:
+            raise ValueError("rank and dtype belong into output")
+        rest = {key: value for key, value in data.items() if key not in ("rank", "dtype")}
+        return rest | {"output": {key: data[key] for key in ("rank", "dtype") if key in data}}
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> MergeRequest:
         if len(self.weights) != len(self.adapters):
             raise ValueError(f"{len(self.weights)} weights for {len(self.adapters)} adapters: give one weight each")
+        if self.layer_weights and len(self.layer_weights) != len(self.adapters):
+            raise ValueError(
+                f"layer weights for {len(self.layer_weights)} of {len(self.adapters)} adapters: give one list each"
+            )
         return self
 
 
 class MergedModule(Contract):
     """Per module: output rank, relative truncation error ‖Δ_out − Σwᵢ Δᵢ‖/‖Σwᵢ Δᵢ‖ where the method approximates the
-    sum (None where it means to differ from it), and the method's own detail (LoRA-LEGO: its clusters)."""
+    sum (None where it means to differ from it), the method's own detail (LoRA-LEGO: its clusters), and ``cut``: the
+    relative error ‖Δ_out − Δ_method‖/‖Δ_method‖ of cutting the method's own result to the wished rank."""
 
     name: str
     rank: int
     error: float | None = None
+    cut: float = 0.0
     detail: dict[str, Any] = {}
 
 

@@ -20,6 +20,8 @@ from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.reader import AdapterReader, Factors
 from inference_worker.adapter_format.writer import AdapterWriter, ModulePlan, to_json, write_atomically
 from inference_worker.contracts.merge import MergedModule
+from inference_worker.contracts.merge_output import MemberWeights, MergeOutput
+from inference_worker.errors import BadInput
 from inference_worker.merging.carried import carried_shapes, carried_tensors, settings
 from inference_worker.merging.compatibility import Member, check_members, choose_members, module_names, output_dtype
 from inference_worker.merging.loading import Arena, load_group, plan_groups, present
@@ -70,6 +72,8 @@ def merge_adapters(
     *,
     rank: int | None = None,
     dtype: str = "same",
+    output: MergeOutput | None = None,
+    layer_weights: Sequence[MemberWeights] = (),
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     digests: Sequence[Mapping[str, str]] | None = None,
@@ -87,6 +91,8 @@ def merge_adapters(
     work starts wherever headers and configs tell.
     """
     started = time.monotonic()
+    if output is not None:
+        rank, dtype = _number_and_type(output, layer_weights)
     plan = _plan(readers, weights, method, rank, seed, options or {})
     out = Path(out_dir)
     wanted_dtype = output_dtype(plan.members, dtype)
@@ -110,6 +116,14 @@ def merge_adapters(
     progress(1.0, f"Merged into rank {max(ranks.values())}")
     files = {name: out / name for name in (CONFIG_NAME, WEIGHTS_NAME, RECIPE_NAME, REPORT_NAME)}
     return MergeReport(files, recipe, tuple(modules), max(ranks.values()), time.monotonic() - started)
+
+
+def _number_and_type(output: MergeOutput, layer_weights: Sequence[MemberWeights]) -> tuple[int | None, str]:
+    """Raises ``BadInput`` for what the engine does not do yet."""
+    plain = MergeOutput(rank=output.rank, dtype=output.dtype) == output and not any(layer_weights)
+    if not plain or not (output.rank is None or isinstance(output.rank, int)):
+        raise BadInput("Only a number as rank and a type can be chosen yet", code="bad_output")
+    return output.rank, output.dtype
 
 
 def _plan(

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from pydantic import ValidationError
 
-from inference_worker.contracts.merge import MergeRequest
+from inference_worker.contracts.merge import MergeOutput, MergeRequest
 from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.models import User
 from marketplace.adapters.fields import Checker
@@ -130,8 +130,7 @@ def _request(
             adapters=tuple(member.files for member in members),
             weights=tuple(member.weight for member in members),
             method=method,
-            rank=rank,
-            dtype=dtype,  # type: ignore[arg-type]
+            output=MergeOutput(rank=rank, dtype=dtype),  # type: ignore[arg-type]
             seed=seed,
             options=options,
         )
