@@ -6,18 +6,24 @@ import pytest
 import torch
 from reference.dense_merges import raw_kmeans_inertia
 
-from inference_worker.merging.kmeans import cluster, count_distinct
+from inference_worker.merging.kmeans import Clustering, Points, cluster, count_distinct
 
 
 def points_to_gram(points: torch.Tensor) -> torch.Tensor:
     return (points @ points.T).unsqueeze(0)
 
 
-def run(points: torch.Tensor, clusters: int, restarts: int = 8, seed: int = 0):  # type: ignore[no-untyped-def]
-    gram = points_to_gram(points)
+def run(
+    points: torch.Tensor,
+    clusters: int,
+    restarts: int = 8,
+    seed: int = 0,
+    mass: torch.Tensor | None = None,
+    mirrored: bool = True,
+) -> Clustering:
     uniforms = torch.rand(1, restarts, clusters, generator=torch.Generator().manual_seed(seed))
-    valid = torch.ones(1, len(points), dtype=torch.bool)
-    return cluster(gram, valid, torch.tensor([clusters]), uniforms, 100)
+    masses = torch.ones(1, len(points)) if mass is None else mass.unsqueeze(0)
+    return cluster(Points(points_to_gram(points), masses, mirrored), torch.tensor([clusters]), uniforms, 100)
 
 
 @pytest.mark.parametrize("clusters", [1, 2, 4, 7])
@@ -52,11 +58,32 @@ def test_mirrored_points_are_one_cluster() -> None:
 
 def test_distinct_points_are_counted_up_to_sign() -> None:
     points = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 2.0]])
-    gram = points_to_gram(points)
-    valid = torch.ones(1, 5, dtype=torch.bool)
-    assert count_distinct(gram, valid).tolist() == [3]
-    valid[0, 4] = False
-    assert count_distinct(gram, valid).tolist() == [2]
+    gram, mass = points_to_gram(points), torch.ones(1, 5)
+    assert count_distinct(Points(gram, mass)).tolist() == [3]
+    assert count_distinct(Points(gram, mass, mirrored=False)).tolist() == [4]
+    mass[0, 4] = 0.0
+    assert count_distinct(Points(gram, mass)).tolist() == [2]
+
+
+def test_without_mirrors_opposite_points_are_far_apart() -> None:
+    direction = torch.tensor([[1.0, 2.0, 0.5]])
+    result = run(torch.cat([direction, -direction, direction * 1.1]), 2, mirrored=False)
+    assignment = result.assignment[0].tolist()
+    assert assignment[0] == assignment[2] != assignment[1]
+    assert result.sign.tolist() == [[1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_mass_counts_like_that_many_copies(mirrored: bool) -> None:
+    points = torch.randn(8, 4, generator=torch.Generator().manual_seed(5))
+    copies = [1, 3, 1, 2, 1, 1, 4, 1]
+    repeated = points.repeat_interleave(torch.tensor(copies), dim=0)
+    heavy = run(points, 3, restarts=64, mass=torch.tensor(copies).float(), mirrored=mirrored)
+    plain = run(repeated, 3, restarts=64, mirrored=mirrored)
+    assert float(heavy.inertia) == pytest.approx(float(plain.inertia), rel=1e-4)
+    kept = {frozenset((heavy.assignment[0] == label).nonzero().flatten().tolist()) for label in range(3)}
+    owner = torch.arange(8).repeat_interleave(torch.tensor(copies))
+    assert kept == {frozenset(owner[plain.assignment[0] == label].tolist()) for label in range(3)}
 
 
 def test_modules_of_a_batch_do_not_influence_each_other() -> None:
@@ -65,10 +92,10 @@ def test_modules_of_a_batch_do_not_influence_each_other() -> None:
     uniforms = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(3))
     gram = torch.zeros(2, 10, 10)
     gram[0], gram[1, :6, :6] = first @ first.T, second @ second.T
-    valid = torch.ones(2, 10, dtype=torch.bool)
-    valid[1, 6:] = False
-    both = cluster(gram, valid, torch.tensor([4, 2]), uniforms, 50)
-    alone = cluster(gram[1:, :6, :6], valid[1:, :6], torch.tensor([2]), uniforms[1:, :, :2], 50)
+    mass = torch.ones(2, 10)
+    mass[1, 6:] = 0.0
+    both = cluster(Points(gram, mass), torch.tensor([4, 2]), uniforms, 50)
+    alone = cluster(Points(gram[1:, :6, :6], mass[1:, :6]), torch.tensor([2]), uniforms[1:, :, :2], 50)
     assert both.assignment[1, :6].tolist() == alone.assignment[0].tolist()
     assert both.assignment[1, 6:].tolist() == [-1] * 4
     assert set(both.assignment[1, :6].tolist()) == {0, 1}

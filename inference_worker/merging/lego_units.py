@@ -1,0 +1,95 @@
+"""LoRA-LEGO's units: row a_i of A with column b_i of B, brought to a form in which equal updates are equal vectors.
+
+Permuting ranks, rescaling (c·a, b/c) and mirroring (−a, −b) leave Δ alone and must leave the result alone: scales and
+weights are folded in (the sign onto b), units are balanced to ‖a‖ = ‖b‖ and ordered by size; ``kmeans`` sees to signs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inference_worker.contracts.merge_methods import LegoOptions
+from inference_worker.merging.stack import ModuleStack, gram
+
+#: Sizes closer than this count as tied and are ordered by content, so that rounding never decides the order.
+TIE = 1e-5
+
+
+@dataclass(frozen=True)
+class Units:
+    """One module's units in canonical order: ``order`` maps positions to rows of the stack. (n,) and float64 unless
+    said otherwise."""
+
+    order: Tensor  # int64, zero units left out
+    factor_a: Tensor  # a' = factor_a · a
+    factor_b: Tensor  # b' = factor_b · b, carries the sign
+    gram: Tensor  # (n, n), inner products of (a', b')
+    likeness: Tensor  # (n, n), inner products that clusters are made by: ``gram``, or that of directions
+    sizes: Tensor  # ‖(a', b')‖
+    mass: Tensor  # sample weights
+
+
+def make_units(stack: ModuleStack, options: LegoOptions) -> Units:
+    """The units of one module as the options want them."""
+    gram_a, gram_b = gram(stack)
+    norm_a, norm_b = gram_a.diagonal().clamp_min(0.0).sqrt(), gram_b.diagonal().clamp_min(0.0).sqrt()
+    scale, mass = _scale_and_mass(stack, options)
+    size = stack.scale.abs() * norm_a * norm_b  # ‖Δ of the unit‖
+    order = _order(stack, size, mirrored=options.align_signs)
+    root = scale.abs().sqrt()
+    balance = (norm_b / norm_a).nan_to_num(0.0, 0.0, 0.0).sqrt() if options.balance else torch.ones_like(root)
+    factor_a = (root * balance)[order]
+    factor_b = (root * scale.sign() / balance)[order]
+    inner_a = gram_a[order][:, order] * torch.outer(factor_a, factor_a)
+    inner_b = gram_b[order][:, order] * torch.outer(factor_b, factor_b)
+    inner = inner_a + inner_b
+    likeness = inner
+    if options.normalise == "joint":
+        likeness = _cosines(inner)
+    elif options.normalise == "each":
+        likeness = _cosines(inner_a) + _cosines(inner_b)
+    return Units(order, factor_a, factor_b, inner, likeness, inner.diagonal().sqrt(), mass[order])
+
+
+def _scale_and_mass(stack: ModuleStack, options: LegoOptions) -> tuple[Tensor, Tensor]:
+    """What multiplies each unit, and how many copies of it there are; both (n,)."""
+    if options.adapter_weights == "fold" or not stack.weights:
+        return stack.scale, torch.ones_like(stack.scale)
+    ranks = torch.tensor(stack.ranks, device=stack.scale.device)
+    weights = torch.tensor(stack.weights, dtype=torch.float64, device=stack.scale.device).abs()
+    mass = weights.repeat_interleave(ranks)
+    return stack.scale / mass, mass
+
+
+def _cosines(inner: Tensor) -> Tensor:
+    norms = inner.diagonal().sqrt()
+    return inner / torch.outer(norms, norms)
+
+
+def _order(stack: ModuleStack, size: Tensor, mirrored: bool) -> Tensor:
+    """Rows by size, largest first; ties by a digest of their content. Zero units are left out."""
+    sizes = size.tolist()
+    ranked = sorted((row for row, value in enumerate(sizes) if value > 0.0), key=lambda row: -sizes[row])
+    start = 0
+    for end in range(1, len(ranked) + 1):
+        if end < len(ranked) and sizes[ranked[end - 1]] - sizes[ranked[end]] <= TIE * sizes[ranked[start]]:
+            continue
+        if end - start > 1:
+            ranked[start:end] = sorted(ranked[start:end], key=lambda row: _digest(stack, row, mirrored))
+        start = end
+    return torch.tensor(ranked, dtype=torch.int64, device=size.device)
+
+
+def _digest(stack: ModuleStack, row: int, mirrored: bool) -> bytes:
+    """A digest of one unit's content, where ``mirrored`` the same for (a, b) and (−a, −b)."""
+    a, b = stack.A[row].cpu(), stack.B[:, row].contiguous().cpu()
+    if not mirrored:
+        return hashlib.sha256(a.numpy().tobytes() + (b * stack.scale[row].sign().item()).numpy().tobytes()).digest()
+    orientation = float(a[a.abs().argmax()] * b[b.abs().argmax()] * stack.scale[row].sign().item())
+    digest = hashlib.sha256(a.abs().numpy().tobytes())
+    digest.update(b.abs().numpy().tobytes())
+    return digest.digest() + (b"+" if orientation > 0 else b"-")
