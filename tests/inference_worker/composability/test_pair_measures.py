@@ -190,5 +190,5 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     tensors = load_file(path)
     tensors[sorted(tensors)[0]][0, 0] = float("nan")
     save_file(tensors, path)
-    with pytest.raises(BadInput, match="two: model.layers.0.*not finite"):
+    with pytest.raises(BadInput, match=r"two: model\.layers\.0.* not finite"):
         compare(one, open_directory(tmp_path / "two"))
