@@ -26,10 +26,23 @@ class ModuleStack:
     ranks: tuple[int, ...]  # of the adapters present, in their order
     weights: tuple[float, ...] = ()  # w_i of the adapters present, for methods that tell it from s_i; empty: all 1
     members: int | None = None  # how many adapters are merged, those without this module included
+    #: (index, w_i) of all adapters that are merged, those without this module included; empty: those present.
+    line_up: tuple[tuple[int, float], ...] = ()
 
     @property
     def size(self) -> int:
         return self.A.shape[0]
+
+    @property
+    def first_member(self) -> int:
+        """The index of the first adapter that is merged, whether or not it has this module."""
+        return self.line_up[0][0] if self.line_up else int(self.owner[0])
+
+    @property
+    def total_weight(self) -> float:
+        """Σ|w_i| over all adapters that are merged."""
+        weights = [weight for _, weight in self.line_up] or self.weights or [1.0] * len(self.ranks)
+        return sum(map(abs, weights))
 
 
 @dataclass
