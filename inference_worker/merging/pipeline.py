@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
@@ -27,10 +26,10 @@ from inference_worker.merging.compatibility import Member, check_members, choose
 from inference_worker.merging.loading import Arena, load_group, plan_groups, present
 from inference_worker.merging.recipe import write_recipe
 from inference_worker.merging.registry import MergeMethod, find_method, parse_options
+from inference_worker.merging.report import REPORT_NAME, report_json
 from inference_worker.merging.stack import Merged
 
 RECIPE_NAME = "recipe.json"
-REPORT_NAME = "merge_report.json"
 
 #: Every thread holds a group of modules; more than these add memory and find no disk to read faster.
 MOST_THREADS = 8
@@ -112,7 +111,7 @@ def merge_adapters(
     parameters = {"rank": rank, "dtype": dtype, "options": plan.options.model_dump(mode="json")}
     recipe = write_recipe(readers, weights, known or [], method, parameters, seed)
     write_atomically(out / RECIPE_NAME, to_json(recipe))
-    write_atomically(out / REPORT_NAME, _report_json(method, readers, modules))
+    write_atomically(out / REPORT_NAME, report_json(method, [reader.label for reader in readers], modules))
     progress(1.0, f"Merged into rank {max(ranks.values())}")
     files = {name: out / name for name in (CONFIG_NAME, WEIGHTS_NAME, RECIPE_NAME, REPORT_NAME)}
     return MergeReport(files, recipe, tuple(modules), max(ranks.values()), time.monotonic() - started)
@@ -220,10 +219,3 @@ def _write_module(plan: _Plan, writer: AdapterWriter, name: str, merged: Merged)
         if info.magnitude is not None:
             magnitude = member.reader.file.read(info.magnitude).to(torch.float32)
     writer.add(name, Factors(merged.A, merged.B), bias, magnitude)
-
-
-def _report_json(method: str, readers: Sequence[AdapterReader], modules: Sequence[MergedModule]) -> bytes:
-    """One line per module, so that a report of hundreds of modules stays readable and small."""
-    head = {"format": 1, "method": method, "adapters": [reader.label for reader in readers]}
-    lines = ",\n".join(json.dumps(module.model_dump(), separators=(",", ":")) for module in modules)
-    return (json.dumps(head)[:-1] + ', "modules": [\n' + lines + "\n]}\n").encode()

@@ -194,5 +194,9 @@ def test_report_names_every_unit(tmp_path: Path) -> None:
     assert first["size"] == sorted(first["size"], reverse=True)
     assert set(last["adapter"]) == {0}
     assert last["inertia"] == 0.0  # three units, at most three clusters
+    assert last["isolated"] == [0, 1, 2]
+    assert last["purity"] == [1.0, 1.0, 1.0]
+    assert report["clusters"]["modules"] == 4
+    assert report["clusters"]["units"] == [4 * 3, 2 * 5]
     with open_directory(tmp_path / "out") as merged:
         assert deltas(merged)[MODULES[3]].shape == (40, 24)
