@@ -1,0 +1,76 @@
+"""A base whose linear modules add Σᵢ wᵢ Δᵢ, with weights that can be set, and learnt, while the base stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inference_worker.adapter_format.layout import natural_order
+from inference_worker.adapter_format.reader import AdapterReader
+from inference_worker.errors import BadInput, Refused
+
+
+class WeightedSum:
+    """Adapters on a model, mixed by ``weights`` (groups, K): module m computes y + Σᵢ weights[group(m), i] · Bᵢ(Aᵢ x).
+
+    A group is a layer, the modules outside of layers being one more. Use it as a context manager: hooks come off at
+    the end. Raises ``Refused`` for what is no sum of low-rank updates and ``BadInput`` for modules the base lacks.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module], readers: Sequence[AdapterReader]) -> None:
+        for reader in readers:
+            _check(reader, layers)
+        self.names = sorted({name for reader in readers for name in reader.modules}, key=natural_order)
+        self.groups = sorted({layer_of(name) for name in self.names})
+        place = next(iter(layers.values())).weight
+        assert isinstance(place, Tensor)
+        self.weights = torch.ones(len(self.groups), len(readers), device=place.device)
+        self._hooks = [
+            layers[name].register_forward_hook(self._hook(name, readers, place.device)) for name in self.names
+        ]
+
+    def set(self, weights: Tensor) -> None:
+        """``weights`` (groups, K), or (K,) for all groups alike; may carry gradients."""
+        self.weights = weights.expand(len(self.groups), -1)
+
+    def _hook(self, name: str, readers: Sequence[AdapterReader], device: torch.device) -> Any:
+        group = self.groups.index(layer_of(name))
+        factors = [(i, reader.read(name)) for i, reader in enumerate(readers) if name in reader.modules]
+        a = torch.cat([pair.A for _, pair in factors]).to(device)  # (n, d_in)
+        b = torch.cat([pair.B for _, pair in factors], dim=1).to(device)  # (d_out, n)
+        owner = torch.tensor([i for i, pair in factors for _ in range(pair.A.shape[0])], device=device)
+
+        def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            units = inputs[0].to(a.dtype) @ a.T * self.weights[group, owner]
+            return output + (units @ b.T).to(output.dtype)
+
+        return add
+
+    def __enter__(self) -> WeightedSum:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def layer_of(name: str) -> int:
+    """The number of the transformer layer that a module stands in; −1 outside of layers."""
+    return next((int(part) for part in name.split(".") if part.isdecimal()), -1)
+
+
+def _check(reader: AdapterReader, layers: Mapping[str, nn.Module]) -> None:
+    if reader.features:
+        named = ", ".join(reader.features)
+        message = f"{reader.label} cannot be weighed by examples: it has more than low-rank updates ({named})"
+        raise Refused(message, code="refused_features", extra={"adapter": reader.label})
+    for name, info in reader.modules.items():
+        if info.kind != "linear" or name not in layers:
+            message = f"{reader.label} changes {name}, which is no linear module of the base"
+            raise BadInput(message, code="module_missing", extra={"adapter": reader.label, "module": name})
