@@ -62,6 +62,10 @@ class MergeOutput(Contract):
         return next(fitting, self.rank)
 
 
+#: Everything as the method has it.
+PLAIN_OUTPUT = MergeOutput()
+
+
 class GroupWeight(Contract):
     """A factor on an adapter's weight within a group of modules; negative ones subtract, 0 leaves the group out."""
 

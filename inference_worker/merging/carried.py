@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from inference_worker.adapter_format.layout import natural_order
+from inference_worker.contracts.merge_output import PLAIN_OUTPUT, MergeOutput
+from inference_worker.contracts.module_selectors import select_modules
 from inference_worker.errors import Refused
 from inference_worker.merging.compatibility import Member
 
@@ -15,17 +17,19 @@ from inference_worker.merging.compatibility import Member
 _ALONE_KEYS = ("use_dora", "alora_invocation_tokens", "layer_replication", "ensure_weight_tying")
 
 
-def carried_tensors(members: Sequence[Member]) -> dict[str, tuple[Member, str]]:
+def carried_tensors(members: Sequence[Member], output: MergeOutput = PLAIN_OUTPUT) -> dict[str, tuple[Member, str]]:
     """Name in the result -> (member, name in that member) of every tensor beside LoRA factors.
 
+    What ``output`` leaves out by its selectors stays behind.
     A tensor that several adapters have is carried when its bytes are the same in all, else ``Refused`` names both.
     Tensors that no config accounts for are left out, as PEFT leaves them out.
     """
-    adapted = {name for member in members for name in member.reader.modules}
+    adapted = {name for member in members for name in member.weights}
     chosen: dict[str, tuple[Member, str]] = {}
     for member in members:
+        wanted = set(select_modules(member.reader.extras, output.include, output.exclude))
         for name in member.reader.extras:
-            if name not in member.reader.carried:
+            if name not in member.reader.carried or name not in wanted:
                 continue
             target = _name_in_result(name, adapted)
             if target not in chosen:
@@ -38,7 +42,7 @@ def carried_tensors(members: Sequence[Member]) -> dict[str, tuple[Member, str]]:
                 )
                 raise Refused(message, code="refused_modules_to_save", extra={"tensor": name})
     for member in members:
-        _check_replaced(member, members)
+        _check_replaced(member, members, chosen)
     return {name: chosen[name] for name in sorted(chosen, key=natural_order)}
 
 
@@ -48,14 +52,16 @@ def _name_in_result(name: str, adapted: set[str]) -> str:
     return f"{module}.base_layer.{leaf}" if module in adapted and leaf in ("bias", "weight") else name
 
 
-def _check_replaced(member: Member, members: Sequence[Member]) -> None:
+def _check_replaced(member: Member, members: Sequence[Member], chosen: Mapping[str, object]) -> None:
     """A module that one adapter replaces as a whole cannot at the same time get another adapter's update."""
     for other in members:
         if other is member:
             continue
         config = member.reader.config
         for target in (*config.modules_to_save, *config.heads):
-            clash = next((name for name in other.reader.modules if f".{target}." in f".{name}."), None)
+            if not any(f".{target}." in f".{name}." for name in chosen):
+                continue
+            clash = next((name for name in other.weights if f".{target}." in f".{name}."), None)
             if clash is not None:
                 message = f"{member.label} replaces {clash} (modules_to_save) while {other.label} adapts it"
                 raise Refused(message, code="refused_modules_to_save", extra={"module": clash})
@@ -88,13 +94,14 @@ def settings(members: Sequence[Member], names: Sequence[str], carried: Mapping[s
     biases = {c.bias for c in configs if c.bias != "none"}
     if biases and any(name.endswith(".bias") for name in carried):
         result["bias"] = "all" if "all" in biases else "lora_only"
-    saved = sorted({target for c in configs for target in c.modules_to_save})
+    named = {target for c in configs for target in c.modules_to_save}
+    saved = sorted(target for target in named if any(f".{target}." in f".{name}." for name in carried))
     if saved:
         result["modules_to_save"] = saved
     if any(c.lora_bias for c in configs):
         result["lora_bias"] = True
     tokens = [m.reader.raw_config.get("trainable_token_indices") for m in members]
-    if any(tokens):
+    if any(tokens) and any("trainable_tokens" in name for name in carried):
         result["trainable_token_indices"] = next(item for item in tokens if item)
     if len(members) == 1:
         raw = members[0].reader.raw_config
@@ -122,7 +129,8 @@ def _target_modules(members: Sequence[Member], names: Sequence[str]) -> list[str
     declared = {target for config in configs for target in config.target_modules or ()}
     layers = {suffix: {_layer(name) for name in names if name.endswith(suffix)} for suffix in suffixes}
     complete = len({frozenset(found) for found in layers.values()}) == 1
-    return sorted(suffixes) if suffixes <= declared and complete else full
+    left_out = {name.rpartition(".")[2] for member in members for name in member.reader.modules.keys() - set(names)}
+    return sorted(suffixes) if suffixes <= declared - left_out and complete else full
 
 
 def _layer(name: str) -> tuple[str, ...]:

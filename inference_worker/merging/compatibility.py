@@ -2,53 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from inference_worker.adapter_format.layout import natural_order
+from inference_worker.adapter_format.layout import ModuleInfo, natural_order
 from inference_worker.adapter_format.reader import AdapterReader
 from inference_worker.adapter_format.stream import TORCH_DTYPES
 from inference_worker.adapter_format.writer import DTYPES
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_limits import ALONE, NEVER
 from inference_worker.contracts.merge_methods import MemberFacts, MergeMethodInfo
+from inference_worker.contracts.merge_output import PLAIN_OUTPUT, MemberWeights, MergeOutput, OutputDtype, factor_of
+from inference_worker.contracts.module_selectors import select_modules, selects
 from inference_worker.errors import BadInput, Refused
 
 
 @dataclass(frozen=True)
 class Member:
-    """An adapter that takes part, with its weight and its position in the request."""
+    """An adapter that takes part, with its weight and its position in the request.
+
+    ``weights`` holds its signed weight in every module in which it takes part: modules that the output leaves out, and
+    those in which its weight is 0, are absent.
+    """
 
     reader: AdapterReader
     weight: float
     index: int
+    weights: Mapping[str, float]
 
     @property
     def label(self) -> str:
         return self.reader.label
 
+    @property
+    def modules(self) -> dict[str, ModuleInfo]:
+        """The modules in which it takes part."""
+        return {name: self.reader.modules[name] for name in self.weights}
 
-def choose_members(readers: Sequence[AdapterReader], weights: Sequence[float]) -> list[Member]:
-    """The adapters whose weight is not zero; a weight of zero means absent. Raises ``BadInput`` if none is left."""
+
+def choose_members(
+    readers: Sequence[AdapterReader],
+    weights: Sequence[float],
+    layer_weights: Sequence[MemberWeights] = (),
+    output: MergeOutput = PLAIN_OUTPUT,
+) -> list[Member]:
+    """The adapters that have a weight other than zero in any module of the output; the others are absent.
+
+    Raises ``BadInput`` for weights that are no numbers, for selectors that fit no module, and if nothing is left.
+    """
     if len(readers) != len(weights):
         raise BadInput(f"{len(weights)} weights for {len(readers)} adapters: give one weight each", code="bad_weights")
+    if layer_weights and len(layer_weights) != len(readers):
+        message = f"Layer weights for {len(layer_weights)} of {len(readers)} adapters: give one list each"
+        raise BadInput(message, code="bad_weights")
     if not all(abs(weight) < 1e6 for weight in weights):  # also catches NaN
         raise BadInput("A weight is not a number between −1,000,000 and 1,000,000", code="bad_weights")
-    pairs = zip(readers, weights, strict=True)
-    members = [Member(reader, weight, index) for index, (reader, weight) in enumerate(pairs) if weight]
-    if not members:
+    if not any(weights):
         raise BadInput("All weights are zero, so there is nothing to merge", code="bad_weights")
+    _check_selectors(readers, layer_weights, output)
+    groups = layer_weights or [()] * len(readers)
+    members = []
+    for index, (reader, weight, own) in enumerate(zip(readers, weights, groups, strict=True)):
+        names = select_modules(reader.modules, output.include, output.exclude)
+        found = {name: weight * factor_of(own, name) for name in names}
+        present = {name: value for name, value in found.items() if value}
+        if present or not reader.modules:
+            members.append(Member(reader, weight, index, present))
+    if not any(member.weights for member in members):
+        message = "Nothing is left to merge: modules are left out, or their weights are zero, in every adapter"
+        raise BadInput(message, code="bad_modules")
     return members
 
 
-def check_members(
-    members: Sequence[Member], method: MergeMethodInfo, rank: int | None, options: Contract | None = None
+def _check_selectors(
+    readers: Sequence[AdapterReader], layer_weights: Sequence[MemberWeights], output: MergeOutput
 ) -> None:
-    """Raise ``Refused`` or ``BadInput``, naming the adapters, if ``method`` cannot merge ``members``."""
-    if rank is not None and method.rank != "choose":
-        raise BadInput(f"The rank of {method.name} follows from its adapters; leave rank out", code="bad_rank")
+    """A selector that fits nothing is a slip of the pen, which would otherwise go unnoticed."""
+    everything = [name for reader in readers for name in (*reader.modules, *reader.extras)]
+    wanted = [*output.include, *output.exclude, *(item.modules for item in output.ranks)]
+    pairs = [(selector, everything, "no module of these adapters") for selector in wanted]
+    for reader, groups in zip(readers, layer_weights, strict=False):
+        pairs += [(group.modules, list(reader.modules), f"no module of {reader.label}") for group in groups]
+    for selector, names, words in pairs:
+        if not any(selects(selector, name) for name in names):
+            example = next(iter(readers[0].modules), "")
+            message = f"“{selector}” fits {words}; their modules have names like {example}"
+            raise BadInput(message, code="bad_modules", extra={"selector": selector})
+
+
+def check_members(members: Sequence[Member], method: MergeMethodInfo, options: Contract | None = None) -> None:
+    """Raise ``Refused``, naming the adapters, if ``method`` cannot merge ``members``."""
     _check_features(members)
     _check_tasks(members)
     _check_shapes(members)
@@ -59,7 +104,7 @@ def check_members(
 
 def member_facts(member: Member) -> MemberFacts:
     """What the method's own rules look at."""
-    ranks = {name: info.rank for name, info in member.reader.modules.items()}
+    ranks = {name: info.rank for name, info in member.modules.items()}
     features = frozenset(member.reader.features)
     if member.reader.config.lora_bias:
         features |= {"lora_bias"}
@@ -75,7 +120,7 @@ def _check_features(members: Sequence[Member]) -> None:
         for feature in member.reader.features:
             if feature in NEVER:
                 raise _refused(member.label, feature, NEVER[feature])
-            if feature in ALONE and (len(members) > 1 or member.weight != 1.0):
+            if feature in ALONE and (len(members) > 1 or _is_scaled(member)):
                 reason = ALONE[feature] + "; it can only be carried through alone and at weight 1"
                 raise _refused(member.label, feature, reason)
     tokens = [m for m in members if m.reader.raw_config.get("trainable_token_indices")]
@@ -85,6 +130,10 @@ def _check_features(members: Sequence[Member]) -> None:
     ):
         reason = f"it trains other tokens (trainable_token_indices) than {tokens[0].label}"
         raise _refused(tokens[1].label, "trainable_tokens", reason)
+
+
+def _is_scaled(member: Member) -> bool:
+    return member.weight != 1.0 or any(weight != 1.0 for weight in member.weights.values())
 
 
 def _check_tasks(members: Sequence[Member]) -> None:
@@ -100,7 +149,7 @@ def _check_tasks(members: Sequence[Member]) -> None:
 def _check_shapes(members: Sequence[Member]) -> None:
     seen: dict[str, tuple[Member, tuple[int, int, str]]] = {}
     for member in members:
-        for name, info in member.reader.modules.items():
+        for name, info in member.modules.items():
             shape = (info.d_out, info.d_in, info.kind)
             first, expected = seen.setdefault(name, (member, shape))
             if shape != expected:
@@ -112,16 +161,14 @@ def _check_shapes(members: Sequence[Member]) -> None:
 
 
 def module_names(members: Sequence[Member]) -> list[str]:
-    """Every module that any member adapts, layers in their order."""
-    return sorted({name for member in members for name in member.reader.modules}, key=natural_order)
+    """Every module in which any member takes part, layers in their order."""
+    return sorted({name for member in members for name in member.weights}, key=natural_order)
 
 
-def output_dtype(members: Sequence[Member], wanted: str) -> torch.dtype:
+def output_dtype(members: Sequence[Member], wanted: OutputDtype) -> torch.dtype:
     """The type to write: as wanted, or with ``same`` the members' common type (float32 where they differ)."""
     if wanted != "same":
-        if wanted not in DTYPES:
-            raise BadInput(f"There is no output type {wanted!r}: use same, {', '.join(DTYPES)}", code="bad_dtype")
         return DTYPES[wanted]
-    found = {info.dtype for member in members for info in member.reader.modules.values()}
+    found = {info.dtype for member in members for info in member.modules.values()}
     common = TORCH_DTYPES[found.pop()] if len(found) == 1 else torch.float32
     return torch.float32 if common == torch.float64 else common

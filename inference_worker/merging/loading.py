@@ -65,10 +65,10 @@ def plan_groups(members: Sequence[Member], names: Sequence[str]) -> list[list[st
 
 
 def present(members: Sequence[Member], name: str) -> Iterator[tuple[Member, ModuleInfo]]:
+    """The members that take part in a module."""
     for member in members:
-        info = member.reader.modules.get(name)
-        if info is not None:
-            yield member, info
+        if name in member.weights:
+            yield member, member.reader.modules[name]
 
 
 def load_group(members: Sequence[Member], names: Sequence[str], arena: Arena) -> list[ModuleStack]:
@@ -93,7 +93,7 @@ def _load_module(members: Sequence[Member], name: str, arena: Arena) -> ModuleSt
     if not bool(torch.isfinite(a.sum() + b.sum())):
         _report_nonfinite(parts, name)
     ranks = torch.tensor([part.rank for _, part in parts])
-    scales = torch.tensor([member.weight * part.scale for member, part in parts], dtype=torch.float64)
+    scales = torch.tensor([member.weights[name] * part.scale for member, part in parts], dtype=torch.float64)
     owners = torch.tensor([member.index for member, _ in parts])
     return ModuleStack(
         name=name,
@@ -103,7 +103,8 @@ def _load_module(members: Sequence[Member], name: str, arena: Arena) -> ModuleSt
         owner=owners.repeat_interleave(ranks),
         ranks=tuple(ranks.tolist()),
         members=len(members),
-        weights=tuple(member.weight for member, _ in parts),
+        weights=tuple(member.weights[name] for member, _ in parts),
+        line_up=tuple((member.index, member.weights.get(name, member.weight)) for member in members),
     )
 
 

@@ -11,23 +11,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
+from pydantic import ValidationError
 
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.reader import AdapterReader, Factors
-from inference_worker.adapter_format.writer import AdapterWriter, ModulePlan, to_json, write_atomically
+from inference_worker.adapter_format.writer import AdapterWriter, to_json, write_atomically
 from inference_worker.contracts.merge import MergedModule
-from inference_worker.contracts.merge_output import MemberWeights, MergeOutput
+from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, OutputDtype, RankRule
 from inference_worker.errors import BadInput
 from inference_worker.merging.carried import carried_shapes, carried_tensors, settings
-from inference_worker.merging.compatibility import Member, check_members, choose_members, module_names, output_dtype
-from inference_worker.merging.loading import Arena, load_group, plan_groups, present
+from inference_worker.merging.compatibility import output_dtype
+from inference_worker.merging.loading import Arena, load_group, present
+from inference_worker.merging.output import options_for, rotation_noise, shape_result, total_error
+from inference_worker.merging.plan import MergePlan, make_plan
 from inference_worker.merging.recipe import write_recipe
-from inference_worker.merging.registry import MergeMethod, find_method, parse_options
 from inference_worker.merging.report import REPORT_NAME, report_json
-from inference_worker.merging.stack import Merged
+from inference_worker.merging.stack import Merged, ModuleStack
 
 RECIPE_NAME = "recipe.json"
 
@@ -48,17 +50,6 @@ class MergeReport:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Plan:
-    members: list[Member]
-    method: MergeMethod
-    options: Any
-    rank: int | None
-    seed: int
-    names: list[str]
-    groups: list[list[str]]
-
-
 def _silent(fraction: float, message: str) -> None:
     """Progress that nobody watches."""
 
@@ -69,7 +60,7 @@ def merge_adapters(
     method: str,
     out_dir: str | Path,
     *,
-    rank: int | None = None,
+    rank: RankRule | None = None,
     dtype: str = "same",
     output: MergeOutput | None = None,
     layer_weights: Sequence[MemberWeights] = (),
@@ -81,6 +72,9 @@ def merge_adapters(
 ) -> MergeReport:
     """Merge ``readers`` with signed ``weights`` into a new PEFT adapter in ``out_dir``.
 
+    ``output`` says what comes out; ``rank`` and ``dtype`` do where nothing else is wished. ``layer_weights`` are
+    factors on the weights by group of modules, one list per adapter or none.
+
     Writes ``adapter_config.json``, ``adapter_model.safetensors``, ``recipe.json`` and ``merge_report.json``. The bytes
     depend on the arguments only, not on ``threads`` (default: torch's, at most 8). ``digests`` are the parents' sha256
     digests (``config``, ``weights``) where the caller knows them; else they are computed. ``progress`` is called
@@ -90,15 +84,14 @@ def merge_adapters(
     work starts wherever headers and configs tell.
     """
     started = time.monotonic()
-    if output is not None:
-        rank, dtype = _number_and_type(output, layer_weights)
-    plan = _plan(readers, weights, method, rank, seed, options or {})
+    output = output or _output(rank, dtype)
+    plan = make_plan(readers, weights, layer_weights, method, options or {}, output, seed)
     out = Path(out_dir)
-    wanted_dtype = output_dtype(plan.members, dtype)
-    carried = carried_tensors(plan.members)
+    wanted_dtype = output_dtype(plan.members, output.dtype)
+    carried = carried_tensors(plan.members, output)
     progress(0.0, f"Merging {len(plan.names)} modules of {len(plan.members)} adapters by {plan.method.info.title}")
     workers = max(1, threads or min(torch.get_num_threads(), MOST_THREADS))
-    with AdapterWriter(out, _module_plans(plan), wanted_dtype, carried_shapes(carried)) as writer:
+    with AdapterWriter(out, plan.module_plans(), wanted_dtype, carried_shapes(carried)) as writer:
         with _pool(workers) as pool:
             hashes = None if digests else [pool.submit(reader.digests) for reader in readers]
             modules = list(_merge_groups(plan, writer, pool, workers, progress))
@@ -106,40 +99,42 @@ def merge_adapters(
         for name, (member, own) in carried.items():
             writer.copy_extra(name, member.reader.file, member.reader.extras[own])
         progress(0.98, "Writing the adapter")
-        ranks = {module.name: module.rank for module in modules}
-        writer.finish(settings(plan.members, plan.names, carried))
-    parameters = {"rank": rank, "dtype": dtype, "options": plan.options.model_dump(mode="json")}
-    recipe = write_recipe(readers, weights, known or [], method, parameters, seed)
-    write_atomically(out / RECIPE_NAME, to_json(recipe))
-    write_atomically(out / REPORT_NAME, report_json(method, [reader.label for reader in readers], modules))
-    progress(1.0, f"Merged into rank {max(ranks.values())}")
+        recipe = write_recipe(plan, readers, weights, layer_weights, known or [])
+        beside = {
+            RECIPE_NAME: to_json(recipe),
+            REPORT_NAME: report_json(method, [reader.label for reader in readers], modules),
+        }
+        with _written(out, beside):
+            writer.finish(settings(plan.members, plan.names, carried))
+    largest = max(module.rank for module in modules)
+    progress(1.0, f"Merged into rank {largest}")
     files = {name: out / name for name in (CONFIG_NAME, WEIGHTS_NAME, RECIPE_NAME, REPORT_NAME)}
-    return MergeReport(files, recipe, tuple(modules), max(ranks.values()), time.monotonic() - started)
+    return MergeReport(files, recipe, tuple(modules), largest, time.monotonic() - started)
 
 
-def _number_and_type(output: MergeOutput, layer_weights: Sequence[MemberWeights]) -> tuple[int | None, str]:
-    """Raises ``BadInput`` for what the engine does not do yet."""
-    plain = MergeOutput(rank=output.rank, dtype=output.dtype) == output and not any(layer_weights)
-    if not plain or not (output.rank is None or isinstance(output.rank, int)):
-        raise BadInput("Only a number as rank and a type can be chosen yet", code="bad_output")
-    return output.rank, output.dtype
+def _output(rank: RankRule | None, dtype: str) -> MergeOutput:
+    """The output that a rank and a type alone describe. Raises ``BadInput``."""
+    if dtype not in get_args(OutputDtype):
+        raise BadInput(f"There is no output type {dtype!r}: use {', '.join(get_args(OutputDtype))}", code="bad_dtype")
+    try:
+        return MergeOutput.model_validate({"rank": rank, "dtype": dtype})
+    except ValidationError as fault:
+        raise BadInput(f"{rank!r} is no rank", code="bad_rank") from fault
 
 
-def _plan(
-    readers: Sequence[AdapterReader],
-    weights: Sequence[float],
-    method: str,
-    rank: int | None,
-    seed: int,
-    options: Mapping[str, Any],
-) -> _Plan:
-    """Check everything that headers, configs and arguments tell. Raises ``BadInput`` and ``Refused``."""
-    chosen = find_method(method)
-    parsed = parse_options(chosen, options)
-    members = choose_members(readers, weights)
-    check_members(members, chosen.info, rank, parsed)
-    names = module_names(members)
-    return _Plan(members, chosen, parsed, rank, seed, names, plan_groups(members, names))
+@contextmanager
+def _written(out: Path, files: Mapping[str, bytes]) -> Iterator[None]:
+    """Files beside the adapter. They come first and go again if the adapter fails, so that where there is an adapter
+    there is its recipe, and where there is none there is nothing."""
+    made = [out / name for name in files if not (out / name).exists()]
+    try:
+        for name, data in files.items():
+            write_atomically(out / name, data)
+        yield
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -156,39 +151,18 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(before)
 
 
-def _module_plans(plan: _Plan) -> list[ModulePlan]:
-    plans = []
-    biased = any(member.reader.config.lora_bias for member in plan.members)
-    for name in plan.names:
-        infos = [info for _, info in present(plan.members, name)]
-        linear = infos[0].kind == "linear"
-        plans.append(
-            ModulePlan(
-                name=name,
-                rank=sum(info.rank for info in infos),
-                d_in=infos[0].d_in,
-                d_out=infos[0].d_out,
-                kind=infos[0].kind,
-                bias=biased and linear,
-                magnitude=any(info.magnitude is not None for info in infos),
-            )
-        )
-    return plans
-
-
 def _merge_groups(
-    plan: _Plan, writer: AdapterWriter, pool: ThreadPoolExecutor, workers: int, progress: Progress
+    plan: MergePlan, writer: AdapterWriter, pool: ThreadPoolExecutor, workers: int, progress: Progress
 ) -> Iterator[MergedModule]:
     """Merge the groups on the pool and write them in order, never more than one waiting per thread."""
     local = threading.local()
 
-    def work(names: list[str]) -> list[Merged]:
+    def work(names: list[str]) -> list[tuple[Merged, float]]:
         if not hasattr(local, "arena"):
             local.arena = Arena()
-        stacks = load_group(plan.members, names, local.arena)
-        return plan.method.merge(stacks, plan.rank, plan.options, plan.seed)
+        return _merge_stacks(plan, load_group(plan.members, names, local.arena))
 
-    pending: deque[tuple[list[str], Future[list[Merged]]]] = deque()
+    pending: deque[tuple[list[str], Future[list[tuple[Merged, float]]]]] = deque()
     waiting = iter(plan.groups)
     for names in islice(waiting, 2 * workers):
         pending.append((names, pool.submit(work, names)))
@@ -199,22 +173,37 @@ def _merge_groups(
         following = next(waiting, None)
         if following is not None:
             pending.append((following, pool.submit(work, following)))
-        for name, merged in zip(names, results, strict=True):
+        for name, (merged, cut) in zip(names, results, strict=True):
             _write_module(plan, writer, name, merged)
-            yield MergedModule(name=name, rank=merged.A.shape[0], error=merged.error, detail=merged.detail)
+            error = total_error(merged.error, cut) if plan.method.info.exact else merged.error
+            yield MergedModule(name=name, rank=merged.A.shape[0], error=error, cut=cut, detail=merged.detail)
         done += len(names)
         progress(0.97 * done / len(plan.names), f"{done} of {len(plan.names)} modules")
 
 
-def _write_module(plan: _Plan, writer: AdapterWriter, name: str, merged: Merged) -> None:
+def _merge_stacks(plan: MergePlan, stacks: Sequence[ModuleStack]) -> list[tuple[Merged, float]]:
+    """Results and what was cut off them, in order. The method gets the stacks that ask the same of it at once."""
+    goals = [plan.goal(stack.name, stack.ranks) for stack in stacks]
+    found: dict[int, tuple[Merged, float]] = {}
+    for wish in dict.fromkeys((goal.ask, goal.inertia) for goal in goals):
+        chosen = [index for index, goal in enumerate(goals) if (goal.ask, goal.inertia) == wish]
+        options = options_for(goals[chosen[0]], plan.options)
+        results = plan.method.merge([stacks[index] for index in chosen], wish[0], options, plan.seed)
+        for index, merged in zip(chosen, results, strict=True):
+            turn = rotation_noise(plan.seed, stacks[index].name, merged.A.shape[0]) if plan.output.rotate else None
+            found[index] = shape_result(merged, goals[index], turn)
+    return [found[index] for index in range(len(stacks))]
+
+
+def _write_module(plan: MergePlan, writer: AdapterWriter, name: str, merged: Merged) -> None:
     bias = magnitude = None
     parts = list(present(plan.members, name))
-    if parts[0][1].kind == "linear" and any(member.reader.config.lora_bias for member in plan.members):
+    if plan.biased and parts[0][1].kind == "linear":
         bias = torch.zeros(parts[0][1].d_out)
         for member, _ in parts:
             own = member.reader.read_bias(name)
             if own is not None:
-                bias += member.weight * own
+                bias += member.weights[name] * own
     for member, info in parts:
         if info.magnitude is not None:
             magnitude = member.reader.file.read(info.magnitude).to(torch.float32)

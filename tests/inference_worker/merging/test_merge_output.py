@@ -61,15 +61,15 @@ def test_threads_are_given_back(readers: list[AdapterReader], tmp_path: Path) ->
 def test_recipe_is_complete(readers: list[AdapterReader], tmp_path: Path) -> None:
     recipe = json.loads(merge_into(tmp_path / "out", readers, rank=3, seed=9, options={"restarts": 2})["recipe.json"])
     assert (recipe["kind"], recipe["method"], recipe["seed"]) == ("merge", "lego", 9)
-    assert recipe["parameters"]["rank"] == 3
-    assert recipe["parameters"]["options"]["restarts"] == 2
-    assert set(recipe["parameters"]["options"]) == set(merge_methods.LegoOptions.model_fields)
+    assert (recipe["format"], recipe["output"]["rank"], recipe["options"]["restarts"]) == (2, 3, 2)
+    assert set(recipe["options"]) == set(merge_methods.LegoOptions.model_fields)
     assert recipe["versions"]["torch"] == torch.__version__.partition("+")[0]
     for seed, (parent, weight) in enumerate(zip(recipe["parents"], [1.0, -0.5, 2.0], strict=True)):
         folder = tmp_path / str(seed)
         assert parent == {
             "label": str(seed),
             "weight": weight,
+            "layer_weights": [],
             "config": hashlib.sha256((folder / "adapter_config.json").read_bytes()).hexdigest(),
             "weights": hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest(),
         }

@@ -42,10 +42,6 @@ def test_linear_wants_equal_ranks(tmp_path: Path) -> None:
     refuse(tmp_path, parents, "rank 4 in r4 and 6 in r6; svd, cat and lego take any ranks", "linear")
 
 
-def test_rank_where_it_follows(tmp_path: Path) -> None:
-    refuse(tmp_path, [make_adapter(tmp_path / "r4", 1)], "leave rank out", "cat", rank=3)
-
-
 @pytest.mark.parametrize(
     ("weights", "match"),
     [([1.0], "1 weights for 2"), ([0.0, 0.0], "All weights are zero"), ([1.0, float("nan")], "not a number")],
