@@ -7,6 +7,7 @@ Q is never formed: its reflectors are applied to the few vectors that are kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,36 +49,41 @@ class Basis:
 
 @dataclass(frozen=True)
 class Core:
-    """A module's adapters in core coordinates; the core of adapter i is lefts[i]·rights[i]ᵀ = C_i."""
+    """A module's adapters in core coordinates; the core of adapter i, without its weight, is lefts[i]·rights[i]ᵀ."""
 
     left: Basis  # of the outputs
     right: Basis  # of the inputs
-    lefts: tuple[Tensor, ...]  # (m_out, r_i) float64 each, weight and scale folded in
+    lefts: tuple[Tensor, ...]  # (m_out, r_i) float64 each, the adapter's scale folded in
     rights: tuple[Tensor, ...]  # (m_in, r_i) float64 each
+    weights: Tensor  # (K,) float64
 
     @classmethod
     def of(cls, stack: ModuleStack) -> Core:
-        left, right = Basis.of(stack.B), Basis.of(stack.A.T)
         ranks = list(stack.ranks)
-        return cls(left, right, (left.upper * stack.scale).split(ranks, 1), right.upper.split(ranks, 1))
+        left, right = Basis.of(stack.B), Basis.of(stack.A.T)
+        weights = stack.scale.new_tensor(stack.weights or [1.0] * len(ranks))
+        folded = zip((left.upper * stack.scale).split(ranks, 1), weights, strict=True)
+        return cls(left, right, tuple(part / weight for part, weight in folded), right.upper.split(ranks, 1), weights)
+
+    def weighted_lefts(self) -> list[Tensor]:
+        return [left * weight for left, weight in zip(self.lefts, self.weights, strict=True)]
 
     def total(self) -> Tensor:
-        """The core of ΣΔ_i, (m_out, m_in)."""
-        return torch.cat(self.lefts, 1) @ torch.cat(self.rights, 1).T
+        """The core of Σ w_i Δ_i, (m_out, m_in)."""
+        return torch.cat(self.weighted_lefts(), 1) @ torch.cat(self.rights, 1).T
 
     def cores(self) -> Tensor:
-        """All C_i, (K, m_out, m_in)."""
+        """All C_i without their weights, (K, m_out, m_in)."""
         return torch.stack([left @ right.T for left, right in zip(self.lefts, self.rights, strict=True)])
 
-    def present(self) -> list[tuple[Tensor, Tensor]]:
-        """(left, right) of the adapters whose update is not zero."""
-        pairs = zip(self.lefts, self.rights, strict=True)
-        return [(left, right) for left, right in pairs if bool((left @ right.T).any())]
+    def size(self) -> float:
+        """The norm of the largest weighted update, to tell a sum that cancels from a small one."""
+        return float((self.cores().flatten(1).norm(dim=1) * self.weights.abs()).max())
 
-    def gram(self) -> Tensor:
-        """Inner products ⟨Δ_i, Δ_j⟩, (K, K) float64."""
-        flat = self.cores().flatten(1)
-        return flat @ flat.T
+    def present(self) -> list[tuple[Tensor, Tensor]]:
+        """Weighted (left, right) of the adapters whose update is not zero."""
+        pairs = zip(self.weighted_lefts(), self.rights, strict=True)
+        return [(left, right) for left, right in pairs if bool((left @ right.T).any())]
 
 
 def keep_rank(stack: ModuleStack, rank: int | None, sigma: Tensor) -> int:
@@ -86,9 +92,9 @@ def keep_rank(stack: ModuleStack, rank: int | None, sigma: Tensor) -> int:
     return min(rank or max(stack.ranks), sigma.shape[0])
 
 
-def count_nonzero(sigma: Tensor) -> int:
-    """How many of the descending singular values are not rounding."""
-    return int((sigma > NULL * sigma[:1]).sum())
+def count_nonzero(sigma: Tensor, whole: float = 0.0) -> int:
+    """How many of the descending singular values are not rounding, next to the largest or to what was added up."""
+    return int((sigma > NULL * sigma[:1].clamp_min(whole)).sum())
 
 
 def truncate(stack: ModuleStack, left: Basis, right: Basis, matrix: Tensor, rank: int | None) -> Merged:
@@ -117,6 +123,15 @@ def svd_of_product(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]
     q_right, r_right = torch.linalg.qr(right)
     u, sigma, vh = torch.linalg.svd(r_left @ r_right.T, full_matrices=False)
     return q_left @ u, sigma, q_right @ vh.T
+
+
+def shared_directions(lefts: Sequence[Tensor], rights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Left singular vectors (m, p) and values (p,) of [C_1 … C_K], C_i = lefts[i]·rights[i]ᵀ, without the zero ones."""
+    # C_i = left·Tᵀ·Qᵀ with rights[i] = Q·T, and orthonormal columns of the Q do not change the left vectors.
+    narrow = [left @ torch.linalg.qr(right).R.T for left, right in zip(lefts, rights, strict=True)]
+    u, sigma, _ = torch.linalg.svd(torch.cat(narrow, 1), full_matrices=False)
+    keep = count_nonzero(sigma)
+    return u[:, :keep], sigma[:keep]
 
 
 def polar(matrix: Tensor) -> Tensor:

@@ -1,0 +1,148 @@
+"""Methods that work on directions: on spheres, in singular vectors, in shared coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from inference_worker.contracts.common import Contract
+from inference_worker.contracts.merge_methods.info import MergeMethodInfo, NoOptions
+from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal
+
+
+class SlerpOptions(Contract):
+    t: float = Field(default=0.5, ge=0.0, le=1.0, description="Where between the first adapter (0) and the second (1).")
+    norms: Literal["mergekit", "linear"] = Field(
+        default="mergekit",
+        description="mergekit: the angle's factors on the updates as they are. linear: turn the direction at constant "
+        "speed and move the size in a straight line.",
+    )
+
+
+class KarcherOptions(Contract):
+    iterations: int = Field(default=100, ge=1, le=1000, description="Most steps; it stops when it stands still.")
+
+
+class CoordinateOptions(Contract):
+    """For methods that bring the adapters into shared coordinates and merge the numbers there."""
+
+    merge: Literal["ties", "dare_ties", "dare_linear", "sum"] = Field(
+        default="ties", description="What happens in the shared coordinates. sum gives the exact weighted sum."
+    )
+    density: float = Field(
+        default=0.3, gt=0.0, le=1.0, description="Share of numbers that ties or dare keep of each adapter."
+    )
+    isotropic: bool = Field(
+        default=False, description="Bring all directions of the result to one strength afterwards, as in Iso-C."
+    )
+
+
+class CoreSpaceOptions(CoordinateOptions):
+    basis: Literal["factors", "updates"] = Field(
+        default="factors",
+        description="Where the shared directions come from: the stacked factors, as in the paper, or the updates, "
+        "which does not depend on how an update is split into its factors.",
+    )
+
+
+class IsoCtsOptions(Contract):
+    common: float = Field(
+        default=0.8,
+        ge=0.0,
+        le=1.0,
+        description="Share of the rank for the sum; the adapters split the rest.",
+    )
+
+
+class TsvMOptions(Contract):
+    keep: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of each adapter's singular directions to keep. 0: one over the number of adapters.",
+    )
+
+
+def two_adapters(members: Sequence[MemberFacts], options: Any) -> Refusal | None:
+    """For interpolation between exactly two."""
+    if len(members) != 2:
+        return Refusal("wrong_count", f"takes exactly two adapters whose weight is not 0, not {len(members)}")
+    return update_is_all(members, options)
+
+
+def update_is_all(members: Sequence[MemberFacts], options: Any) -> Refusal | None:
+    """For methods whose result is no sum, so that nothing says what becomes of the biases of the updates."""
+    biased = next((member for member in members if "lora_bias" in member.features), None)
+    if biased is None or len(members) == 1:
+        return None
+    words = f"is no sum, so the bias of the update that {biased.label} has (lora_bias) has no place in it"
+    return Refusal("refused_lora_bias", words, {"adapter": biased.label})
+
+
+def _info(
+    name: str, title: str, explanation: str, paper: str, options: type[Contract], **rules: Any
+) -> MergeMethodInfo:
+    rules.setdefault("refuse", update_is_all)
+    return MergeMethodInfo(name, title, explanation, paper, exact=False, rank="choose", options=options, **rules)
+
+
+SPECTRAL = (
+    _info(
+        "knots",
+        "KnOTS",
+        "Finds directions that all adapters share, then settles conflicts among the numbers there by TIES or DARE, "
+        "where adapters are far more alike than in their raw weights.",
+        "Stoica et al., arXiv 2410.19735",
+        CoordinateOptions,
+    ),
+    _info(
+        "core_space",
+        "Core space",
+        "As KnOTS, but in a small square of coordinates for inputs and outputs at once, which loses nothing and is "
+        "quicker.",
+        "Panariello et al., arXiv 2509.17786",
+        CoreSpaceOptions,
+    ),
+    _info(
+        "tsv_m",
+        "Task singular vectors",
+        "Keeps each adapter's strongest directions and turns those of different adapters at right angles to each "
+        "other, so that they disturb each other least.",
+        "Gargiulo et al., arXiv 2412.00081",
+        TsvMOptions,
+    ),
+    _info(
+        "iso_c",
+        "Isotropic sum",
+        "The weighted sum with all its directions brought to one strength, so that what few adapters do is not drowned "
+        "by what many do.",
+        "Marczak et al., arXiv 2502.04959",
+        NoOptions,
+    ),
+    _info(
+        "iso_cts",
+        "Isotropic sum with own directions",
+        "As the isotropic sum, but part of the rank is kept for what single adapters have and the sum lacks.",
+        "Marczak et al., arXiv 2502.04959",
+        IsoCtsOptions,
+    ),
+    _info(
+        "karcher",
+        "Spherical mean",
+        "The mean of the adapters' directions on the sphere, at the mean of their sizes. Weights are shares: only "
+        "their ratios count.",
+        "Karcher, 1977; mergekit",
+        KarcherOptions,
+    ),
+    _info(
+        "slerp",
+        "Spherical interpolation",
+        "From one adapter to another along the sphere instead of through its inside, so that the result does not "
+        "shrink on the way. Exactly two adapters.",
+        "Shoemake, 1985; mergekit",
+        SlerpOptions,
+        refuse=two_adapters,
+    ),
+)

@@ -1,0 +1,34 @@
+"""``knots``: elementwise merging in directions that all adapters share (Stoica et al., ICLR 2025, arXiv 2410.19735)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from inference_worker.contracts.merge_methods.spectral import CoordinateOptions
+from inference_worker.merging.coordinates import finish, merge_values
+from inference_worker.merging.core import Basis, Core, nothing, settle, shared_directions
+from inference_worker.merging.stack import Merged, ModuleStack
+
+
+def merge_knots(stacks: Sequence[ModuleStack], rank: int | None, options: CoordinateOptions, seed: int) -> list[Merged]:
+    """U·merge(Σ·V_1ᵀ, …, Σ·V_Kᵀ) for [Δ_1 … Δ_K] = U·Σ·[V_1ᵀ … V_Kᵀ] (paper, section 4.2).
+
+    Σ·V_iᵀ = Uᵀ·Δ_i is (n, d_in), n ≤ Σr, so Δ is never built. The SVD sees the adapters without their weights, which
+    enter where the elementwise merge has them. TIES trims per module; the published code trims over the whole model.
+    """
+    return [_merge_one(stack, rank, options, seed) for stack in stacks]
+
+
+def _merge_one(stack: ModuleStack, rank: int | None, options: CoordinateOptions, seed: int) -> Merged:
+    core = Core.of(stack)
+    directions, sigma = shared_directions(core.lefts, core.rights)
+    if not len(sigma):
+        return nothing(stack)
+    directions = settle(core.left, directions, sigma, stack)
+    rows = stack.A.split(list(stack.ranks))
+    aligned = [(directions.T @ left).to(a) @ a for left, a in zip(core.lefts, rows, strict=True)]  # Σ·V_iᵀ
+    merged = merge_values(stack, torch.stack(aligned), core.weights.to(stack.A), options, seed)
+    right = Basis.of(merged.T)
+    return finish(stack, core.left, right, directions @ right.upper.T, rank, options)
