@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from reference.method_table import neutral_methods, wanted_rank
 from reference.tiny_adapters import (
     adapter_logits,
     edit_config,
@@ -45,6 +46,19 @@ KEPT: dict[str, dict[str, Any]] = {
     "layer_replication": {"layer_replication": [[0, 2], [1, 2]]},
 }
 
+_WHOLE: dict[str, Any] = {"density": 1.0}
+#: Options under which a method hands a single adapter back.
+LOSSLESS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("ties", "dare_linear", "dare_ties", "magnitude_prune", "della", "breadcrumbs"), _WHOLE),
+    "sce": {"select": 1.0},
+    "knots": {"merge": "sum"},
+    "core_space": {"merge": "sum"},
+    "tsv_m": {"keep": 1.0},
+}
+#: Methods that have none: they mean to change even a single adapter, or take two.
+NEVER_LOSSLESS = {"iso_c", "iso_cts", "slerp"}
+METHODS_OF_ONE = [method for method in METHODS if method not in NEVER_LOSSLESS]
+
 
 @pytest.mark.parametrize("flags", sorted(KEPT))
 def test_flag_is_kept_by_every_method(flags: str, tmp_path: Path) -> None:
@@ -53,9 +67,9 @@ def test_flag_is_kept_by_every_method(flags: str, tmp_path: Path) -> None:
     assert not torch.allclose(expected, logits(tiny_llama()), atol=1e-3)
     with open_directory(parent) as reader:
         rank = max(info.rank for info in reader.modules.values())
-        for method in METHODS:
-            chosen = rank if method in ("svd", "lego") else None
-            merge_adapters([reader], [1.0], method, tmp_path / method, rank=chosen)
+        for method, options in neutral_methods():
+            chosen = wanted_rank(method, rank)
+            merge_adapters([reader], [1.0], method, tmp_path / method, rank=chosen, options=options)
             torch.testing.assert_close(adapter_logits(tmp_path / method), expected, rtol=0, atol=3e-5)
 
 
@@ -66,8 +80,8 @@ def test_conv1d_factors_are_as_for_linear(tmp_path: Path) -> None:
         info = reader.modules["transformer.h.0.attn.c_attn"]
         assert (info.d_in, info.d_out) == (32, 96)
         expected = adapter_logits(parent, tiny_gpt2)
-        for method in METHODS:
-            merge_adapters([reader], [1.0], method, tmp_path / method)
+        for method, options in neutral_methods():
+            merge_adapters([reader], [1.0], method, tmp_path / method, options=options)
             torch.testing.assert_close(adapter_logits(tmp_path / method, tiny_gpt2), expected, rtol=0, atol=3e-5)
 
 
