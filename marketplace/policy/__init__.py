@@ -34,6 +34,7 @@ from marketplace.policy.site import (
     received,
     sent,
 )
+from marketplace.policy.suites import may_see_suite, may_use_suite, visible_suites
 
 __all__ = [
     "Action",
@@ -54,7 +55,9 @@ __all__ = [
     "may_register_bases",
     "may_relicense",
     "may_see_everything",
+    "may_see_suite",
     "may_use",
+    "may_use_suite",
     "may_view",
     "owned_by",
     "owns",
@@ -63,4 +66,5 @@ __all__ = [
     "rights",
     "sent",
     "viewable",
+    "visible_suites",
 ]

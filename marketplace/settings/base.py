@@ -81,6 +81,7 @@ INSTALLED_APPS = [
     "marketplace.catalog",
     "marketplace.compositions",
     "marketplace.playground",
+    "marketplace.evaluations",
 ]
 MIDDLEWARE = [
     "marketplace.core.health.middleware.RequestMetrics",
@@ -222,6 +223,12 @@ IMPORT_SECONDS = env.int("IMPORT_SECONDS", default=3600)
 # What the exports of one person may take together, and how long each is kept.
 EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=40 * 1024**3)
 EXPORT_KEEP_DAYS = env.float("EXPORT_KEEP_DAYS", default=2.0)
+# Every accepted adapter is run on its own examples and its base's probes.
+EVALUATE_UPLOADS = env.bool("EVALUATE_UPLOADS", default=True)
+# Suites of examples that people upload: how large one may be, and how many one person may have.
+SUITE_MAX_BYTES = env.int("SUITE_MAX_BYTES", default=1_000_000)
+SUITE_MAX_EXAMPLES = env.int("SUITE_MAX_EXAMPLES", default=1000)
+SUITES_PER_PERSON = env.int("SUITES_PER_PERSON", default=50)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 # The upload handler counts first, and in words.
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_MAX_FILES + 1
@@ -266,6 +273,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "mail-decisions": {"task": "marketplace.mail_decisions", "schedule": 60.0, "options": {"expires": 60.0}},
     # Bases ask for it when they become known; this catches up on what the broker lost.
     "link-bases": {"task": "marketplace.link_bases", "schedule": 300.0, "options": {"expires": 300.0}},
+    # Uploads ask for it when they are accepted; this catches up on what the broker lost and on bases that came later.
+    "evaluate-overdue": {"task": "marketplace.evaluate_overdue", "schedule": 300.0, "options": {"expires": 300.0}},
     "erase-accounts": {"task": "marketplace.erase_accounts", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "tend-vectors": {"task": "marketplace.tend_vectors", "schedule": 900.0, "options": {"expires": 900.0}},
 }
@@ -331,6 +340,7 @@ REST_FRAMEWORK = {
         "merge": env.str("THROTTLE_MERGE", default="120/min"),
         "import": env.str("THROTTLE_IMPORT", default="30/min"),
         "export": env.str("THROTTLE_EXPORT", default="20/min"),
+        "evaluate": env.str("THROTTLE_EVALUATE", default="60/min"),
         "generate": env.str("THROTTLE_GENERATE", default="60/min"),
         "report": env.str("THROTTLE_REPORT", default="20/hour"),
         "report_anon": env.str("THROTTLE_REPORT_ANON", default="5/hour"),

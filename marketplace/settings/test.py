@@ -10,3 +10,5 @@ STORAGES = {
 }
 # Django empties tables between tests of transactions with TRUNCATE, which the audit log refuses to everybody else.
 DATABASES["default"]["OPTIONS"]["options"] = "-c brickyard.allow_truncate=on"  # noqa: F405
+# Tests of evaluations ask for them.
+EVALUATE_UPLOADS = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,19 @@ from marketplace.adapters.models import Adapter, Artifact, Blob, Lineage, Versio
 from marketplace.catalog.services import request_embeddings
 
 MAX_MESSAGE = 300
+
+Follower = Callable[[Adapter], object]
+_followers: list[Follower] = []
+
+
+def register_follower(follower: Follower) -> Follower:
+    """Decorator: call ``follower(adapter)`` after the commit whenever an accepted adapter is new or has changed.
+
+    For other parts of the site that keep something about adapters; register in the app's ``ready``.
+    """
+    if follower not in _followers:
+        _followers.append(follower)
+    return follower
 
 
 def create_version(
@@ -95,6 +108,9 @@ def _in_force(artifact: Artifact, previous: Artifact) -> bool:
 
 
 def embed_when_valid(adapter: Adapter) -> None:
-    """Ask for the vectors of an accepted adapter once the transaction is committed; the check asks for the others."""
+    """Ask for the vectors of an accepted adapter, and whatever follows it, once the transaction is committed; the check
+    asks for the others."""
     if adapter.current is not None and adapter.current.artifact.state == Artifact.State.VALID:
-        transaction.on_commit(partial(request_embeddings, adapter), robust=True)
+        followers: list[Follower] = [request_embeddings, *_followers]
+        for follower in followers:
+            transaction.on_commit(partial(follower, adapter), robust=True)

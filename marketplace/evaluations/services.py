@@ -1,0 +1,186 @@
+"""Evaluations: settle what is run on what, find what was measured before, write a closed plan, enqueue it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from inference_worker.contracts.common import BaseFiles, PromptFormat
+from inference_worker.contracts.evaluate import EvaluateRequest, EvaluationSettings, KnownEvaluation, SuiteFiles
+from marketplace import policy
+from marketplace.accounts.models import User
+from marketplace.compositions.members import check_generating
+from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
+from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
+from marketplace.evaluations.subjects import Subject, bare
+from marketplace.jobs import services as jobs
+from marketplace.jobs.models import Job
+from marketplace.moderation import audit
+
+KIND = "evaluate"
+#: Suites, and compositions with the bare base, that one job takes.
+MAX_SUITES = MAX_COMPOSITIONS = 16
+
+_Run = EvaluationRun
+_State = EvaluationRun.State
+
+
+def request_evaluation(
+    *,
+    user: User,
+    subject: Subject,
+    suites: Sequence[EvaluationSuite],
+    beside: Sequence[Subject] = (),
+    again: bool = False,
+    options: EvaluationSettings | None = None,
+) -> list[EvaluationRun]:
+    """Run ``subject`` on each of ``suites``, always beside its bare base; its runs, in the order of the suites.
+
+    What was measured before of the same bytes, suite, options and prompt format is returned as it is, unless
+    ``again``; what is waiting is waited for. ``beside`` are others on the same base that it is compared with example by
+    example, in its prompt format: a merge's parents. Raises what the policy raises, ``Conflict`` for a base that is
+    not served, ``Invalid`` for members that no text comes out of.
+    """
+    options = options or EvaluationSettings()
+    _check(user, [subject, *beside], suites)
+    plan = _Plan(subject, (bare(subject.base, subject.prompt_format), *beside, subject), options)
+    found: list[EvaluationRun] = []
+    rows: list[tuple[EvaluationSuite, list[EvaluationRun]]] = []
+    with transaction.atomic():
+        for suite in suites:
+            run, wanted = _run_of(plan, subject, suite, user, again)
+            found.append(run)
+            if wanted:
+                others = [_run_of(plan, other, suite, user, False)[0] for other in plan.compositions[:-1]]
+                rows.append((suite, [*others, run]))
+        if rows:
+            _enqueue(user, plan, rows)
+    return found
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """``compositions`` begin with the bare base and end with the subject."""
+
+    subject: Subject
+    compositions: tuple[Subject, ...]
+    options: EvaluationSettings
+
+    def prompt_format(self, suite: EvaluationSuite) -> PromptFormat | None:
+        """None for built-in suites, which the engine puts in a format of theirs."""
+        if suite.builtin:
+            return None
+        return PromptFormat.model_validate(suite.prompt_format) if suite.prompt_format else self.subject.prompt_format
+
+    def key(self, subject: Subject, suite: EvaluationSuite) -> str:
+        table = [
+            subject.digest,
+            subject.base.pk,
+            str(suite.pk),
+            self.options.model_dump(mode="json"),
+            _dumped(self.prompt_format(suite)),
+        ]
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+
+def _check(user: User, subjects: Sequence[Subject], suites: Sequence[EvaluationSuite]) -> None:
+    if not user.is_authenticated:
+        raise NotAuthenticated("Sign in to evaluate adapters.")
+    if not suites or len(suites) > MAX_SUITES or len(subjects) >= MAX_COMPOSITIONS:
+        raise Invalid(f"Choose between 1 and {MAX_SUITES} suites and at most {MAX_COMPOSITIONS - 1} compositions.")
+    base = subjects[0].base
+    if any(subject.base != base for subject in subjects):
+        raise Invalid("What is compared on one suite needs one base.")
+    if not base.generates:
+        raise Conflict(f"The base {base.name} is not served at present; nothing runs on it.", code="not_served")
+    for subject in subjects:
+        for member in subject.members:
+            current = member.version.pk == member.adapter.current_id
+            policy.require(user, policy.Action.USE, member.adapter, version=None if current else member.version)
+        check_generating(subject.members)
+    for suite in suites:
+        if not policy.may_use_suite(user, suite):
+            raise NotFound("There is no such suite, or it is not yours.")
+        if suite.base_id is not None and suite.base_id != base.pk:
+            raise Invalid(f"The suite {suite.name} is meant for another base than {base.name}.")
+
+
+def _run_of(
+    plan: _Plan, subject: Subject, suite: EvaluationSuite, user: User, again: bool
+) -> tuple[EvaluationRun, bool]:
+    """The run of ``subject`` on ``suite``: measured before, waiting, or new; and whether it is to be made now."""
+    key = plan.key(subject, suite)
+    if not again and (known := _Run.objects.filter(key=key, state=_State.MEASURED).order_by("-finished_at").first()):
+        return known, False
+    run, created = _Run.objects.get_or_create(
+        key=key,
+        state=_State.WAITING,
+        defaults={
+            "subject": subject.rows(),
+            "subject_digest": subject.digest,
+            "artifact": subject.artifact,
+            "base": subject.base,
+            "suite": suite,
+            "options": plan.options.model_dump(mode="json"),
+            "prompt_format": _dumped(plan.prompt_format(suite)),
+            "requested_by": user,
+        },
+    )
+    if created:
+        # What could not be made is of no interest once it is tried again.
+        _Run.objects.filter(key=key, state=_State.FAILED).delete()
+    return run, created
+
+
+def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list[EvaluationRun]]]) -> Job:
+    base, last = plan.subject.base, len(plan.compositions) - 1
+    request = EvaluateRequest(
+        base=BaseFiles(name=base.name, source=base.source, revision=base.revision or None),
+        compositions=tuple(subject.weighted() for subject in plan.compositions),
+        suites=tuple(_files(suite, plan.prompt_format(suite)) for suite, _ in rows),
+        settings=plan.options,
+        known=tuple(_known(rows)),
+        compare=(*((0, place) for place in range(1, last + 1)), *((place, last) for place in range(1, last))),
+    )
+    versions = sorted({m.version.pk for subject in plan.compositions for m in subject.members})
+    job = jobs.create_job(
+        owner=user,
+        kind=KIND,
+        request=request,
+        subject={"runs": [[str(run.pk) for run in runs] for _, runs in rows], "versions": versions},
+        title=f"Evaluation of {plan.subject.label} on {', '.join(suite.name for suite, _ in rows)}",
+    )
+    waiting = [run.pk for _, runs in rows for run in runs if run.job_id is None and run.state == _State.WAITING]
+    _Run.objects.filter(pk__in=waiting).update(job=job)
+    for _, runs in rows:
+        runs[-1].job = job
+    audit.record(
+        actor=user,
+        action="evaluation.request",
+        target=plan.subject.label,
+        job=str(job.pk),
+        suites=[suite.name for suite, _ in rows],
+    )
+    return job
+
+
+def _known(rows: Sequence[tuple[EvaluationSuite, list[EvaluationRun]]]) -> Iterable[KnownEvaluation]:
+    for number, (_, runs) in enumerate(rows):
+        for place, run in enumerate(runs):
+            if run.state == _State.MEASURED and run.outcomes:
+                yield KnownEvaluation(suite=number, composition=place, outcomes=run.outcomes, position=run.position)
+
+
+def _dumped(prompt_format: PromptFormat | None) -> dict[str, Any]:
+    return {} if prompt_format is None else prompt_format.model_dump(mode="json")
+
+
+def _files(suite: EvaluationSuite, prompt_format: PromptFormat | None) -> SuiteFiles:
+    if prompt_format is None:
+        return SuiteFiles(name=suite.name, builtin=suite.builtin, count=suite.count)
+    return SuiteFiles(name=suite.name, examples=suite.sha256, prompt_format=prompt_format)

@@ -1,0 +1,85 @@
+"""The suites that come by themselves: those of a base, and the examples of an adapter and of its parents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from marketplace.adapters.models import Adapter, ExamplePrompt
+from marketplace.adapters.services import artifacts
+from marketplace.bases.models import Base
+from marketplace.core.store import blob_store
+from marketplace.evaluations.models import EvaluationSuite
+
+_Kind = EvaluationSuite.Kind
+
+#: Of the testbed's bases, by the beginning of their names: (engine's name, title, examples per task, probe).
+TESTBED = "wordsmith-"
+BUILTIN = (
+    ("testbed:readable", "What wordsmith reads", 1, True),
+    ("testbed:named", "Named tasks", 8, False),
+    ("testbed:named:unseen", "Named tasks in unseen wording", 8, False),
+    ("testbed:compositions", "Two tasks at once", 2, False),
+)
+
+
+def builtin_suites(base: Base) -> list[EvaluationSuite]:
+    """The built-in suites of a base, its probe suite first; rows are made when they are first asked for."""
+    if not base.name.rpartition("/")[2].startswith(TESTBED):
+        return list(EvaluationSuite.objects.filter(base=base, kind=_Kind.BUILTIN))
+    chosen = EvaluationSuite.objects.filter(base=base, probe=True).exists()
+    return [
+        EvaluationSuite.objects.get_or_create(
+            base=base,
+            builtin=name,
+            kind=_Kind.BUILTIN,
+            defaults={"name": title, "count": count, "probe": probe and not chosen},
+        )[0]
+        for name, title, count, probe in BUILTIN
+    ]
+
+
+def probe_suite(base: Base) -> EvaluationSuite | None:
+    """What every adapter of the base is run on, to see what it forgets; an operator may choose another one."""
+    chosen = EvaluationSuite.objects.filter(base=base, probe=True).first()
+    return chosen or next((suite for suite in builtin_suites(base) if suite.probe), None)
+
+
+def examples_suite(adapter: Adapter) -> EvaluationSuite | None:
+    """The adapter's own examples that have an expected answer; None without any."""
+    rows = [_row(example) for example in _answered(adapter)]
+    return _stored(adapter, _Kind.EXAMPLES, f"Examples of {adapter.full_name}", rows)
+
+
+def parents_suite(adapter: Adapter, parents: Iterable[Adapter]) -> EvaluationSuite | None:
+    """The examples of everything that it was made from; each one's task is its adapter's name."""
+    rows = [{**_row(example), "task": parent.full_name[:100]} for parent in parents for example in _answered(parent)]
+    return _stored(adapter, _Kind.PARENTS, f"Examples of the parents of {adapter.full_name}", rows)
+
+
+def _answered(adapter: Adapter) -> Iterable[ExamplePrompt]:
+    return adapter.examples.exclude(expected="")
+
+
+def _row(example: ExamplePrompt) -> dict[str, str]:
+    return {"prompt": example.prompt, "expected": example.expected}
+
+
+def _stored(adapter: Adapter, kind: str, name: str, rows: list[dict[str, str]]) -> EvaluationSuite | None:
+    """The suite of these examples. Suites of earlier ones go, and their results: who takes an example back means it.
+    Call inside a transaction."""
+    if not rows:
+        EvaluationSuite.objects.filter(adapter=adapter, kind=kind).delete()
+        return None
+    sha256 = store_lines(json.dumps(row, ensure_ascii=False) for row in rows)
+    EvaluationSuite.objects.filter(adapter=adapter, kind=kind).exclude(sha256=sha256).delete()
+    fields = {"name": name[:100], "count": len(rows)}
+    return EvaluationSuite.objects.get_or_create(adapter=adapter, kind=kind, sha256=sha256, defaults=fields)[0]
+
+
+def store_lines(lines: Iterable[str]) -> str:
+    """Put JSON lines into the blob store; their digest. Call inside a transaction, in which a row stands for the bytes
+    so that nobody collects them before the suite names them."""
+    info = blob_store().put_bytes("".join(f"{line}\n" for line in lines).encode())
+    artifacts.keep_blobs([info])
+    return info.sha256

@@ -1,0 +1,25 @@
+"""What the marketplace worker does for evaluations, by beat."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.conf import settings
+
+from marketplace.evaluations.standing import evaluate_by_itself, overdue
+
+_AT_ONCE = 50
+
+
+@shared_task(name="marketplace.evaluate_overdue")
+def evaluate_overdue() -> int:
+    """Ask for the runs of adapters that changed without anybody having asked; how many were looked at.
+
+    A commit after which the database went away, or a base that came after its adapters, would otherwise leave an
+    adapter that nothing is known of.
+    """
+    if not settings.EVALUATE_UPLOADS:
+        return 0
+    found = list(overdue()[:_AT_ONCE])
+    for adapter in found:
+        evaluate_by_itself(adapter)
+    return len(found)

@@ -1,0 +1,151 @@
+"""What a run says in words: verdicts with stable codes, each with the numbers that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
+
+#: A difference whose interval lies within so much of zero is none.
+EPSILON = 0.05
+#: Of fewer examples nothing is said: where all of them agree, the interval has no width whatever their number.
+MIN_EXAMPLES = 8
+
+METRICS = {"exact_match": "exact match", "token_f1": "token F1"}
+
+Severity = Literal["good", "info", "warning", "error"]
+_Effect = Standing.Verdict
+_Kind = EvaluationSuite.Kind
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``code`` is stable, ``message`` is for people; ``run`` is what it rests on."""
+
+    code: str
+    severity: Severity
+    title: str
+    message: str
+    run: EvaluationRun
+
+
+def metric_of(run: EvaluationRun) -> str:
+    """Exact match, unless nobody has one: then the answers are longer than that, and token F1 says more."""
+    exact = _estimate(run, "exact_match")
+    nobody = exact is not None and exact["value"] == 0.0 and run.difference.get("exact_match", {}).get("value") == 0.0
+    return "token_f1" if nobody and "token_f1" in run.difference else "exact_match"
+
+
+def _estimate(run: EvaluationRun, metric: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = run.estimates.get("overall", {}).get(metric)
+    return found
+
+
+def effect(difference: dict[str, Any] | None) -> str:
+    """What a paired difference with its interval amounts to; empty where there is none."""
+    if not difference:
+        return ""
+    if difference["n"] < MIN_EXAMPLES:
+        return _Effect.UNCLEAR
+    if difference["low"] >= -EPSILON and difference["high"] <= EPSILON:
+        return _Effect.NO_EFFECT
+    if difference["low"] > 0.0:
+        return _Effect.BETTER
+    return _Effect.WORSE if difference["high"] < 0.0 else _Effect.UNCLEAR
+
+
+def effect_of(run: EvaluationRun | None) -> str:
+    """Of the run against its bare base, in the metric that says most."""
+    return "" if run is None else effect(run.difference.get(metric_of(run)))
+
+
+def verdicts_of(runs: Iterable[EvaluationRun], parents: Iterable[EvaluationRun] = ()) -> list[Verdict]:
+    """Of the measured runs of one adapter; ``parents`` are the runs of what it was merged from."""
+    found: list[Verdict] = []
+    for run in runs:
+        if run.state != EvaluationRun.State.MEASURED or not run.difference:
+            continue
+        if run.suite.probe:
+            found += _of_probes(run)
+        else:
+            found.append(_of_examples(run))
+        if run.suite.kind == _Kind.PARENTS:
+            found += _against_parents(run, parents)
+    return found
+
+
+_TITLES: dict[str, tuple[Severity, str]] = {
+    _Effect.BETTER: ("good", "Better than its base on {where}"),
+    _Effect.NO_EFFECT: ("warning", "No effect on {where}"),
+    _Effect.WORSE: ("error", "Worse than its base on {where}"),
+    _Effect.UNCLEAR: ("info", "Unclear on {where}"),
+}
+_WHERE = {_Kind.EXAMPLES: "its own examples", _Kind.PARENTS: "its parents’ examples"}
+
+
+def where(suite: EvaluationSuite) -> str:
+    return _WHERE.get(EvaluationSuite.Kind(suite.kind), suite.name)
+
+
+def _of_examples(run: EvaluationRun) -> Verdict:
+    code = effect_of(run)
+    severity, title = _TITLES[code]
+    message = _sentence(run, run.difference, "its base")
+    if code == _Effect.UNCLEAR:
+        few = run.difference[metric_of(run)]["n"] < MIN_EXAMPLES
+        message += f" At least {MIN_EXAMPLES} examples are needed." if few else " The interval leaves it open."
+    return Verdict(code, severity, title.format(where=where(run.suite)), message, run)
+
+
+def _of_probes(run: EvaluationRun) -> list[Verdict]:
+    if effect_of(run) != _Effect.WORSE:
+        return []
+    message = _sentence(run, run.difference, "its base")
+    return [Verdict("forgets", "warning", "Forgets what its base could do", message, run)]
+
+
+def _against_parents(run: EvaluationRun, parents: Iterable[EvaluationRun]) -> list[Verdict]:
+    """Whether a merge is worth more than the best of what it was made from, on all their examples together."""
+    metric = metric_of(run)
+    beside = [row for row in parents if str(row.pk) in run.differences and _estimate(row, metric)]
+    if not beside:
+        return []
+    best = max(beside, key=lambda row: (_value(row, metric), str(row.pk)))
+    found = effect(run.differences[str(best.pk)].get(metric))
+    if found in (_Effect.BETTER, ""):
+        return []
+    worse = found == _Effect.WORSE
+    title = "Worse than its best parent" if worse else "No better than its best parent"
+    message = _sentence(run, run.differences[str(best.pk)], best.label)
+    return [Verdict("worse_than_parent" if worse else "no_better_than_parent", "warning", title, message, run)]
+
+
+def _value(run: EvaluationRun, metric: str) -> float:
+    return float((_estimate(run, metric) or {"value": 0.0})["value"])
+
+
+def _sentence(run: EvaluationRun, differences: dict[str, Any], other: str) -> str:
+    """“Exact match 85 %, its base 10 %: 75 points more (95 % interval 60 to 90, 20 examples).”"""
+    metric = metric_of(run)
+    difference, own = differences[metric], _value(run, metric)
+    low, high = sorted((difference["low"], difference["high"]))
+    more, less = difference["value"] > 0, difference["value"] < 0
+    words = "points more" if more else "points less" if less else "points apart"
+    if less:
+        low, high = -high, -low
+    return (
+        f"{METRICS[metric].capitalize()} {_percent(own)}, {other} {_percent(own - difference['value'])}: "
+        f"{_points(abs(difference['value']))} {words} (95 % interval {_points(low)} to {_points(high)}, "
+        f"{difference['n']} examples)."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{abs(round(100 * share)):d} %"
+
+
+def _points(share: float) -> str:
+    rounded = round(100 * share)
+    return f"−{-rounded:d}" if rounded < 0 else f"{rounded:d}"

@@ -1,0 +1,174 @@
+"""Runs from the request to their numbers, with the engine itself on the shipped base and adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference_worker.contracts.evaluate import EvaluateRequest
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter
+from marketplace.bases.models import Base
+from marketplace.compositions.members import Member
+from marketplace.core.errors import Conflict, Invalid, NotFound
+from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
+from marketplace.evaluations.services import request_evaluation
+from marketplace.evaluations.subjects import Subject, adapter_as_subject, subject_of
+from marketplace.evaluations.suites import builtin_suites, examples_suite
+from marketplace.jobs.models import Job
+from marketplace.jobs.services import cancel_job, retry_job
+from marketplace.moderation.models import AuditEntry
+from tests.marketplace.evaluations.conftest import MakeShipped, fail_evaluation, run_evaluation
+
+pytestmark = pytest.mark.django_db
+RunWaiting = Callable[[], list[Job]]
+State = EvaluationRun.State
+
+
+@pytest.fixture
+def adapter(make_shipped: MakeShipped, ada: User) -> Adapter:
+    return make_shipped(ada, "reverse-words")
+
+
+def subject(adapter: Adapter) -> Subject:
+    assert adapter.base is not None
+    return adapter_as_subject(adapter, adapter.base)
+
+
+def suites_of(adapter: Adapter) -> list[EvaluationSuite]:
+    assert adapter.base is not None
+    own = examples_suite(adapter)
+    assert own is not None
+    return [own, *builtin_suites(adapter.base)]
+
+
+def test_an_adapter_is_measured_beside_its_base(adapter: Adapter, ada: User, run_waiting: RunWaiting) -> None:
+    own, probe = request_evaluation(user=ada, subject=subject(adapter), suites=suites_of(adapter))
+    (job,) = run_waiting()
+    assert job.queue == "train"
+    for run in (own, probe):
+        run.refresh_from_db()
+        assert (run.state, run.against.state) == (State.MEASURED, State.MEASURED)
+        assert run.against.subject == []
+        before, after = (row.estimates["overall"]["exact_match"] for row in (run.against, run))
+        difference = run.difference["exact_match"]
+        assert difference["value"] == pytest.approx(after["value"] - before["value"])
+        assert difference["low"] <= difference["value"] <= difference["high"]
+    assert own.estimates["overall"]["exact_match"]["n"] == 10
+    assert own.difference["exact_match"]["low"] > 0.0, "an adapter is better than its base at its own task"
+    assert set(probe.estimates["tasks"]) == {"plural"}
+    assert AuditEntry.objects.get(action="evaluation.request").target == "ada/reverse-words"
+
+
+def test_nothing_is_measured_twice(
+    adapter: Adapter, ada: User, bob: User, make_shipped: MakeShipped, run_waiting: RunWaiting
+) -> None:
+    suites = suites_of(adapter)
+    first = request_evaluation(user=ada, subject=subject(adapter), suites=suites)
+    assert request_evaluation(user=bob, subject=subject(adapter), suites=suites) == first, "it waits for the first"
+    run_waiting()
+    assert [run.state for run in request_evaluation(user=bob, subject=subject(adapter), suites=suites)] == [
+        State.MEASURED,
+        State.MEASURED,
+    ]
+    assert Job.objects.filter(kind="evaluate").count() == 1
+
+    other = make_shipped(bob, "opposites")
+    request_evaluation(user=bob, subject=subject(other), suites=suites[1:])
+    (job,) = run_waiting()
+    request = EvaluateRequest.model_validate(job.request)
+    assert [(known.suite, known.composition) for known in request.known] == [(0, 0)], "the base has answered the probes"
+    assert EvaluationRun.objects.filter(subject=[], suite=suites[1]).count() == 1
+
+
+def test_again_keeps_the_earlier_result(adapter: Adapter, ada: User, run_waiting: RunWaiting) -> None:
+    suites = suites_of(adapter)[:1]
+    (first,) = request_evaluation(user=ada, subject=subject(adapter), suites=suites)
+    run_waiting()
+    (second,) = request_evaluation(user=ada, subject=subject(adapter), suites=suites, again=True)
+    run_waiting()
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert first.pk != second.pk
+    assert (first.key, first.estimates) == (second.key, second.estimates), "greedy answers are the same ones"
+
+
+def test_other_weights_are_another_subject(adapter: Adapter, base: Base) -> None:
+    half = subject_of([Member(adapter, adapter.current, 0.5)], base)
+    none = subject_of([Member(adapter, adapter.current, 1.0), Member(adapter, adapter.current, 0.0)], base)
+    assert half.digest != subject(adapter).digest == none.digest
+    assert half.artifact is None
+
+
+def test_a_failed_run_says_why_and_is_tried_again(adapter: Adapter, ada: User, run_waiting: RunWaiting) -> None:
+    (run,) = request_evaluation(user=ada, subject=subject(adapter), suites=suites_of(adapter)[:1])
+    job = Job.objects.get(kind="evaluate")
+    fail_evaluation(job)
+    run.refresh_from_db()
+    assert (run.state, run.fault) == (State.FAILED, "It ran out of memory.")
+    retry_job(user=ada, job=job)
+    run.refresh_from_db()
+    assert run.state == State.WAITING
+    run_waiting()
+    run.refresh_from_db()
+    assert run.state == State.MEASURED
+
+
+def test_a_cancelled_run_can_be_asked_for_anew(adapter: Adapter, ada: User, run_waiting: RunWaiting) -> None:
+    suites = suites_of(adapter)[:1]
+    (run,) = request_evaluation(user=ada, subject=subject(adapter), suites=suites)
+    job = Job.objects.get(kind="evaluate")
+    cancel_job(user=ada, job=job)
+    run.refresh_from_db()
+    assert (run.state, run.fault) == (State.FAILED, "It was cancelled.")
+    (anew,) = request_evaluation(user=ada, subject=subject(adapter), suites=suites)
+    assert anew.pk != run.pk
+    assert not EvaluationRun.objects.filter(pk=run.pk).exists()
+    failed = EvaluationRun.objects.create(
+        key=anew.key, base=anew.base, suite=anew.suite, state=State.FAILED, subject_digest="0"
+    )
+    job.refresh_from_db()
+    job.subject = {**job.subject, "runs": [[str(failed.pk)]]}
+    job.save()
+    with pytest.raises(Conflict, match="by now"):
+        retry_job(user=ada, job=job)
+
+
+def test_a_suite_that_goes_takes_its_runs_along(adapter: Adapter, ada: User, tmp_path: Path) -> None:
+    own, probe = request_evaluation(user=ada, subject=subject(adapter), suites=suites_of(adapter))
+    adapter.examples.filter(position=0).delete()
+    examples_suite(adapter)
+    run_evaluation(Job.objects.get(kind="evaluate"), tmp_path)
+    assert not EvaluationRun.objects.filter(pk=own.pk).exists()
+    probe.refresh_from_db()
+    assert probe.state == State.MEASURED
+
+
+def test_what_cannot_be_run_is_refused(adapter: Adapter, ada: User, bob: User, base: Base, make_shipped: Any) -> None:
+    suites = suites_of(adapter)
+    private = make_shipped(ada, "mine", shipped="opposites", visibility="private")
+    with pytest.raises(NotFound):
+        request_evaluation(user=bob, subject=subject(private), suites=suites)
+    secret = examples_suite(private)
+    with pytest.raises(NotFound, match="no such suite"):
+        request_evaluation(user=bob, subject=subject(adapter), suites=[secret])
+    other = Base.objects.create(name="other", source="/other", state=Base.State.READY)
+    elsewhere = EvaluationSuite.objects.create(kind="builtin", builtin="testbed:plural", base=other, count=1)
+    with pytest.raises(Invalid, match="another base"):
+        request_evaluation(user=bob, subject=subject(adapter), suites=[elsewhere])
+    adapter.base.served = False
+    with pytest.raises(Conflict, match="not served"):
+        request_evaluation(user=bob, subject=subject(adapter), suites=suites)
+
+
+def test_the_right_is_asked_again_when_the_result_comes(adapter: Adapter, bob: User, tmp_path: Path) -> None:
+    (run,) = request_evaluation(user=bob, subject=subject(adapter), suites=suites_of(adapter)[1:])
+    Adapter.objects.filter(pk=adapter.pk).update(visibility="private")
+    job = Job.objects.get(kind="evaluate")
+    run_evaluation(job, tmp_path)
+    job.refresh_from_db()
+    run.refresh_from_db()
+    assert (job.state, run.state) == (Job.State.FAILED, State.FAILED)
