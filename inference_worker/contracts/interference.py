@@ -1,0 +1,123 @@
+"""How much of what each adapter gained a merge of two keeps, predicted from their measures. Free of torch and numpy.
+
+A handful of coefficients, fitted by ``benchmarks/interference.py`` on merges of a testbed's adapters and stored beside
+the measures' code with how well they do on adapters that the fit has not seen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from inference_worker.contracts.common import Contract
+from inference_worker.contracts.composability import MEASURES_VERSION, PairMeasures
+
+STORED = Path(__file__).resolve().parents[1] / "composability" / "interference.json"
+
+#: Ratios beyond e^±4 say no more than that one adapter drowns the other.
+_LARGEST_LOG = 4.0
+
+
+def _log(ratio: float) -> float:
+    return max(-_LARGEST_LOG, min(_LARGEST_LOG, math.log(ratio))) if ratio > 0.0 else -_LARGEST_LOG
+
+
+def features_of(measures: PairMeasures) -> dict[str, float]:
+    """What the prediction for the *first* adapter looks at: how it meets the second. No unit of length is left in it,
+    so that it means the same for bases of any size."""
+    own, other = measures.norms
+    modules = measures.shared + measures.only[0]
+    return {
+        "cosine": measures.cosine,
+        "relative_size": _log(other / own) if own > 0.0 else _LARGEST_LOG,
+        "disturbed": _log(measures.leak[0]),
+        "disturbs": _log(measures.leak[1]),
+        "shared_modules": measures.shared / modules if modules else 0.0,
+        "row_overlap": (measures.row_overlap or 0.0) - (measures.row_chance or 0.0),
+        "column_overlap": (measures.column_overlap or 0.0) - (measures.column_chance or 0.0),
+        "unit_overlap": measures.unit_overlap or 0.0,
+        "sign_agreement": 0.5 if measures.sign_agreement is None else measures.sign_agreement,
+    }
+
+
+class Feature(Contract):
+    """A feature's coefficient after it was brought to mean 0 and spread 1."""
+
+    name: str
+    mean: float
+    scale: float
+    coefficient: float
+
+
+class Correlation(Contract):
+    """Spearman's rank correlation on held-out pairs with its bootstrap 95 % interval over adapters."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Predictor(Contract):
+    """The prediction for one merge method. ``source`` is the better of the model and the cosine of Δ alone, or
+    ``none`` where neither beats chance: then nothing is predicted."""
+
+    method: str
+    source: Literal["model", "cosine", "none"]
+    features: tuple[Feature, ...]
+    intercept: float
+    model: Correlation
+    cosine: Correlation
+    adapters: int
+    pairs: int
+    #: Mean share kept in the pairs that it was fitted on.
+    mean: float
+
+    @property
+    def correlation(self) -> Correlation:
+        """Of what is used."""
+        return self.cosine if self.source == "cosine" else self.model
+
+    def kept(self, measures: PairMeasures) -> float | None:
+        """The share of its gain that the first adapter keeps, 0 to 1; None where nothing can be said."""
+        if self.source == "none" or min(measures.norms) == 0.0:
+            return None
+        found = features_of(measures)
+        value = self.intercept + sum(
+            feature.coefficient * (found[feature.name] - feature.mean) / feature.scale for feature in self.features
+        )
+        return max(0.0, min(1.0, value))
+
+    def kept_by_both(self, measures: PairMeasures) -> tuple[float, float] | None:
+        """The same for the first and for the second adapter."""
+        first, second = self.kept(measures), self.kept(measures.turned())
+        return None if first is None or second is None else (first, second)
+
+    def interference(self, measures: PairMeasures) -> float | None:
+        """What the two lose together, 0 (nothing) to 1: one minus the mean of what each keeps."""
+        kept = self.kept_by_both(measures)
+        return None if kept is None else 1.0 - sum(kept) / 2
+
+
+class Predictors(Contract):
+    """What was fitted together: ``measured_on`` names the world, ``measures`` the version of the measures."""
+
+    measures: int
+    measured_on: str
+    predictors: tuple[Predictor, ...]
+
+    def of(self, method: str) -> Predictor | None:
+        """The prediction for ``method``, where one was fitted."""
+        return next((predictor for predictor in self.predictors if predictor.method == method), None)
+
+
+@cache
+def stored_predictors() -> Predictors:
+    """The shipped ones; none where they were fitted on measures of another version."""
+    nothing = Predictors(measures=MEASURES_VERSION, measured_on="", predictors=())
+    if not STORED.exists():
+        return nothing
+    found = Predictors.model_validate(json.loads(STORED.read_text(encoding="utf-8")))
+    return found if found.measures == MEASURES_VERSION else nothing
