@@ -102,7 +102,6 @@ def _load_module(members: Sequence[Member], name: str, arena: Arena) -> ModuleSt
         scale=scales.repeat_interleave(ranks),
         owner=owners.repeat_interleave(ranks),
         ranks=tuple(ranks.tolist()),
-        members=len(members),
         weights=tuple(member.weights[name] for member, _ in parts),
         line_up=tuple((member.index, member.weights.get(name, member.weight)) for member in members),
     )

@@ -12,11 +12,25 @@ from inference_worker.contracts import merge_methods
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_methods import MergeMethodInfo
 from inference_worker.errors import BadInput
+from inference_worker.merging.breadcrumbs import merge_breadcrumbs
 from inference_worker.merging.cat import merge_cat
+from inference_worker.merging.core_space import merge_core_space
+from inference_worker.merging.dare import merge_dare_linear, merge_dare_ties
+from inference_worker.merging.della import merge_della
+from inference_worker.merging.iso_c import merge_iso_c
+from inference_worker.merging.iso_cts import merge_iso_cts
+from inference_worker.merging.karcher import merge_karcher
+from inference_worker.merging.knots import merge_knots
 from inference_worker.merging.lego import merge_lego
 from inference_worker.merging.linear import merge_linear
+from inference_worker.merging.magnitude_prune import merge_magnitude_prune
+from inference_worker.merging.sce import merge_sce
+from inference_worker.merging.slerp import merge_slerp
 from inference_worker.merging.stack import Merged, ModuleStack
 from inference_worker.merging.svd import merge_svd
+from inference_worker.merging.task_arithmetic import merge_task_arithmetic
+from inference_worker.merging.ties import merge_ties
+from inference_worker.merging.tsv_m import merge_tsv_m
 
 
 class MergeFunction(Protocol):
@@ -33,9 +47,24 @@ class MergeMethod:
 
 _FUNCTIONS: dict[str, MergeFunction] = {
     "cat": merge_cat,
+    "breadcrumbs": merge_breadcrumbs,
+    "dare_linear": merge_dare_linear,
+    "dare_ties": merge_dare_ties,
+    "della": merge_della,
+    "magnitude_prune": merge_magnitude_prune,
+    "sce": merge_sce,
+    "task_arithmetic": merge_task_arithmetic,
+    "ties": merge_ties,
     "lego": merge_lego,
     "linear": merge_linear,
     "svd": merge_svd,
+    "knots": merge_knots,
+    "core_space": merge_core_space,
+    "tsv_m": merge_tsv_m,
+    "iso_c": merge_iso_c,
+    "iso_cts": merge_iso_cts,
+    "karcher": merge_karcher,
+    "slerp": merge_slerp,
 }
 
 METHODS: dict[str, MergeMethod] = {

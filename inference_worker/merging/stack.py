@@ -25,7 +25,6 @@ class ModuleStack:
     owner: Tensor  # (n,) int64, index of the unit's adapter
     ranks: tuple[int, ...]  # of the adapters present, in their order
     weights: tuple[float, ...] = ()  # w_i of the adapters present, for methods that tell it from s_i; empty: all 1
-    members: int | None = None  # how many adapters are merged, those without this module included
     #: (index, w_i) of all adapters that are merged, those without this module included; empty: those present.
     line_up: tuple[tuple[int, float], ...] = ()
 

@@ -55,7 +55,7 @@ def test_weights(weights: list[float], match: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"method": "ties"}, "no merge method 'ties'. Methods: cat, lego, linear, svd"),
+        ({"method": "tie"}, "no merge method 'tie'. Methods: breadcrumbs, cat, .* ties"),
         ({"method": "lego", "options": {"restart": 3}}, "restart: .*Options it has: .*iterations, normalise"),
         ({"method": "lego", "options": {"restarts": 0}}, "restarts: "),
         ({"method": "svd", "options": {"x": 1}}, "Options it has: none"),
