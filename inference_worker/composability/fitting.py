@@ -80,7 +80,7 @@ def _rows(observations: Sequence[Observation], columns: Sequence[str]) -> _Rows:
     sides = [(item.measures, item.measures.turned()) for item in observations]
     table = [[features_of(side)[name] for name in columns] for pair in sides for side in pair]
     kept = [value for item in observations for value in item.kept]
-    return _Rows(np.array(table), np.array(kept), np.arange(len(observations)).repeat(2))
+    return _Rows(np.array(table), np.array(kept), np.arange(len(observations), dtype=np.int64).repeat(2))
 
 
 def _ridge(X: Floats, y: Floats) -> tuple[Floats, Floats, Floats, float]:
@@ -103,8 +103,9 @@ def held_out_predictions(observations: Sequence[Observation], columns: Sequence[
     for _ in range(REPEATS):
         folds = np.array_split(rng.permutation(adapters), FOLDS)
         for fold in folds:
-            inside = np.isin(ends, fold)
-            tested, trained = inside.all(axis=1), ~inside.any(axis=1)
+            inside = np.isin(ends, fold)  # (n, 2)
+            tested = inside[:, 0] & inside[:, 1]
+            trained = ~(inside[:, 0] | inside[:, 1])
             if not tested.any() or not trained.any():
                 continue
             known = trained[rows.pair]

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from inference_worker.contracts.bases import BaseShapesRequest, BaseShapesResult
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.composability import ComposeCheckRequest, ComposeCheckResult
 from inference_worker.contracts.embed import EmbedRequest, EmbedResult
 from inference_worker.contracts.evaluate import EvaluateRequest, EvaluateResult
 from inference_worker.contracts.export import ExportRequest, ExportResult
@@ -86,6 +87,13 @@ class Kind(Contract):
 KINDS: dict[str, Kind] = {
     "inspect": Kind(
         queue="inspect", request=InspectRequest, result=InspectResult, limits=Limits(memory_mb=4096, seconds=900)
+    ),
+    # It needs what a check needs, and a page waits for it.
+    "compose_check": Kind(
+        queue="inspect",
+        request=ComposeCheckRequest,
+        result=ComposeCheckResult,
+        limits=Limits(memory_mb=2048, seconds=600),
     ),
     # Not in the inspect queue: checks run in children of a process that never loaded these kinds' libraries, which are
     # larger than the check itself, and texts need not wait behind the check of a large adapter.

@@ -15,6 +15,7 @@ Handler = Callable[..., Contract]
 #: Kind -> ``module:function``. Named, not imported: a worker loads only the libraries of the queues it serves.
 HANDLERS: dict[str, str] = {
     "inspect": "inference_worker.tasks.handlers.inspect:handle",
+    "compose_check": "inference_worker.tasks.handlers.compose_check:handle",
     "embed": "inference_worker.tasks.handlers.embed:handle",
     "base_shapes": "inference_worker.tasks.handlers.base_shapes:handle",
     "merge": "inference_worker.tasks.handlers.merge:handle",

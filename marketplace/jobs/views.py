@@ -26,6 +26,7 @@ PAGE = 30
 MAX_COLUMNS = 3
 KINDS = {
     "inspect": "Check",
+    "compose_check": "Comparison",
     "merge": "Merge",
     "embed": "Embedding",
     "base_shapes": "Base",

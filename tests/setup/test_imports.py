@@ -52,7 +52,7 @@ def test_checks_load_no_more_than_they_need() -> None:
     statement = "from inference_worker.tasks import batch, kinds; print(*kinds.preload(['inspect']))"
     environment = {"REDIS_URL": "redis://nowhere", "BLOB_STORE_URL": "file:///nowhere"}
     suspects = ("transformers", "sentence_transformers", "peft", "scipy", "sklearn", "sympy")
-    assert loaded_after(statement, *suspects, environment=environment) == ["inspect"]
+    assert loaded_after(statement, *suspects, environment=environment) == ["inspect", "compose_check"]
 
 
 def test_engine_runs_where_django_does_not_exist() -> None:
