@@ -48,7 +48,9 @@ def request_evaluation(
     """
     options = options or EvaluationSettings()
     _check(user, [subject, *beside], suites)
-    plan = _Plan(subject, (bare(subject.base, subject.prompt_format), *beside, subject), options)
+    # A parent with the very bytes of the subject is no other one.
+    others = [other for other in beside if other.digest != subject.digest]
+    plan = _Plan(subject, (bare(subject.base, subject.prompt_format), *others, subject), options)
     found: list[EvaluationRun] = []
     rows: list[tuple[EvaluationSuite, list[EvaluationRun]]] = []
     with transaction.atomic():
@@ -56,8 +58,8 @@ def request_evaluation(
             run, wanted = _run_of(plan, subject, suite, user, again)
             found.append(run)
             if wanted:
-                others = [_run_of(plan, other, suite, user, False)[0] for other in plan.compositions[:-1]]
-                rows.append((suite, [*others, run]))
+                before = [_run_of(plan, other, suite, user, False)[0] for other in plan.compositions[:-1]]
+                rows.append((suite, [*before, run]))
         if rows:
             _enqueue(user, plan, rows)
     return found

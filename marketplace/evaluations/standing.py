@@ -181,6 +181,12 @@ def current_runs(standing: Standing) -> list[EvaluationRun]:
     )
 
 
+def runs_beside(run: EvaluationRun) -> list[EvaluationRun]:
+    """The runs of what it was compared with on its suite, besides the bare base."""
+    others = EvaluationRun.objects.filter(pk__in=list(run.differences)).select_related("suite", "against", "base")
+    return sorted(others, key=lambda other: other.label)
+
+
 def overdue() -> QuerySet[Adapter]:
     """Adapters that changed, or whose base came, without their runs having been asked for."""
     found = evaluable(Adapter.objects.all())

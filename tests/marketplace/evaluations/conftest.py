@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 
 from inference_worker.contracts.jobs import JobFault, JobOutcome
+from inference_worker.contracts.merge import MergeRequest
 from inference_worker.tasks.context import JobContext
 from inference_worker.tasks.kinds import run_handler
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Version
+from marketplace.adapters.models import Adapter, Artifact, Blob, ExamplePrompt, Lineage, Version
 from marketplace.bases.models import Base
+from marketplace.compositions.members import Member
 from marketplace.core.store import blob_store
 from marketplace.evaluations import suites
 from marketplace.jobs.models import Job
@@ -80,16 +83,49 @@ def make_shipped(base: Base) -> MakeShipped:
     return make
 
 
-def run_evaluation(job: Job, folder: Path) -> None:
-    """What the batch worker does with the job, in this process."""
-    workdir = folder / f"work-{job.pk}-{job.attempt}"
-    workdir.mkdir()
+@pytest.fixture
+def make_merge(base: Base, make_shipped: MakeShipped, tmp_path: Path) -> Callable[..., Adapter]:
+    """``make_merge(owner, parents, method="cat")``: the engine's own merge of them, at full weights."""
+
+    def make(owner: User, parents: list[Adapter], method: str = "cat") -> Adapter:
+        request = MergeRequest(
+            adapters=tuple(Member(parent, parent.current, 1.0).files for parent in parents),
+            weights=(1.0,) * len(parents),
+            method=method,
+        )
+        files = {file.path: file for file in run_handler_here("merge", request, tmp_path).files}
+        blobs = [
+            Blob.objects.create(sha256=file.sha256, git_sha1=file.git_sha1, size=file.size)
+            for file in (files["adapter_config.json"], files["adapter_model.safetensors"])
+        ]
+        made = make_shipped(owner, "both", shipped="reverse-words", examples=0, origin="merge")
+        made.current.artifact = Artifact.objects.create(
+            config_blob=blobs[0], weights_blob=blobs[1], state="valid", rank=16, base=base, summary={"features": []}
+        )
+        made.current.save()
+        for position, parent in enumerate(parents):
+            Lineage.objects.create(
+                child=made.current, parent=parent.current, weight=1.0, operation=method, position=position
+            )
+        return made
+
+    return make
+
+
+def run_handler_here(kind: str, request: Any, folder: Path, job: str = "here") -> Any:
+    """What a worker does with a request, in this process."""
+    workdir = Path(tempfile.mkdtemp(dir=folder))
     reports = os.open(os.devnull, os.O_WRONLY)
     try:
-        context = JobContext(blob_store(), workdir, "", reports, job=str(job.pk))
-        result = run_handler(job.kind, job.request, context)
+        context = JobContext(blob_store(), workdir, "", reports, job=job)
+        return run_handler(kind, request if isinstance(request, dict) else request.model_dump(mode="json"), context)
     finally:
         os.close(reports)
+
+
+def run_evaluation(job: Job, folder: Path) -> None:
+    """What the batch worker does with the job."""
+    result = run_handler_here(job.kind, job.request, folder, str(job.pk))
     report(job, status="succeeded", result=result.model_dump(mode="json"))
 
 

@@ -1,0 +1,167 @@
+"""What adapters are run on by themselves, when, and what it makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from inference_worker.errors import BlobMissing
+from marketplace.accounts.models import User
+from marketplace.adapters import garbage
+from marketplace.adapters.services import edit_adapter
+from marketplace.bases.models import Base
+from marketplace.core.store import blob_store
+from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
+from marketplace.evaluations.recorders import kept_digests
+from marketplace.evaluations.standing import current_runs, evaluate_adapter, overdue, runs_beside
+from marketplace.evaluations.tasks import evaluate_overdue
+from marketplace.evaluations.verdicts import verdicts_of
+from marketplace.jobs.models import Job
+from tests.marketplace.evaluations.conftest import MakeShipped
+
+pytestmark = pytest.mark.django_db
+RunWaiting = Callable[[], list[Job]]
+Commits = Any
+
+
+def evaluations() -> int:
+    return Job.objects.filter(kind="evaluate").count()
+
+
+def test_an_adapter_gets_its_standing(make_shipped: MakeShipped, ada: User, run_waiting: RunWaiting) -> None:
+    adapter = make_shipped(ada, "reverse-words")
+    evaluate_adapter(adapter)
+    standing = Standing.objects.get(adapter=adapter)
+    assert (standing.verdict, standing.gain) == ("", None), "unknown is not zero"
+    run_waiting()
+    standing.refresh_from_db()
+    assert standing.verdict == "better"
+    assert standing.gain > 0.5
+    runs = current_runs(standing)
+    assert [run.suite.kind for run in runs] == ["examples", "builtin"]
+    verdicts = verdicts_of(runs)
+    assert verdicts[0].code == "better"
+    assert "10 examples" in verdicts[0].message
+    assert standing.forgets == any(verdict.code == "forgets" for verdict in verdicts)
+    assert evaluate_adapter(adapter) == [], "nothing has changed"
+    assert evaluations() == 1
+
+
+def test_an_adapter_for_another_task_has_no_effect(
+    make_shipped: MakeShipped, ada: User, run_waiting: RunWaiting
+) -> None:
+    adapter = make_shipped(ada, "odd", shipped="capital-cities", examples=0)
+    for position in range(10):
+        adapter.examples.create(
+            position=position, prompt=f"Instruction: Sing number {position}.\nInput: x", expected="la"
+        )
+    evaluate_adapter(adapter)
+    run_waiting()
+    standing = Standing.objects.get(adapter=adapter)
+    assert (standing.verdict, standing.gain) == ("no_effect", 0.0)
+
+
+def test_changes_are_measured_again(
+    make_shipped: MakeShipped, ada: User, settings: Any, django_capture_on_commit_callbacks: Commits
+) -> None:
+    adapter = make_shipped(ada, "reverse-words")
+    settings.EVALUATE_UPLOADS = True
+    with django_capture_on_commit_callbacks(execute=True):
+        edit_adapter(user=ada, adapter=adapter, examples=[(f"Reverse: a b {n}", f"{n} b a") for n in range(9)])
+    first = EvaluationSuite.objects.get(adapter=adapter)
+    assert (evaluations(), first.count) == (1, 9)
+    with django_capture_on_commit_callbacks(execute=True):
+        edit_adapter(user=ada, adapter=adapter, tags=["words"])
+    assert evaluations() == 1, "tags are not what it is run on"
+    with django_capture_on_commit_callbacks(execute=True):
+        edit_adapter(user=ada, adapter=adapter, examples=[("Reverse: a b", "b a"), ("Sing", "")])
+    second = EvaluationSuite.objects.get(adapter=adapter)
+    assert (evaluations(), second.count) == (2, 1), "what was taken back is gone, and no answer is no example"
+    assert first.sha256 not in kept_digests()
+    with django_capture_on_commit_callbacks(execute=True):
+        edit_adapter(user=ada, adapter=adapter, prompt_format={"kind": "plain", "template": "Q: {prompt}\nA:"})
+    assert evaluations() == 3
+
+
+def test_what_cannot_be_run_is_left_alone(
+    make_shipped: MakeShipped, ada: User, base: Base, settings: Any, django_capture_on_commit_callbacks: Commits
+) -> None:
+    adapter = make_shipped(ada, "reverse-words")
+    artifact = adapter.current.artifact
+    artifact.summary = {"task_type": "SEQ_CLS", "features": []}
+    artifact.save()
+    assert evaluate_adapter(adapter) == []
+    artifact.summary = {"features": []}
+    artifact.save()
+    Base.objects.filter(pk=base.pk).update(served=False)
+    assert evaluate_adapter(adapter) == []
+    assert evaluations() == 0
+
+
+def test_beat_catches_up(make_shipped: MakeShipped, ada: User, base: Base, settings: Any) -> None:
+    adapter = make_shipped(ada, "reverse-words")
+    assert evaluate_overdue() == 0, "it is switched off"
+    settings.EVALUATE_UPLOADS = True
+    Base.objects.filter(pk=base.pk).update(served=False)
+    assert evaluate_overdue() == 0
+    Base.objects.filter(pk=base.pk).update(served=True)
+    assert evaluate_overdue() == 1
+    assert evaluations() == 1
+    assert not overdue().filter(pk=adapter.pk).exists()
+    ada.is_active = False
+    ada.save()
+    other = make_shipped(ada, "opposites")
+    assert evaluate_overdue() == 1
+    assert evaluate_overdue() == 0, "refused, and not asked for at every tick"
+    assert Standing.objects.get(adapter=other).verdict == ""
+
+
+def test_a_merge_is_measured_on_its_parents_examples(
+    make_shipped: MakeShipped, make_merge: Any, ada: User, bob: User, run_waiting: RunWaiting
+) -> None:
+    parents = [make_shipped(bob, "reverse-words", examples=8), make_shipped(bob, "opposites", examples=8)]
+    evaluate_adapter(make_merge(ada, parents))
+    run_waiting()
+    standing = Standing.objects.get(adapter__name="both")
+    run, *_ = current_runs(standing)
+    assert (run.suite.kind, run.suite.count) == ("parents", 16)
+    assert set(run.estimates["tasks"]) == {"bob/reverse-words", "bob/opposites"}
+    beside = runs_beside(run)
+    assert {other.label for other in beside} == {"bob/reverse-words", "bob/opposites"}
+    assert set(run.differences) == {str(other.pk) for other in beside}
+    for other in beside:
+        own, theirs = (row.estimates["overall"]["exact_match"]["value"] for row in (run, other))
+        assert run.differences[str(other.pk)]["exact_match"]["value"] == pytest.approx(own - theirs)
+        assert other.against == run.against
+    codes = [verdict.code for verdict in verdicts_of([run], beside)]
+    assert codes[0] == standing.verdict
+
+
+def test_parents_that_are_no_longer_open_are_left_out(
+    make_shipped: MakeShipped, make_merge: Any, ada: User, bob: User, run_waiting: RunWaiting
+) -> None:
+    parents = [make_shipped(bob, "reverse-words"), make_shipped(bob, "opposites", visibility="private")]
+    evaluate_adapter(make_merge(ada, parents))
+    run_waiting()
+    run, *_ = current_runs(Standing.objects.get(adapter__name="both"))
+    assert set(run.estimates["tasks"]) == {"bob/reverse-words"}
+
+
+def test_garbage_is_not_what_runs_stand_on(
+    make_shipped: MakeShipped, ada: User, run_waiting: RunWaiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = make_shipped(ada, "reverse-words")
+    evaluate_adapter(adapter)
+    run_waiting()
+    run = EvaluationRun.objects.filter(artifact=adapter.current.artifact).first()
+    monkeypatch.setattr(garbage, "GRACE", timedelta(hours=-1))
+    garbage.collect_garbage()
+    with blob_store().open(run.outcomes) as file:
+        assert b"exact_match" in file.read()
+    EvaluationRun.objects.all().delete()
+    garbage.collect_garbage()
+    with pytest.raises(BlobMissing):
+        blob_store().open(run.outcomes)
