@@ -13,7 +13,7 @@ EPSILON = 0.05
 #: Of fewer examples nothing is said: where all of them agree, the interval has no width whatever their number.
 MIN_EXAMPLES = 8
 
-METRICS = {"exact_match": "exact match", "token_f1": "token F1"}
+METRICS = {"exact_match": "Exact match", "token_f1": "Token F1"}
 
 Severity = Literal["good", "info", "warning", "error"]
 _Effect = Standing.Verdict
@@ -96,7 +96,7 @@ def _of_examples(run: EvaluationRun) -> Verdict:
     if code == _Effect.UNCLEAR:
         few = run.difference[metric_of(run)]["n"] < MIN_EXAMPLES
         message += f" At least {MIN_EXAMPLES} examples are needed." if few else " The interval leaves it open."
-    return Verdict(code, severity, title.format(where=where(run.suite)), message, run)
+    return Verdict(str(code), severity, title.format(where=where(run.suite)), message, run)
 
 
 def _of_probes(run: EvaluationRun) -> list[Verdict]:
@@ -136,7 +136,7 @@ def _sentence(run: EvaluationRun, differences: dict[str, Any], other: str) -> st
     if less:
         low, high = -high, -low
     return (
-        f"{METRICS[metric].capitalize()} {_percent(own)}, {other} {_percent(own - difference['value'])}: "
+        f"{METRICS[metric]} {_percent(own)}, {other} {_percent(own - difference['value'])}: "
         f"{_points(abs(difference['value']))} {words} (95 % interval {_points(low)} to {_points(high)}, "
         f"{difference['n']} examples)."
     )
