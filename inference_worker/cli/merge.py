@@ -1,73 +1,104 @@
-"""``merge --method M … --out DIR ADAPTER…``: merge adapter folders into a new one."""
+"""``merge --method M … --out DIR ADAPTER…``: merge adapter folders into a new one, or replay a recipe."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from inference_worker.adapter_format.reader import open_directory
+from inference_worker.cli.merge_arguments import (
+    add_output_arguments,
+    add_weight_arguments,
+    layer_weights_of,
+    option,
+    output_of,
+    positive,
+)
 from inference_worker.contracts.merge_methods import METHODS
-from inference_worker.merging.pipeline import MergeReport, merge_adapters
+from inference_worker.contracts.merge_recipe import parse_recipe
+from inference_worker.errors import BadInput
+from inference_worker.merging.pipeline import MergeReport, Progress, merge_adapters
+from inference_worker.merging.replay import find_folders, replay_recipe
+
+#: Arguments that a recipe already answers.
+_SETTLED = ("method", "weights", "layer_weights", "seed", "option", "rank", "ranks", "rotate", "modules", "exclude")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     methods = "; ".join(f"{info.name}: {info.explanation}" for info in METHODS.values())
     parser = subparsers.add_parser("merge", help="merge adapters into a new one", epilog=methods)
-    parser.add_argument("adapters", nargs="+", type=Path, metavar="ADAPTER", help="folder of a PEFT LoRA adapter")
-    parser.add_argument("--method", required=True, choices=sorted(METHODS), help="how to merge, see below")
-    parser.add_argument("--rank", type=_positive, help="rank of the result (lego, svd; default: the largest)")
-    parser.add_argument("--weights", type=_weights, help="one number per adapter, such as 0.5,-0.3 (default: all 1)")
+    parser.add_argument("adapters", nargs="*", type=Path, metavar="ADAPTER", help="folder of a PEFT LoRA adapter")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--method", choices=sorted(METHODS), help="how to merge, see below")
+    how.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="make the merge of this recipe.json again, from the same adapters, to the same bytes",
+    )
+    add_weight_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of whatever is random (default 0)")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the method")
-    parser.add_argument("--dtype", choices=("same", "bfloat16", "float16", "float32"), default="same")
-    parser.add_argument("--threads", type=_positive, help="cores to use (default: all, at most 8)")
+    add_output_arguments(parser)
+    parser.add_argument("--threads", type=positive, help="cores to use (default: all, at most 8)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write the result to")
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.set_defaults(parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    weights = args.weights or [1.0] * len(args.adapters)
-    options = dict(_option(text) for text in args.option)
-    with ExitStack() as stack:
-        readers = [stack.enter_context(open_directory(path)) for path in args.adapters]
-        report = merge_adapters(
-            readers,
-            weights,
-            args.method,
-            args.out,
-            rank=args.rank,
-            dtype=args.dtype,
-            seed=args.seed,
-            options=options,
-            threads=args.threads,
-            progress=_show if sys.stderr.isatty() else _quiet,
-        )
-    print(json.dumps(_as_table(args.out, report), indent=2) if args.json else _as_text(args.out, report))
+    progress = _show if sys.stderr.isatty() else _quiet
+    warnings: Sequence[str] = ()
+    if args.recipe is not None:
+        report, warnings = _replay(args, progress)
+    else:
+        report = _merge(args, progress)
+    for warning in warnings:
+        print(f"merge: {warning}", file=sys.stderr)
+    table = _as_table(args.out, report) | ({"warnings": list(warnings)} if args.recipe else {})
+    print(json.dumps(table, indent=2) if args.json else _as_text(args.out, report))
     return 0
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+def _merge(args: argparse.Namespace, progress: Progress) -> MergeReport:
+    if not args.adapters:
+        args.parser.error("name at least one adapter")
+    with ExitStack() as stack:
+        readers = [stack.enter_context(open_directory(path)) for path in args.adapters]
+        return merge_adapters(
+            readers,
+            args.weights or [1.0] * len(readers),
+            args.method,
+            args.out,
+            output=output_of(args),
+            layer_weights=layer_weights_of(args, len(readers)),
+            seed=args.seed,
+            options=dict(option(text) for text in args.option),
+            threads=args.threads,
+            progress=progress,
+        )
 
 
-def _weights(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """``key=value`` with the value read as JSON where it is JSON, else as text."""
-    key, _, value = text.partition("=")
+def _replay(args: argparse.Namespace, progress: Progress) -> tuple[MergeReport, Sequence[str]]:
+    """A recipe answers everything but where the parents lie; without them, folders of their names are looked for
+    here, beside the recipe and one folder up."""
+    given = [name for name in _SETTLED if getattr(args, name) != args.parser.get_default(name)]
+    if given or args.dtype != "same":
+        name = (given or ["dtype"])[0].replace("_", "-")
+        args.parser.error(f"a recipe settles everything: leave --{name} out")
     try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+        recipe = parse_recipe(args.recipe.read_bytes())
+    except OSError as fault:
+        raise BadInput(f"{args.recipe} cannot be read: {fault.strerror}", code="bad_recipe") from fault
+    beside = args.recipe.resolve().parent
+    folders = args.adapters or find_folders(recipe, [Path.cwd(), beside, beside.parent])
+    replay = replay_recipe(recipe, folders, args.out, threads=args.threads, progress=progress)
+    return replay.report, replay.warnings
 
 
 def _quiet(fraction: float, message: str) -> None:
@@ -87,6 +118,7 @@ def _as_table(out: Path, report: MergeReport) -> dict[str, Any]:
         "modules": len(report.modules),
         "rank": report.rank,
         "largest_error": max(errors, default=None),
+        "largest_cut": max((module.cut for module in report.modules), default=0.0),
         "seconds": round(report.seconds, 3),
         "recipe": report.recipe,
     }
@@ -94,6 +126,8 @@ def _as_table(out: Path, report: MergeReport) -> dict[str, Any]:
 
 def _as_text(out: Path, report: MergeReport) -> str:
     table = _as_table(out, report)
-    error = table["largest_error"]
+    error, cut = table["largest_error"], table["largest_cut"]
     accuracy = "" if error is None else f", largest relative error of a module {error:.3g}"
+    if cut > 0.0:
+        accuracy += f", at most {cut:.3g} of a module cut off"
     return f"{out}: {table['modules']} modules, rank {table['rank']}{accuracy}, {table['seconds']} s"

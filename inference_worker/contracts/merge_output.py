@@ -13,7 +13,7 @@ OutputDtype = Literal["bfloat16", "float16", "float32", "same"]
 
 MOST_RANK = 4096
 #: Most groups of one kind: every layer of a large model may have its own.
-MOST_GROUPS = 512
+MOST_GROUPS = 1024
 
 
 class EnergyRank(Contract):

@@ -17,7 +17,7 @@ from inference_worker.contracts.merge import MAX_ADAPTERS, MergeRequest
 from inference_worker.contracts.merge_output import MemberWeights, MergeOutput
 from inference_worker.errors import BadInput
 
-FORMAT = 2
+FORMAT: Literal[2] = 2
 #: A recipe of 64 adapters with a weight for every layer stays below this.
 MOST_BYTES = 8 << 20
 

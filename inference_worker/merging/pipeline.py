@@ -50,7 +50,7 @@ class MergeReport:
     seconds: float
 
 
-def _silent(fraction: float, message: str) -> None:
+def silent(fraction: float, message: str) -> None:
     """Progress that nobody watches."""
 
 
@@ -68,7 +68,7 @@ def merge_adapters(
     options: Mapping[str, Any] | None = None,
     digests: Sequence[Mapping[str, str]] | None = None,
     threads: int | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> MergeReport:
     """Merge ``readers`` with signed ``weights`` into a new PEFT adapter in ``out_dir``.
 
@@ -175,7 +175,8 @@ def _merge_groups(
             pending.append((following, pool.submit(work, following)))
         for name, (merged, cut) in zip(names, results, strict=True):
             _write_module(plan, writer, name, merged)
-            error = total_error(merged.error, cut) if plan.method.info.exact else merged.error
+            # Where ranks follow from the parents, the method's error is a distance and not of a cut.
+            error = merged.error if plan.method.info.rank == "same" else total_error(merged.error, cut)
             yield MergedModule(name=name, rank=merged.A.shape[0], error=error, cut=cut, detail=merged.detail)
         done += len(names)
         progress(0.97 * done / len(plan.names), f"{done} of {len(plan.names)} modules")
