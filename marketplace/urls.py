@@ -9,7 +9,17 @@ handler403 = "marketplace.core.error_pages.forbidden"
 handler404 = "marketplace.core.error_pages.not_found"
 handler500 = "marketplace.core.error_pages.server_error"
 
-API_APPS = ["accounts", "bases", "adapters", "catalog", "jobs", "compositions", "playground", "moderation"]
+API_APPS = [
+    "accounts",
+    "bases",
+    "adapters",
+    "catalog",
+    "jobs",
+    "compositions",
+    "playground",
+    "moderation",
+    "notifications",
+]
 
 urlpatterns = [
     path("", include("marketplace.core.urls")),
@@ -24,6 +34,7 @@ urlpatterns = [
     path("", include("marketplace.compositions.urls")),
     path("", include("marketplace.playground.urls")),
     path("", include("marketplace.moderation.urls")),
+    path("", include("marketplace.notifications.urls")),
     # Last: /{owner}/{name} would swallow the others.
     path("", include("marketplace.adapters.urls")),
 ]

@@ -13,9 +13,11 @@ from marketplace.accounts.closing import stop_jobs
 from marketplace.accounts.models import Token, User
 from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, PartialUpload, Transfer, Upload, Version
 from marketplace.adapters.services.deleting import entomb
+from marketplace.compositions.models import Composition
 from marketplace.jobs.models import Job
 from marketplace.moderation import audit
 from marketplace.moderation.models import Report
+from marketplace.notifications.models import MutedLetter, Notification
 from marketplace.playground.models import Usage
 
 
@@ -59,6 +61,9 @@ def _forget_traces(user: User) -> None:
     Collaborator.objects.filter(user=user).delete()
     AccessRequest.objects.filter(user=user).delete()
     Transfer.objects.filter(receiver=user).exclude(state=Transfer.State.ACCEPTED).delete()
+    Composition.objects.filter(owner=user).delete()
+    Notification.objects.filter(user=user).delete()
+    MutedLetter.objects.filter(user=user).delete()
     Token.objects.filter(owner=user).delete()
     EmailAddress.objects.filter(user=user).delete()
 

@@ -20,12 +20,14 @@ from marketplace import policy
 from marketplace.accounts.models import Token, User
 from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, Transfer, Upload, Version, VersionFile
 from marketplace.adapters.uploads.selection import CARD
+from marketplace.compositions.models import Composition
 from marketplace.core.sending import attachment_headers, chunks_of, send_chunks
 from marketplace.core.store import blob_store
 from marketplace.core.stored_zip import Entry, StoredZip
 from marketplace.jobs.models import Job
 from marketplace.moderation import audit
 from marketplace.moderation.models import AuditEntry, Report
+from marketplace.notifications.models import MutedLetter, Notification
 from marketplace.playground.models import Usage
 
 #: Rows that are read at once, and how long a part may be (in bytes) before it goes to disk.
@@ -37,6 +39,7 @@ account.json        profile, e-mail addresses, tokens (never their secrets)
 adapters.json       adapters with their versions, examples, collaborators, former names
 adapters/           cards{files}
 uploads.json        files that arrived, and what was found in them
+mixes.json          saved compositions with their members
 jobs.json           what was computed for you, with plans and results
 activity.json       reports, offers, requests for access, shared adapters, generations (their prompts are not kept)
 audit.json          every write by you, and on what is yours
@@ -165,11 +168,22 @@ def _activity(user: User) -> dict[str, Any]:
             AccessRequest.objects.filter(user=user), ("adapter__name", "message", "state", "answer", "created_at")
         ),
         "shared_with_me": _rows(Collaborator.objects.filter(user=user), ("adapter__name", "role", "created_at")),
+        "notifications": _rows(
+            Notification.objects.filter(user=user), ("kind", "title", "text", "address", "created_at", "read_at")
+        ),
+        "muted_letters": _rows(MutedLetter.objects.filter(user=user), ("kind",)),
         "generations": _rows(
             Usage.objects.filter(user=user),
             ("base__name", "prompt_tokens", "completion_tokens", "seconds", "finish_reason", "created_at"),
         ),
     }
+
+
+def _mixes(user: User) -> Iterator[dict[str, Any]]:
+    columns = ("name", "visibility", "strategy", "description", "created_at", "updated_at")
+    for mix in Composition.objects.filter(owner=user).prefetch_related("members").order_by("pk").iterator(_BATCH):
+        members = [{"adapter": row.label, "version": row.commit, "weight": row.weight} for row in mix.members.all()]
+        yield {**{column: getattr(mix, column) for column in columns}, "members": members}
 
 
 def _jobs(user: User) -> Iterator[dict[str, Any]]:
@@ -198,6 +212,7 @@ _PARTS = {
     "account": _account,
     "adapters": lambda user: (_adapter(adapter) for adapter in _adapters(user).iterator(_BATCH)),
     "uploads": _uploads,
+    "mixes": _mixes,
     "jobs": _jobs,
     "activity": _activity,
     "audit": _audit,

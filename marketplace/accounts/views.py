@@ -25,10 +25,12 @@ from marketplace.adapters.services.naming import taken_because
 from marketplace.adapters.tombstones import recently_deleted, restorable_until
 from marketplace.adapters.transfer_selectors import get_offer, offers_of, offers_to
 from marketplace.adapters.uploads.quota import quota_of, stored_bytes
+from marketplace.compositions.mix_selectors import listed_mixes
 from marketplace.core.errors import AppError
 from marketplace.core.forms import show_fault
 
 _SHOWN_ADAPTERS = 100
+_SHOWN_MIXES = 20
 
 
 def _page(request: HttpRequest, status: int = 200, **changed: Any) -> HttpResponse:
@@ -41,6 +43,7 @@ def _page(request: HttpRequest, status: int = 200, **changed: Any) -> HttpRespon
         "tokens": list(selectors.tokens_of(user)),
         "adapters": list(own.order_by("-updated_at", "-id")[:_SHOWN_ADAPTERS]),
         "adapter_count": own.count(),
+        "mixes": list(listed_mixes(user, owner=user.username)[:_SHOWN_MIXES]),
         "shared": list(shared_with(user).order_by("-updated_at", "-id")[:_SHOWN_ADAPTERS]),
         "requests_to_me": list(requests_to(user)[:_SHOWN_ADAPTERS]),
         # Granted ones stand among what is shared.

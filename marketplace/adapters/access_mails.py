@@ -12,6 +12,8 @@ from marketplace.accounts.models import User
 from marketplace.adapters.letters import once_a_day
 from marketplace.adapters.models import AccessRequest, Collaborator
 from marketplace.celery import app
+from marketplace.notifications.models import Kind
+from marketplace.notifications.selectors import wants_letter
 from marketplace.policy import access_address
 
 logger = structlog.get_logger(__name__)
@@ -67,8 +69,8 @@ def _added(added: Collaborator) -> bool:
 
 
 def _write(to: User, subject: str, body: str) -> bool:
-    if not to.email or not to.is_active:
-        logger.info("access_not_mailed", user=to.pk, why="no e-mail address, or suspended")
+    if not to.email or not to.is_active or not wants_letter(to, Kind.ACCESS):
+        logger.info("access_not_mailed", user=to.pk, why="no e-mail address, suspended, or not wanted")
         return False
     send_mail(subject, f"Hello {to.display_name or to.username},\n\n{body}\n", None, [to.email])
     return True

@@ -12,6 +12,8 @@ from marketplace.accounts.models import User
 from marketplace.adapters.letters import once_a_day
 from marketplace.adapters.models import Transfer
 from marketplace.celery import app
+from marketplace.notifications.models import Kind
+from marketplace.notifications.selectors import wants_letter
 
 logger = structlog.get_logger(__name__)
 
@@ -60,8 +62,8 @@ def _answered(offer: Transfer) -> bool:
 
 
 def _write(to: User, subject: str, body: str) -> bool:
-    if not to.email:
-        logger.info("transfer_not_mailed", user=to.pk, why="no e-mail address")
+    if not to.email or not wants_letter(to, Kind.TRANSFER):
+        logger.info("transfer_not_mailed", user=to.pk, why="no e-mail address, or not wanted")
         return False
     send_mail(subject, f"Hello {to.display_name or to.username},\n\n{body}\n", None, [to.email])
     return True

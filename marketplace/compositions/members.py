@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from inference_worker.contracts.adapter_uses import why_not_generated
 from inference_worker.contracts.common import AdapterFiles
@@ -20,9 +21,17 @@ from marketplace.core.errors import Invalid
 MAX_MEMBERS = 32
 
 
+class Choice(NamedTuple):
+    """One adapter with its weight, at ``version`` where one is pinned, else at its current one."""
+
+    adapter: Adapter
+    weight: float
+    version: Version | None = None
+
+
 @dataclass(frozen=True)
 class Member:
-    """One adapter's current version with its weight."""
+    """One adapter's version with its weight, checked."""
 
     adapter: Adapter
     version: Version
@@ -52,8 +61,8 @@ def find_adapter(*, user: User, full_name: str) -> Adapter:
     return selectors.get_adapter(user=user, owner=owner, name=name)
 
 
-def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> list[Member]:
-    """The members' current versions, each readable by ``user`` and valid.
+def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float] | Choice]) -> list[Member]:
+    """The members' pinned or current versions, each readable by ``user`` and valid.
 
     Raises ``NotFound`` for what the user may not see, ``Forbidden`` (``access_required``) for what its owner has not
     opened to them, ``Conflict`` for what a moderator took down and ``Invalid`` for what cannot be used yet.
@@ -61,10 +70,12 @@ def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float]]) -> 
     if len(members) > MAX_MEMBERS:
         raise Invalid(f"At most {MAX_MEMBERS} adapters go into one composition; these are {len(members)}.")
     resolved = []
-    for adapter, weight in members:
-        policy.require(user, policy.Action.USE, adapter)
-        assert adapter.current is not None
-        resolved.append(Member(adapter, adapter.current, float(weight)))
+    for member in members:
+        adapter, weight, pinned = Choice(*member)
+        policy.require(user, policy.Action.USE, adapter, version=pinned)
+        version = pinned or adapter.current
+        assert version is not None
+        resolved.append(Member(adapter, version, float(weight)))
     return resolved
 
 

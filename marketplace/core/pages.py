@@ -27,8 +27,9 @@ def without_token(request: HttpRequest) -> str | None:
             query.appendlist("with", added)
     if query.get("drop"):
         dropped = query.pop("drop")[-1]
-        names, weights = query.getlist("with"), query.getlist("weight")
-        kept = [i for i, name in enumerate(names) if name != dropped]
-        query.setlist("weight", [weights[i] for i in kept if i < len(weights)])
-        query.setlist("with", [names[i] for i in kept])
+        kept = [place for place, name in enumerate(query.getlist("with")) if name != dropped]
+        for column in ("with", "weight", "version"):
+            if column in query:
+                values = query.getlist(column)
+                query.setlist(column, [values[place] for place in kept if place < len(values)])
     return f"{request.path}?{query.urlencode()}"

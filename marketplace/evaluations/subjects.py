@@ -12,8 +12,8 @@ from inference_worker.contracts.common import PromptFormat
 from inference_worker.contracts.generate import WeightedAdapter
 from marketplace.adapters.models import Adapter, Artifact, Version
 from marketplace.bases.models import Base
+from marketplace.compositions.answering import prompt_format_of
 from marketplace.compositions.members import Member
-from marketplace.playground.services import prompt_format_of
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from inference_worker.contracts.common import PromptFormat
 from marketplace.accounts.throttling import GenerateThrottle
 from marketplace.adapters.fields import Checker
 from marketplace.bases.models import Base
-from marketplace.compositions.members import find_adapter
+from marketplace.compositions.mix_selectors import find_members
 from marketplace.core.errors import AppError, NotFound
 from marketplace.playground import relay, services
 from marketplace.playground.serializers import GenerationCreateSerializer, GenerationSerializer
@@ -64,7 +64,7 @@ def start(request: Request, data: dict[str, Any]) -> services.Generation:
     return services.start_generation(
         user=request.user,
         base=base,
-        members=[(find_adapter(user=request.user, full_name=m["adapter"]), m["weight"]) for m in data["members"]],
+        members=find_members(user=request.user, named=[(row["adapter"], row["weight"]) for row in data["members"]]),
         prompt=data["prompt"],
         sampling=dict(data["sampling"]),
         prompt_format=_prompt_format(data["prompt_format"]),

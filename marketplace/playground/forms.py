@@ -9,6 +9,8 @@ from django.http import QueryDict
 
 from marketplace.adapters.models import Adapter
 from marketplace.compositions.members import find_adapter
+from marketplace.compositions.mix_selectors import PREFIX, find_mix
+from marketplace.compositions.models import Composition
 from marketplace.core.errors import AppError
 
 MAX_ADAPTERS = 3
@@ -47,6 +49,17 @@ class PlaygroundForm:
     prompt: str
     values: dict[str, str]
     faults: dict[str, list[str]] = field(default_factory=dict)
+    mixes: list[Composition] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        """How many more columns fit beside the base."""
+        return MAX_ADAPTERS - len(self.adapters) - len(self.mixes)
+
+    @property
+    def mixed(self) -> list[Adapter]:
+        """The adapters in the mixes."""
+        return [row.adapter for mix in self.mixes for row in mix.members.all() if row.adapter is not None]
 
     def sampling(self) -> dict[str, Any]:
         """The service's ``sampling``; what is no number or out of range is a fault."""
@@ -75,23 +88,31 @@ class PlaygroundForm:
 
 
 def read_form(user: Any, data: QueryDict) -> PlaygroundForm:
-    """``with`` (repeated owner/name), ``add``, ``drop``, ``base``, ``prompt`` and the sampling parameters."""
+    """``with`` (repeated owner/name or mix/owner/name), ``add``, ``drop``, ``base``, ``prompt`` and the sampling
+    parameters."""
     names = [name.strip() for name in data.getlist("with") if name.strip()]
     if data.get("add"):
         names.append(data["add"])
     faults: dict[str, list[str]] = {}
     adapters: list[Adapter] = []
+    mixes: list[Composition] = []
     for name in dict.fromkeys(names):
         if name == data.get("drop"):
             continue
         try:
-            adapters.append(find_adapter(user=user, full_name=name))
+            if name.startswith(PREFIX):
+                mixes.append(find_mix(user=user, full_name=name))
+            else:
+                adapters.append(find_adapter(user=user, full_name=name))
         except AppError as error:
             faults.setdefault("members", []).append(error.message)
-    if len(adapters) > MAX_ADAPTERS:
-        faults.setdefault("members", []).append(f"There is room for {MAX_ADAPTERS} adapters beside the base.")
+    if len(adapters) + len(mixes) > MAX_ADAPTERS:
+        faults.setdefault("members", []).append(f"There is room for {MAX_ADAPTERS} adapters or mixes beside the base.")
+        adapters = adapters[:MAX_ADAPTERS]
+        mixes = mixes[: MAX_ADAPTERS - len(adapters)]
     return PlaygroundForm(
-        adapters=adapters[:MAX_ADAPTERS],
+        adapters=adapters,
+        mixes=mixes,
         base=data.get("base", ""),
         prompt=data.get("prompt", "").replace("\r\n", "\n"),
         values={setting.name: data.get(setting.name, setting.default) for setting in SETTINGS},

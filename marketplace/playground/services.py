@@ -18,7 +18,8 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.celery import app
-from marketplace.compositions.members import Member, check_generating, resolve_members
+from marketplace.compositions.answering import common_base, prompt_format_of
+from marketplace.compositions.members import Choice, Member, check_generating, resolve_members
 from marketplace.core.errors import Forbidden, Invalid, Unavailable
 from marketplace.core.live import queue_for
 from marketplace.playground.models import Usage
@@ -50,39 +51,11 @@ def _default_base() -> Base:
 
 
 def _base_of(members: Sequence[Member], base: Base | None) -> Base:
-    """The base that all members belong to; ``base`` when it is given and none contradicts it."""
-    for member in members:
-        own = member.adapter.base
-        if own is None:
-            raise Invalid(
-                f"{member.adapter.full_name} belongs to a base that is not registered here "
-                f"({member.adapter.base_name or 'none is named'}), so nothing can run it."
-            )
-        if base is not None and own != base:
-            raise Invalid(
-                f"{member.adapter.full_name} belongs to {own.name}, not to {base.name}. "
-                "Adapters in one composition need one base."
-            )
-        base = own
-    base = base or _default_base()
-    if not base.generates:
-        raise Invalid(f"The base {base.name} is not served at present.")
-    return base
-
-
-def prompt_format_of(*, base: Base, members: Sequence[Member]) -> tuple[PromptFormat, list[str]]:
-    """The strongest member's prompt format, with a warning when members differ; the base's own without members."""
-    formats = [
-        (abs(member.weight), PromptFormat.model_validate(member.version.prompt_format))
-        for member in members
-        if member.version.prompt_format
-    ]
-    if not formats:
-        return PromptFormat(kind="chat" if base.chat_template else "plain"), []
-    best = max(formats, key=lambda pair: pair[0])[1]
-    if any(other != best for _, other in formats):
-        return best, ["The members expect different prompt formats; the strongest member's is used."]
-    return best, []
+    """The base that answers: the members', else ``base``, else the site's default."""
+    found = common_base(members, base) or _default_base()
+    if not found.generates:
+        raise Invalid(f"The base {found.name} is not served at present.")
+    return found
 
 
 def _checked_sampling(values: dict[str, Any]) -> Sampling:
@@ -99,7 +72,7 @@ def start_generation(
     user: User,
     prompt: str,
     base: Base | None = None,
-    members: Sequence[tuple[Adapter, float]] = (),
+    members: Sequence[tuple[Adapter, float] | Choice] = (),
     sampling: dict[str, Any] | None = None,
     prompt_format: PromptFormat | None = None,
 ) -> Generation:

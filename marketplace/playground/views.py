@@ -24,11 +24,14 @@ from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, ExamplePrompt, Lineage
 from marketplace.bases.models import Base
 from marketplace.bases.selectors import generating_bases
+from marketplace.compositions.mix_pages import detail_of
+from marketplace.compositions.mix_selectors import find_members
+from marketplace.compositions.models import Composition
 from marketplace.compositions.views import candidates
 from marketplace.core.errors import AppError
 from marketplace.core.pages import without_token
 from marketplace.playground import relay, services
-from marketplace.playground.forms import MAX_ADAPTERS, SETTINGS, PlaygroundForm, read_form
+from marketplace.playground.forms import SETTINGS, PlaygroundForm, read_form
 
 _EXAMPLES = 12
 
@@ -39,6 +42,7 @@ class Column:
 
     title: str
     adapter: Adapter | None
+    mix: Composition | None = None
     prompt_format: dict[str, Any] | None = None
     text: str = ""
     last: GenerateEvent | None = None
@@ -47,7 +51,8 @@ class Column:
 
     @property
     def member(self) -> str:
-        return self.adapter.full_name if self.adapter else ""
+        named = self.adapter or self.mix
+        return named.full_name if named else ""
 
 
 @dataclass
@@ -77,7 +82,7 @@ def _begin(request: HttpRequest) -> Page:
         spend(request, GenerateThrottle)
     form = read_form(request.user, request.POST if request.method == "POST" else request.GET)
     base = _base_of(form)
-    page = Page(form, base, _columns(form, base))
+    page = Page(form, base, _columns(request.user, form, base))
     if request.method == "POST":
         page.started = _start(request, form, base, page.columns)
     return page
@@ -99,10 +104,10 @@ def _show(request: HttpRequest, page: Page) -> HttpResponse:
         "columns": columns,
         "settings": [(setting, form.values[setting.name], form.faults.get(setting.name)) for setting in SETTINGS],
         "changed": any(form.values[setting.name] != setting.default for setting in SETTINGS[1:]),
-        "examples": _examples(request, form.adapters),
-        "room": len(form.adapters) < MAX_ADAPTERS,
+        "examples": _examples(request, [*form.adapters, *form.mixed]),
+        "room": form.room > 0,
         "query": query,
-        "candidates": candidates(request.user, query, form.adapters) if len(form.adapters) < MAX_ADAPTERS else [],
+        "candidates": candidates(request.user, query, form.adapters) if form.room > 0 else [],
         "may_ask": policy.may_generate(request.user),
         "errors": form.faults,
     }
@@ -115,16 +120,20 @@ def _base_of(form: PlaygroundForm) -> Base | None:
     for adapter in form.adapters:
         if adapter.base is not None:
             return adapter.base
+    for mix in form.mixes:
+        if mix.base is not None:
+            return mix.base
     served = generating_bases()
     return served.filter(name=form.base).first() or served.filter(name=settings.DEFAULT_BASE).first() or served.first()
 
 
-def _columns(form: PlaygroundForm, base: Base | None) -> list[Column]:
-    formats = [_format_of(adapter) for adapter in form.adapters]
+def _columns(user: Any, form: PlaygroundForm, base: Base | None) -> list[Column]:
+    columns = [Column(adapter.name, adapter, prompt_format=_format_of(adapter)) for adapter in form.adapters]
+    for mix in form.mixes:
+        columns.append(Column(mix.name, None, mix, prompt_format=detail_of(user=user, mix=mix)["prompt_format"]))
     title = base.name if base is not None else "base"
-    first = Column(title, None, next((found for found in formats if found), None))
-    pairs = zip(form.adapters, formats, strict=True)
-    return [first, *(Column(adapter.name, adapter, found) for adapter, found in pairs)]
+    same = next((column.prompt_format for column in columns if column.prompt_format), None)
+    return [Column(title, None, prompt_format=same), *columns]
 
 
 def _format_of(adapter: Adapter) -> dict[str, Any] | None:
@@ -146,7 +155,7 @@ def _start(
             generation = services.start_generation(
                 user=request.user,
                 base=base,
-                members=[(column.adapter, 1.0)] if column.adapter else [],
+                members=find_members(user=request.user, named=[(column.member, 1.0)] if column.member else []),
                 prompt=form.prompt,
                 sampling=sampling,
                 prompt_format=PromptFormat.model_validate(column.prompt_format) if column.prompt_format else None,

@@ -20,6 +20,7 @@ from marketplace.policy.adapters import (
     rights,
     viewable,
 )
+from marketplace.policy.mixes import mixes_listed, mixes_seen
 from marketplace.policy.people import Person, is_known, is_leaving
 from marketplace.policy.refusals import access_address
 from marketplace.policy.site import (
@@ -59,6 +60,8 @@ __all__ = [
     "may_use",
     "may_use_suite",
     "may_view",
+    "mixes_listed",
+    "mixes_seen",
     "owned_by",
     "owns",
     "received",

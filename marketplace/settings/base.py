@@ -81,6 +81,7 @@ INSTALLED_APPS = [
     "marketplace.catalog",
     "marketplace.compositions",
     "marketplace.playground",
+    "marketplace.notifications",
     "marketplace.evaluations",
 ]
 MIDDLEWARE = [
@@ -204,6 +205,8 @@ RESTORE_DAYS = env.int("RESTORE_DAYS", default=30)
 DELETED_QUOTAS = env.float("DELETED_QUOTAS", default=1.0)
 # Files of an adapter that moderators removed are kept this long, for an appeal.
 REMOVED_KEEP_DAYS = env.int("REMOVED_KEEP_DAYS", default=30)
+# Notifications are forgotten after so many days, read or not.
+NOTIFICATION_KEEP_DAYS = env.int("NOTIFICATION_KEEP_DAYS", default=180)
 # An account is erased this many days after its owner deleted it; until then they can take it back.
 ACCOUNT_GRACE_DAYS = env.int("ACCOUNT_GRACE_DAYS", default=7)
 # Whoever was refused access to a gated adapter may ask again after so many days.
@@ -276,6 +279,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # Uploads ask for it when they are accepted; this catches up on what the broker lost and on bases that came later.
     "evaluate-overdue": {"task": "marketplace.evaluate_overdue", "schedule": 300.0, "options": {"expires": 300.0}},
     "erase-accounts": {"task": "marketplace.erase_accounts", "schedule": 3600.0, "options": {"expires": 3600.0}},
+    "forget-notifications": {
+        "task": "marketplace.forget_notifications",
+        "schedule": 86400.0,
+        "options": {"expires": 86400.0},
+    },
     "tend-vectors": {"task": "marketplace.tend_vectors", "schedule": 900.0, "options": {"expires": 900.0}},
 }
 # Kind of job -> its own limits, for example {"merge": {"memory_mb": 16384, "seconds": 7200}}.

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters import access_mails
+from marketplace.adapters import access_mails, notices
 from marketplace.adapters.models import AccessRequest, Adapter
 from marketplace.adapters.services.renaming import locked_for_owner
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
@@ -41,6 +41,7 @@ def request_access(*, user: User, adapter: Adapter, message: str = "", agree: bo
         if not new:
             _ask_again(asked, message)
         audit.record(actor=user, action="access.request", target=row.full_name, request=asked.pk)
+        notices.tell_asked(asked)
         transaction.on_commit(partial(access_mails.send_later, access_mails.ASKED, asked.pk), robust=True)
     return asked
 
@@ -99,6 +100,7 @@ def answer_request(*, user: User, adapter: Adapter, asker: User, approve: bool, 
         verb = "approve" if approve else "revoke" if before == _State.APPROVED else "refuse"
         audit.record(actor=user, action=f"access.{verb}", target=row.full_name, request=asked.pk, asker=asker.username)
         if before != asked.state:
+            notices.tell_answered(asked)
             transaction.on_commit(partial(access_mails.send_later, access_mails.ANSWERED, asked.pk), robust=True)
         if verb == "revoke":
             recheck_later([asker.pk])

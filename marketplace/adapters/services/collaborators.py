@@ -8,7 +8,7 @@ from django.db import transaction
 
 from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters import access_mails
+from marketplace.adapters import access_mails, notices
 from marketplace.adapters.models import AccessRequest, Adapter, Collaborator
 from marketplace.adapters.services.renaming import locked_for_owner
 from marketplace.core.errors import Conflict, Invalid, NotFound
@@ -42,6 +42,7 @@ def add_collaborator(*, user: User, adapter: Adapter, username: str, role: str) 
         audit.record(
             actor=user, action="collaborator.add", target=row.full_name, collaborator=person.username, role=role
         )
+        notices.tell_added(added)
         transaction.on_commit(partial(access_mails.send_later, access_mails.ADDED, added.pk), robust=True)
     return added
 

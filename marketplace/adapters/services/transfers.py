@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters import mails
+from marketplace.adapters import mails, notices
 from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter, Transfer
 from marketplace.adapters.services.artifacts import blobs_of
@@ -47,6 +47,7 @@ def offer_transfer(*, user: User, adapter: Adapter, receiver: str) -> Transfer:
             )
         offer = Transfer.objects.create(adapter=row, sender=user, receiver=to)
         audit.record(actor=user, action="adapter.offer", target=row.full_name, transfer=offer.pk, receiver=to.username)
+        notices.tell_offered(offer)
         transaction.on_commit(partial(mails.send_later, mails.OFFERED, offer.pk), robust=True)
     return offer
 
@@ -70,6 +71,7 @@ def decline_transfer(*, user: User, transfer: Transfer) -> Transfer:
         row = _locked(user, transfer, policy.received(user, transfer))
         if row.state != _State.DECLINED:
             _answer(user, row, _State.DECLINED, "adapter.decline_offer")
+            notices.tell_offer_answered(row)
             transaction.on_commit(partial(mails.send_later, mails.ANSWERED, row.pk), robust=True)
     return row
 
@@ -96,6 +98,7 @@ def accept_transfer(*, user: User, transfer: Transfer, name: str = "") -> Adapte
         _hand_over(adapter, user, name or adapter.name)
         row.adapter = adapter
         _answer(user, row, _State.ACCEPTED, "adapter.accept_offer")
+        notices.tell_offer_answered(row)
         transaction.on_commit(partial(mails.send_later, mails.ANSWERED, row.pk), robust=True)
     return adapter
 

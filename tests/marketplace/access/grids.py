@@ -199,3 +199,5 @@ OFFERED = {**_same("404", anonymous="in"), **everywhere(stranger="ok", waiting="
 OFFERED_PAGE = {**OFFERED, **everywhere(owner="ok")}
 #: Staff registers bases: here the superuser and the moderator, who is staff too.
 STAFF = {**_same("403", anonymous="in"), **everywhere(moderator="ok")}
+#: A thing of the owner's that everybody sees.
+SHOWN = {**_same("403", anonymous="in"), **everywhere(owner="ok")}

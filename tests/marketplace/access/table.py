@@ -127,6 +127,15 @@ line("api-adapter-transfer", POST=OWN, DELETE=grids.TAKE_BACK, bodies={"POST": {
 line("api-version-yank", PUT=EDIT, DELETE=EDIT, bodies={"PUT": {"reason": "Wrong."}})
 line("api-version-deprecation", PUT=EDIT, DELETE=EDIT, bodies={"PUT": {"message": "Old."}})
 
+# --- mixes: the owner's, of the public adapter ------------------------------------------------------------------------
+line("mixes", GET=OPEN)
+line("mix", GET=OPEN)
+line("mix-new", GET=SIGNED_IN, POST=SIGNED_IN)
+for _name in ("mix-edit", "mix-delete"):
+    line(_name, GET=grids.SHOWN, POST=grids.SHOWN)
+line("api-mixes", GET=OPEN, POST=SIGNED_IN, bodies={"POST": {"name": "x", "members": [{"adapter": "owner/public"}]}})
+line("api-mix", GET=OPEN, PATCH=grids.SHOWN, DELETE=grids.SHOWN)
+
 # --- adapters named in the body --------------------------------------------------------------------------------------
 line("api-merge-check", POST=USE, by_body=True, bodies={"POST": _members})
 line("api-merges", POST=USE_SIGNED, by_body=True, bodies={"POST": _merge})
@@ -169,9 +178,16 @@ line("api-transfers", GET=SIGNED_IN)
 line("api-deleted", GET=SIGNED_IN)
 line("api-shared", GET=SIGNED_IN)
 line("api-my-access-requests", GET=SIGNED_IN)
+line("notifications", GET=SIGNED_IN)
+line("notifications-read", POST=SIGNED_IN)
+line("account-letters", POST=SIGNED_IN)
+line("api-notifications", GET=SIGNED_IN)
+line("api-notifications-read", POST=SIGNED_IN)
+line("api-letters", GET=SIGNED_IN, PATCH=SIGNED_IN)
 
 # --- things of the owner's: for others they do not exist --------------------------------------------------------------
 line("upload-read", GET=MINE, POST=MINE)
+line("notification", POST=MINE)
 for _name in ("job", "upload-reading"):
     line(_name, GET=MINE)
 for _name in ("job-cancel", "job-retry", "upload-recheck", "upload-discard", "account-token-revoke"):

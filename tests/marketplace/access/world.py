@@ -32,10 +32,12 @@ from marketplace.adapters.models import (
     VersionFile,
 )
 from marketplace.bases.models import Base, BaseAlias
+from marketplace.compositions.models import Composition, CompositionMember
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
 from marketplace.moderation.groups import MODERATORS
 from marketplace.moderation.models import Block
+from marketplace.notifications.models import Kind, Notification
 
 #: Visibility, moderation, state of the check, whether it is deleted.
 STATES: dict[str, tuple[str, str, str, bool]] = {
@@ -101,7 +103,12 @@ def build() -> World:
     )
     Block.objects.create(sha256="0" * 64, reason="Known")
     offer = Transfer.objects.create(adapter=offered, sender=owner, receiver=world.people["stranger"])
+    mix = Composition.objects.create(owner=owner, name="of-one", base=base, visibility="public")
+    CompositionMember.objects.create(composition=mix, position=0, adapter=offered, label="owner/public")
+    notice = Notification.objects.create(user=owner, kind=Kind.ACCESS, title="Asked", address="/owner/public")
     world.things = {
+        "mix": mix.name,
+        "notification_id": str(notice.pk),
         "job_id": str(job.pk),
         "token_id": str(token.pk),
         "upload_id": world.uploads["owner"],
