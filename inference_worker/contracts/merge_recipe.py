@@ -66,7 +66,7 @@ class MergeRecipe(Contract):
     def differences(self, versions: Mapping[str, str]) -> list[str]:
         """A sentence for everything whose version is another than when the merge was made."""
         return [
-            f"This merge was made with {name} {made}, and this is {versions[name]}: its last bits may differ."
+            f"This merge was made with {name} {made}, and this is {versions[name]}: the bytes may differ."
             for name, made in self.versions.items()
             if name in versions and versions[name] != made
         ]
@@ -106,6 +106,10 @@ def _from_first_form(table: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(parameters, Mapping) or not parameters.keys() <= {"rank", "dtype", "options"}:
         raise _bad("parameters: rank, dtype and options are expected")
     output = {key: parameters[key] for key in ("rank", "dtype") if key in parameters}
+    made = table.get("versions")
+    if isinstance(made, Mapping) and "brickyard" in made:
+        # Versions did not count yet, and LoRA-LEGO has learned to find better clusters since.
+        rest["versions"] = {**made, "brickyard": f"{made['brickyard']} (form 1)"}
     return rest | {"format": FORMAT, "output": output, "options": parameters.get("options", {})}
 
 

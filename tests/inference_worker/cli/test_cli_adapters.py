@@ -71,7 +71,7 @@ def test_merge_options_and_seed(tmp_path: Path) -> None:
     base = ["merge", "--method", "lego", "--rank", "8", *parents]
     assert main([*base, "--option", "output_reweighting=false", "--seed", "4", "--out", str(tmp_path / "out")]) == 0
     recipe = json.loads((tmp_path / "out" / "recipe.json").read_text())
-    assert recipe["parameters"]["options"]["output_reweighting"] is False
+    assert recipe["options"]["output_reweighting"] is False
     assert recipe["seed"] == 4
     with open_directory(tmp_path / "out") as merged:
         found = deltas(merged)
@@ -85,10 +85,16 @@ def test_merge_options_and_seed(tmp_path: Path) -> None:
     [
         (["--method", "lego", "--option", "parameter_reweighting=l3"], 3, "parameter_reweighting"),
         (["--method", "lego", "--option", "colour=red"], 3, "Options it has"),
-        (["--method", "cat", "--rank", "3"], 3, "leave rank out"),
+        (["--method", "cat", "--rank", "none"], 2, "is no rank: write a number from 1"),
+        (["--method", "cat", "--rank", "inertia:0.9"], 3, "has no clusters"),
+        (["--method", "cat", "--ranks", "q_proj"], 2, "no group and value"),
+        (["--method", "cat", "--modules", "k_proj"], 3, "fits no module"),
+        (["--method", "cat", "--modules", "a b"], 3, "match pattern"),
+        (["--method", "cat", "--layer-weights", "2=0:1.0"], 3, "There is no adapter 2"),
+        (["--method", "cat", "--layer-weights", "0:lots"], 2, "could not convert"),
         (["--method", "cat", "--weights", "1,2"], 3, "2 weights for 1 adapters"),
         (["--method", "mean"], 2, "invalid choice"),
-        (["--method", "svd", "--rank", "0"], 2, "must be 1 or more"),
+        (["--method", "svd", "--rank", "0"], 2, "is no rank"),
         (["--method", "svd", "--weights", "a"], 2, "invalid"),
     ],
 )

@@ -134,8 +134,11 @@ def test_the_parent_that_differs_is_named() -> None:
 
 
 def test_other_versions_are_said() -> None:
-    recipe = parse_recipe(EARLIER)
+    recipe = parse_recipe(parse_recipe(EARLIER).model_dump() | {"versions": EARLIER["versions"]})
     assert recipe.differences({"brickyard": "0.0.1", "torch": "2.0", "numpy": "1"}) == []
     assert recipe.differences({"brickyard": "0.0.1", "torch": "2.1"}) == [
-        "This merge was made with torch 2.0, and this is 2.1: its last bits may differ."
+        "This merge was made with torch 2.0, and this is 2.1: the bytes may differ."
+    ]
+    assert parse_recipe(EARLIER).differences({"brickyard": "0.0.1", "torch": "2.0"}) == [
+        "This merge was made with brickyard 0.0.1 (form 1), and this is 0.0.1: the bytes may differ."
     ]
