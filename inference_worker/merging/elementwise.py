@@ -22,6 +22,9 @@ Majority = Literal["total", "frequency"]
 #: What a sum over agreeing adapters is divided by: their number, the sum of their weights' sizes, or nothing.
 Average = Literal["count", "weight", "sum"]
 
+#: Votes that differ by no more than this share of all that were cast have cancelled; the rest is rounding.
+TIED = 1e-6
+
 
 def order_statistic(numbers: Tensor, index: int) -> Tensor:
     """The ``index``-th smallest of ``numbers``, counted from 0; 0-dim."""
@@ -54,15 +57,21 @@ def drop_below(values: Tensor, limits: Tensor) -> Tensor:
     return torch.where(values.abs() >= limits[:, None, None], values, 0.0)
 
 
-def elect_signs(values: Tensor, majority: Majority = "total", tie: float = 0.0) -> Tensor:
+def elect_signs(values: Tensor, majority: Majority = "total") -> Tensor:
     """The sign that wins each position (TIES, step 2), (rows, cols) of −1, 0 and 1.
 
-    ``tie`` is elected where the votes cancel. With 0, where nothing stays then, negating a row or a column of all
-    inputs negates it in the result, and nothing else; PEFT and mergekit elect +1.
+    0 where the votes cancel, up to rounding: nothing is elected then, so that negating all inputs negates the result.
     """
+    if majority == "frequency":
+        return values.sign().sum(dim=0).sign()
+    total = values.sum(dim=0)
+    return torch.where(total.abs() > TIED * values.abs().sum(dim=0), total.sign(), 0.0)
+
+
+def elect_signs_as_peft(values: Tensor, majority: Majority = "total") -> Tensor:
+    """As PEFT and mergekit do: +1 where the votes cancel."""
     votes = values.sum(dim=0) if majority == "total" else values.sign().sum(dim=0)
-    signs = votes.sign()
-    return torch.where(signs == 0.0, tie, signs) if tie else signs
+    return torch.where(votes >= 0.0, 1.0, -1.0).to(values)
 
 
 def disjoint_mean(values: Tensor, weights: Tensor, agree: Tensor, average: Average = "count") -> Tensor:
@@ -89,7 +98,7 @@ def resolve_signs(
     nothing is elected. ``as_peft``: votes without weights, +1 where they cancel.
     """
     votes = values if as_peft else values * weights[:, None, None]
-    elected = elect_signs(votes, majority, tie=1.0 if as_peft else 0.0)
+    elected = elect_signs_as_peft(votes, majority) if as_peft else elect_signs(votes, majority)
     return disjoint_mean(values, weights, (votes.sign() == elected) & (elected != 0.0), average)
 
 
