@@ -11,22 +11,32 @@ from inference_worker.merging.elementwise import (
     adapter_identities,
     drop_at_random,
     resolve_signs,
-    ties,
+    trim,
     weighted_sum,
 )
 from inference_worker.merging.iso_c import flatten
 from inference_worker.merging.stack import Merged, ModuleStack
 
+#: A total of votes below this share of their sizes is rounding: coordinates come from singular vectors.
+CANCELLED = 1e-5
+
 
 def merge_values(stack: ModuleStack, values: Tensor, weights: Tensor, options: CoordinateOptions, seed: int) -> Tensor:
     """Merge (K, rows, cols) without weights into (rows, cols) as ``options.merge`` says."""
-    if options.merge == "ties":
-        return ties(values, weights, options.density)
     if options.merge == "sum":
         return weighted_sum(values, weights)
+    if options.merge == "ties":
+        return _resolve(trim(values, options.density), weights)
     uniforms = Uniforms(seed, stack.name, adapter_identities(stack), values.shape[2])
     dropped = drop_at_random(values, uniforms.take(values.shape[1], values.device), options.density)
-    return resolve_signs(dropped, weights) if options.merge == "dare_ties" else weighted_sum(dropped, weights)
+    return _resolve(dropped, weights) if options.merge == "dare_ties" else weighted_sum(dropped, weights)
+
+
+def _resolve(kept: Tensor, weights: Tensor) -> Tensor:
+    """Elect signs and average those that agree; where the votes cancel, nobody wins and nothing stays."""
+    votes = kept * weights[:, None, None]
+    decided = votes.sum(dim=0).abs() > CANCELLED * votes.abs().sum(dim=0)
+    return resolve_signs(kept * decided, weights)
 
 
 def finish(
