@@ -28,6 +28,13 @@ def _members(request: Request, rows: list[dict[str, Any]]) -> list[tuple[Adapter
     return [(find_adapter(user=request.user, full_name=row["adapter"]), row["weight"]) for row in rows]
 
 
+def settings_of(request: Request, data: dict[str, Any]) -> dict[str, Any]:
+    """A body's members as the services take them."""
+    rows = data["members"]
+    groups = [row.get("layer_weights", []) for row in rows]
+    return {**data, "members": _members(request, rows), "layer_weights": groups}
+
+
 class MergeMethodsView(APIView):
     """The merge methods with their options."""
 
@@ -61,7 +68,5 @@ class MergesView(APIView):
     def post(self, request: Request) -> Response:
         serializer = MergeCreateSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        data = dict(serializer.validated_data)
-        data["members"] = _members(request, data["members"])
-        job = services.create_merge(user=request.user, **data)
+        job = services.create_merge(user=request.user, **settings_of(request, dict(serializer.validated_data)))
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)

@@ -3,11 +3,17 @@
 from django.urls import path
 
 from marketplace.compositions import api, mix_api
+from marketplace.compositions.lab import api as lab_api
 
 urlpatterns = [
     path("merges/", api.MergesView.as_view(), name="api-merges"),
     path("merges/methods/", api.MergeMethodsView.as_view(), name="api-merge-methods"),
     path("merges/check/", api.MergeCheckView.as_view(), name="api-merge-check"),
+    path("merges/previews/", lab_api.PreviewsView.as_view(), name="api-merge-previews"),
+    path("merges/sweeps/", lab_api.SweepsView.as_view(), name="api-merge-sweeps"),
+    path("merges/sweeps/<uuid:sweep_id>/", lab_api.SweepView.as_view(), name="api-merge-sweep"),
+    path("merges/recipes/", lab_api.RecipesView.as_view(), name="api-merge-recipes"),
+    path("adapters/<str:owner>/<str:name>/recipe/", lab_api.RecipeView.as_view(), name="api-adapter-recipe"),
     path("mixes/", mix_api.MixesView.as_view(), name="api-mixes"),
     path("mixes/<str:owner>/<str:mix>/", mix_api.MixView.as_view(), name="api-mix"),
 ]

@@ -9,6 +9,8 @@ from marketplace import policy
 from marketplace.adapters import services as adapters
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services.naming import taken_names
+from marketplace.compositions.lab.previews import PREVIEW, SWEEP
+from marketplace.compositions.lab.recipes import compare_replay
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.jobs.models import Job
 from marketplace.jobs.recorders import register, register_check
@@ -45,6 +47,8 @@ def _planned_versions(job: Job) -> list[Version]:
 
 
 @register_check("merge")
+@register_check(PREVIEW)
+@register_check(SWEEP)
 def check_merge(job: Job) -> None:
     """Every parent is still the owner's to use.
 
@@ -63,6 +67,10 @@ def check_merge(job: Job) -> None:
 def record_merge(job: Job, result: dict[str, Any]) -> None:
     """Create the adapter with its files, recipe, lineage and licence; the job's result learns its name."""
     merged = MergeResult.model_validate(result)
+    if repeated := job.subject.get("replay"):
+        job.result = {**result, "replay": compare_replay(repeated, merged)}
+        if job.result["replay"]["identical"]:
+            return  # Every byte is there already.
     request = MergeRequest.model_validate(job.request)
     members = job.subject["members"]
     versions = _planned_versions(job)
@@ -83,4 +91,4 @@ def record_merge(job: Job, result: dict[str, Any]) -> None:
         prompt_format=strongest.prompt_format,
         private_reason="" if licence["publishable"] else licence["reason"],
     )
-    job.result = {**result, "adapter": adapter.full_name}
+    job.result = {**(job.result or result), "adapter": adapter.full_name}

@@ -6,30 +6,58 @@ from typing import Any
 
 from rest_framework import serializers
 
-from inference_worker.contracts.merge import OutputDtype
+from inference_worker.contracts.merge_output import MOST_GROUPS, MOST_RANK, OutputDtype
 from marketplace.compositions.members import MAX_MEMBERS
 
 DTYPES = list(OutputDtype.__args__)  # type: ignore[attr-defined]
 
 
+class GroupWeightSerializer(serializers.Serializer[Any]):
+    """A factor on a member's weight within some modules."""
+
+    modules = serializers.CharField(max_length=200, help_text="layers (0-15), parts of names (q_proj) or 0-15/q_proj")
+    factor = serializers.FloatField()
+
+
 class MemberSerializer(serializers.Serializer[Any]):
     adapter = serializers.CharField(max_length=140, help_text="owner/name")
     weight = serializers.FloatField(default=1.0, min_value=-100, max_value=100)
+    layer_weights = GroupWeightSerializer(many=True, required=False, max_length=MOST_GROUPS)
 
 
 class CheckRequestSerializer(serializers.Serializer[Any]):
     members = MemberSerializer(many=True, allow_empty=False, max_length=MAX_MEMBERS)
 
 
-class MergeCreateSerializer(CheckRequestSerializer):
+class MergeSettingsSerializer(CheckRequestSerializer):
+    """What a merge is made of; the same for merges, previews and sweeps."""
+
+    method = serializers.CharField(max_length=40)
+    rank = serializers.IntegerField(
+        min_value=1,
+        max_value=MOST_RANK,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="short for output.rank",
+    )
+    dtype = serializers.ChoiceField(
+        choices=DTYPES, required=False, allow_null=True, default=None, help_text="short for output.dtype"
+    )
+    output = serializers.DictField(
+        required=False,
+        default=dict,
+        help_text="rank (a number, “same”, {energy: share} or {inertia: share}), ranks ([{modules, rank}]), dtype, "
+        "rotate, include and exclude (lists of modules)",
+    )
+    seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    options = serializers.DictField(required=False, default=dict, help_text="the method's own")
+    idempotency_key = serializers.CharField(max_length=100, required=False, allow_null=True, default=None)
+
+
+class MergeCreateSerializer(MergeSettingsSerializer):
     name = serializers.CharField(max_length=96)
     title = serializers.CharField(max_length=120, required=False, default="", allow_blank=True)
-    method = serializers.CharField(max_length=40)
-    rank = serializers.IntegerField(min_value=1, max_value=4096, required=False, allow_null=True, default=None)
-    dtype = serializers.ChoiceField(choices=DTYPES, default="same")
-    seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
-    options = serializers.DictField(required=False, default=dict)
-    idempotency_key = serializers.CharField(max_length=100, required=False, allow_null=True, default=None)
 
 
 class CheckRowSerializer(serializers.Serializer[Any]):

@@ -1,32 +1,27 @@
-"""Merges: check the members, write a closed plan, enqueue it."""
+"""Merges: plan, check the name, enqueue."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from pydantic import ValidationError
 
-from inference_worker.contracts.merge import MergeOutput, MergeRequest
 from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.models import User
 from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.services.naming import check_name_free
 from marketplace.compositions import verdict
-from marketplace.compositions.members import MAX_MEMBERS, Member, resolve_members
-from marketplace.core.errors import Invalid, NotAuthenticated
+from marketplace.compositions.members import Choice, resolve_members
+from marketplace.compositions.planning import MergePlan, caveats_of, invalid, plan_merge
+from marketplace.core.errors import NotAuthenticated
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
 from marketplace.moderation import audit
 
 
-def _invalid(field: str, sentence: str) -> Invalid:
-    return Invalid(sentence, extra={"fields": {field: [sentence]}})
-
-
-def _check_name(user: User, name: str) -> None:
+def check_name(user: User, name: str) -> None:
     """The rules for names, before the work and not after it."""
     checker = Checker()
     checker.name(name)
@@ -34,53 +29,37 @@ def _check_name(user: User, name: str) -> None:
     check_name_free(user, name)
 
 
-def _checked_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The method's options with unknown or wrong ones refused by name."""
-    info = METHODS.get(method)
-    if info is None:
-        raise _invalid("method", f"There is no merge method “{method}”. Choose one of: {', '.join(sorted(METHODS))}.")
-    try:
-        checked = info.options.model_validate(options)
-    except ValidationError as error:
-        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
-        raise Invalid(
-            f"The options of {method} have faults. {'; '.join(faults)}", extra={"fields": {"options": faults}}
-        ) from error
-    return checked.model_dump(mode="json")
-
-
 def plan_verdict(*, user: User, members: Sequence[tuple[Adapter, float]]) -> dict[str, Any]:
     """What can be said before the merge; see ``verdict.plan_verdict``."""
     if not members:
-        raise _invalid("members", "Choose at least one adapter.")
+        raise invalid("members", "Choose at least one adapter.")
     return verdict.plan_verdict(resolve_members(user=user, members=members))
 
 
-def _check_legal(judged: dict[str, Any], method: str, rank: int | None) -> None:
-    """Raise ``Invalid`` for what the worker would refuse."""
-    if not judged["mergeable"]:
-        faults = [f"{row['label']}: {row['value']}. {row['detail']}" for row in judged["checks"] if row["ok"] is False]
-        raise Invalid(f"These adapters cannot be merged. {' '.join(faults)}", extra={"fields": {"members": faults}})
-    if reason := judged["refused_methods"].get(method):
-        raise _invalid("method", f"{METHODS[method].title} cannot merge these adapters. {reason}")
-    if rank is not None and METHODS[method].rank != "choose":
-        raise _invalid("rank", f"The rank of {method} follows from its adapters; leave it out.")
+def plan_caveats(
+    *, user: User, members: Sequence[tuple[Adapter, float]], method: str, options: Mapping[str, Any]
+) -> list[str]:
+    """What to know of ``method`` with these members, in sentences."""
+    return caveats_of(resolve_members(user=user, members=members), method, options)
 
 
 def create_merge(
     *,
     user: User,
     name: str,
-    members: Sequence[tuple[Adapter, float]],
+    members: Sequence[tuple[Adapter, float] | Choice],
     method: str,
-    rank: int | None = None,
-    options: dict[str, Any] | None = None,
+    output: Mapping[str, Any] | None = None,
+    rank: Any = None,
+    dtype: str | None = None,
+    options: Mapping[str, Any] | None = None,
     seed: int = 0,
-    dtype: str = "same",
+    layer_weights: Sequence[Sequence[Mapping[str, Any]]] = (),
     title: str = "",
     idempotency_key: str | None = None,
 ) -> Job:
-    """Enqueue a merge whose result becomes the private adapter ``user/name``.
+    """Enqueue a merge whose result becomes the private adapter ``user/name``. ``rank`` and ``dtype`` are short for
+    those of ``output``.
 
     Raises ``Invalid`` (members, shapes, options), ``NotFound`` (a member the user may not see) and ``Conflict`` (the
     name is taken). The same idempotency key returns the job that it made the first time.
@@ -89,26 +68,42 @@ def create_merge(
         raise NotAuthenticated("Sign in to merge adapters.")
     if idempotency_key and (known := Job.objects.filter(owner=user, idempotency_key=idempotency_key).first()):
         return known
-    if not 1 <= len(members) <= MAX_MEMBERS:
-        raise _invalid("members", f"Choose between 1 and {MAX_MEMBERS} adapters.")
-    _check_name(user, name)
-    checked = _checked_options(method, options or {})
-    resolved = resolve_members(user=user, members=members)
-    judged = verdict.plan_verdict(resolved)
-    _check_legal(judged, method, rank)
-    request = _request(resolved, method, rank, checked, seed, dtype)
+    check_name(user, name)
+    plan = plan_merge(
+        user=user,
+        members=members,
+        method=method,
+        output=with_short_forms(output or {}, rank, dtype),
+        options=options,
+        seed=seed,
+        layer_weights=layer_weights,
+    )
+    return enqueue_merge(
+        user=user, plan=plan, name=name, subject={"name": name, "title": title}, idempotency_key=idempotency_key
+    )
+
+
+def with_short_forms(output: Mapping[str, Any], rank: Any, dtype: str | None) -> dict[str, Any]:
+    """``output`` with a rank and a number format that were given beside it. Raises ``Invalid`` for both."""
+    short = {key: value for key, value in (("rank", rank), ("dtype", dtype)) if value is not None}
+    for key in short:
+        if key in output:
+            raise invalid(key, f"The {key} is given twice, alone and in output. Leave one out.")
+    return {**output, **short}
+
+
+def enqueue_merge(
+    *, user: User, plan: MergePlan, name: str, subject: Mapping[str, Any], idempotency_key: str | None = None
+) -> Job:
+    """The job of a plan, with its audit entry. ``subject`` is for the recorder, beside the plan's own."""
+    method = plan.request.method
     with transaction.atomic():
         job = jobs.create_job(
             owner=user,
             kind="merge",
-            request=request,
-            subject={
-                "name": name,
-                "title": title,
-                "members": [{"version": m.version.pk, "weight": m.weight} for m in resolved],
-                "licence": judged["licence"],
-            },
-            title=f"Merge {len(resolved)} adapters into {user.username}/{name} ({METHODS[method].title})",
+            request=plan.request,
+            subject={**plan.subject, **subject},
+            title=f"Merge {len(plan.members)} adapters into {user.username}/{name} ({METHODS[method].title})",
             idempotency_key=idempotency_key,
         )
         audit.record(
@@ -117,24 +112,6 @@ def create_merge(
             target=f"{user.username}/{name}",
             job=str(job.pk),
             method=method,
-            members=[m.adapter.full_name for m in resolved],
+            members=plan.names,
         )
     return job
-
-
-def _request(
-    members: Sequence[Member], method: str, rank: int | None, options: dict[str, Any], seed: int, dtype: str
-) -> MergeRequest:
-    try:
-        return MergeRequest(
-            adapters=tuple(member.files for member in members),
-            weights=tuple(member.weight for member in members),
-            method=method,
-            output=MergeOutput(rank=rank, dtype=dtype),  # type: ignore[arg-type]
-            seed=seed,
-            options=options,
-        )
-    except ValidationError as error:
-        fields = {str(fault["loc"][0]) if fault["loc"] else "merge": [fault["msg"]] for fault in error.errors()}
-        words = "; ".join(f"{field}: {' '.join(sentences)}" for field, sentences in fields.items())
-        raise Invalid(f"The merge has faults. {words}", extra={"fields": fields}) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,14 +11,20 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from inference_worker.contracts.merge_methods import METHODS
+from inference_worker.contracts.merge_preview import MAX_PROMPTS
 from marketplace.accounts.throttling import MergeThrottle, spend
 from marketplace.adapters.models import Adapter, Artifact
 from marketplace.catalog import selectors as catalog
 from marketplace.catalog.types import CatalogFilters
 from marketplace.compositions import services
-from marketplace.compositions.forms import CombineForm, dtype_choices, options_of, read_form
+from marketplace.compositions.forms import CombineForm, dtype_choices, rank_rules, read_form
+from marketplace.compositions.lab import previews, sweeps
+from marketplace.compositions.lab.forms import LabForm, read_lab, suggested_prompts, suites_for, sweep_arguments
+from marketplace.compositions.method_groups import method_groups
+from marketplace.compositions.option_fields import option_fields
 from marketplace.core.errors import AppError
 from marketplace.core.pages import without_token
+from marketplace.jobs.models import Job
 
 _CANDIDATES = 8
 #: With a tray that could be merged, the list steps back behind the method.
@@ -29,44 +36,91 @@ def combine(request: HttpRequest) -> HttpResponse:
     clean = without_token(request)
     if clean is not None:
         return redirect(clean)
-    form = read_form(request.user, request.POST if request.method == "POST" else request.GET)
     if request.method == "POST":
-        spend(request, MergeThrottle)
-        try:
-            job = services.create_merge(user=request.user, **form.arguments())
-        except AppError as error:
-            form.fault(error)
-        else:
-            return redirect("job", job_id=job.pk)
-    status = 422 if request.method == "POST" else 200
-    return render(request, "compositions/combine.html", _context(request, form), status=status)
+        return _start(request, "", lambda form, lab: services.create_merge(user=request.user, **form.arguments()))
+    form = read_form(request.user, request.GET)
+    return render(request, "compositions/combine.html", _context(request, form, read_lab(request.GET)))
 
 
-def _context(request: HttpRequest, form: CombineForm) -> dict[str, Any]:
-    verdict = None
+@require_http_methods(["POST"])
+def preview(request: HttpRequest) -> HttpResponse:
+    """Try the merge on prompts."""
+
+    def create(form: CombineForm, lab: LabForm) -> Job:
+        return previews.create_preview(user=request.user, prompts=lab.prompts, **form.settings())
+
+    return _start(request, "preview", create)
+
+
+@require_http_methods(["POST"])
+def sweep(request: HttpRequest) -> HttpResponse:
+    """Measure a grid of settings."""
+
+    def create(form: CombineForm, lab: LabForm) -> Job:
+        return sweeps.create_sweep(user=request.user, **sweep_arguments(form, lab), **form.settings())
+
+    return _start(request, "sweep", create)
+
+
+#: Kind of job → the page that follows it.
+PAGES = {previews.PREVIEW: "merge-preview", previews.SWEEP: "merge-sweep"}
+
+
+def _start(request: HttpRequest, opened: str, create: Callable[[CombineForm, LabForm], Job]) -> HttpResponse:
+    """Create what the form asks for and go there; with faults, the page again with what was written."""
+    form, lab = read_form(request.user, request.POST), read_lab(request.POST, opened)
+    spend(request, MergeThrottle)
+    try:
+        job = create(form, lab)
+    except AppError as error:
+        form.fault(error)
+        return render(request, "compositions/combine.html", _context(request, form, lab), status=422)
+    return redirect(PAGES.get(job.kind, "job"), job.pk)
+
+
+def _context(request: HttpRequest, form: CombineForm, lab: LabForm) -> dict[str, Any]:
+    verdict, caveats = None, []
     if form.members:
         try:
-            verdict = services.plan_verdict(user=request.user, members=form.weights())
+            members = form.weights()
+            verdict = services.plan_verdict(user=request.user, members=members)
+            caveats = services.plan_caveats(
+                user=request.user, members=members, method=form.method, options=form.options
+            )
         except AppError as error:
             form.fault(error)
     data = request.POST if request.method == "POST" else request.GET
     query = data.get("q", "").strip()
     info = METHODS[form.method]
-    ranks = verdict["ranks"] if verdict else [member_rank(member.adapter) for member in form.members]
+    chosen = [member.adapter for member in form.members]
+    ranks = verdict["ranks"] if verdict else [member_rank(adapter) for adapter in chosen]
+    prompts = lab.prompts or suggested_prompts(request.user, form)
     return {
         "form": form,
         "verdict": verdict,
-        "methods": list(METHODS.values()),
+        "caveats": caveats,
+        "groups": method_groups(),
         "info": info,
-        "options": options_of(form.method, form.options),
+        "options": option_fields(info.options, form.options),
         "dtypes": dtype_choices(),
+        "rank_rules": rank_rules(form.method),
+        "written": _more_written(form),
         "query": query,
-        "candidates": candidates(request.user, query, [member.adapter for member in form.members]),
-        "suggested_rank": max(ranks, default=8) if info.rank == "choose" else sum(ranks),
+        "candidates": candidates(request.user, query, chosen),
+        "suggested_rank": sum(ranks) if info.rank == "sum" else max(ranks, default=8),
         "suggested_name": _name_for(form),
+        "lab": lab,
+        "prompts": [*prompts, *[""] * (MAX_PROMPTS - len(prompts))],
+        "suites": suites_for(chosen[0].base if chosen else None),
         "key": form.key or secrets.token_urlsafe(12),
         "errors": form.faults,
     }
+
+
+def _more_written(form: CombineForm) -> bool:
+    """Whether the folded fields of what is written hold anything, or a fault."""
+    fields = (form.ranks, form.include, form.exclude, form.rotate, form.seed not in ("", "0"))
+    return any(fields) or bool({"ranks", "include", "exclude", "seed"} & form.faults.keys())
 
 
 def member_rank(adapter: Adapter) -> int:

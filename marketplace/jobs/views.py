@@ -28,11 +28,15 @@ KINDS = {
     "inspect": "Check",
     "compose_check": "Comparison",
     "merge": "Merge",
+    "merge_preview": "Preview of a merge",
+    "merge_sweep": "Sweep of merges",
     "embed": "Embedding",
     "base_shapes": "Base",
     "fetch": "Import",
     "export": "Export",
 }
+#: Kinds that have a page of their own → its name.
+TRIALS = {"merge_preview": "merge-preview", "merge_sweep": "merge-sweep"}
 
 
 @login_required
@@ -80,11 +84,13 @@ def outcome_of(job: Job) -> dict[str, Any]:
         return _export_of(job)
     if job.kind == "fetch":
         return _import_of(job)
+    if job.kind in TRIALS:
+        return {"page": reverse(TRIALS[job.kind], args=[job.pk])}
     if job.kind == "merge" and job.result:
         owner, _, name = str(job.result.get("adapter", "")).partition("/")
         # It may have been renamed since.
         at = tombstones.named(owner, name) | tombstones.formerly_named(owner, name)
-        return {"adapter": visible_adapters(job.owner).filter(at).first()}
+        return {"adapter": visible_adapters(job.owner).filter(at).first(), "replay": job.result.get("replay")}
     artifact = job.subject.get("artifact")
     if artifact is None:
         return {}

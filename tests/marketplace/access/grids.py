@@ -100,6 +100,8 @@ USE = unless_yanked(USE, "no")
 USE["reading token"] = USE["owner"]
 #: The same where a job is started, which needs an account.
 USE_SIGNED = {**USE, "anonymous": ["in"] * len(STATES), "reading token": ["403"] * len(STATES)}
+#: Repeating what was not merged is refused in words, to whom it would be allowed.
+REPLAY = {role: ["no" if answer == "ok" else answer for answer in row] for role, row in USE_SIGNED.items()}
 
 #: Card, examples, versions.
 EDIT = grid("""

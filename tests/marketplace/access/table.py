@@ -69,6 +69,14 @@ def _merge(world: World, role: str, state: str) -> dict[str, Any]:
     return {**_members(world, role, state), "name": f"of-{state}", "method": "cat"}
 
 
+def _preview(world: World, role: str, state: str) -> dict[str, Any]:
+    return {**_members(world, role, state), "method": "cat", "prompts": ["x"]}
+
+
+def _sweep(world: World, role: str, state: str) -> dict[str, Any]:
+    return {**_members(world, role, state), "method": "cat", "examples": [{"prompt": "x", "expected": "y"}]}
+
+
 def _generation(world: World, role: str, state: str) -> dict[str, Any]:
     return {**_members(world, role, state), "prompt": "x", "stream": True}
 
@@ -103,12 +111,15 @@ line("adapter-access-withdraw", POST=WITHDRAW)
 line("adapter-purge", POST=grids.RESTORE)
 line("adapter-restore", POST=grids.RESTORE)
 line("adapter-export", POST=grids.EXPORT_PAGE, bodies={"POST": {"format": "gguf"}})
+line("adapter-recipe", GET=SEE)
+line("adapter-replay", POST=grids.IN_WORDS)
 line("base-answer", POST=grids.IN_WORDS)
 
 # --- one adapter, REST -----------------------------------------------------------------------------------------------
 line("api-adapter", GET=SEE, PATCH=EDIT, DELETE=OWN)
 line("api-adapter-versions", GET=SEE, POST=EDIT, bodies={"POST": _upload})
 line("api-adapter-similar", GET=SEE)
+line("api-adapter-recipe", GET=SEE, POST=grids.REPLAY)
 line("api-adapter-compare", GET=grids.COMPARE, bodies={"GET": {"from": "main", "to": "main"}})
 line("api-adapter-card", GET=SEE, PUT=EDIT, bodies={"PUT": {"text": "# Other"}})
 line("api-report", POST=grids.REPORT, bodies={"POST": {"reason": "spam"}})
@@ -139,6 +150,8 @@ line("api-mix", GET=OPEN, PATCH=grids.SHOWN, DELETE=grids.SHOWN)
 # --- adapters named in the body --------------------------------------------------------------------------------------
 line("api-merge-check", POST=USE, by_body=True, bodies={"POST": _members})
 line("api-merges", POST=USE_SIGNED, by_body=True, bodies={"POST": _merge})
+line("api-merge-previews", POST=USE_SIGNED, by_body=True, bodies={"POST": _preview})
+line("api-merge-sweeps", POST=USE_SIGNED, by_body=True, bodies={"POST": _sweep})
 line("api-generations", POST=USE, by_body=True, bodies={"POST": _generation})
 
 # --- everybody -------------------------------------------------------------------------------------------------------
@@ -152,6 +165,8 @@ for _name in ("api-base-names", "api-merge-methods", "bases", "base"):
 
 line("owner", GET=OPEN)
 line("combine", GET=OPEN, POST=OPEN)
+line("merge-preview-create", POST=OPEN)
+line("merge-sweep-create", POST=OPEN)
 line("playground", GET=OPEN, POST=OPEN)
 line("api-card-preview", POST=grids.READING, bodies={"POST": {"text": "# A"}})
 
@@ -188,13 +203,14 @@ line("api-letters", GET=SIGNED_IN, PATCH=SIGNED_IN)
 # --- things of the owner's: for others they do not exist --------------------------------------------------------------
 line("upload-read", GET=MINE, POST=MINE)
 line("notification", POST=MINE)
-for _name in ("job", "upload-reading"):
+for _name in ("job", "upload-reading", "merge-preview", "merge-sweep"):
     line(_name, GET=MINE)
 for _name in ("job-cancel", "job-retry", "upload-recheck", "upload-discard", "account-token-revoke"):
     line(_name, POST=MINE)
 line("job-events", GET=MINE_REST)
 line("api-job-events", GET=MINE_REST)
 line("api-job", GET=MINE_REST)
+line("api-merge-sweep", GET=MINE_REST)
 line("api-upload", GET=MINE_REST, DELETE=MINE)
 for _name in ("api-job-cancel", "api-job-retry", "api-upload-check"):
     line(_name, POST=MINE)
@@ -217,6 +233,7 @@ line("api-base-alias", DELETE=STAFF)
 line("api-base-aliases", POST=STAFF, bodies={"POST": {"alias": "m1-copy"}})
 line("api-base-reading", POST=STAFF)
 line("api-imports", POST=SIGNED_IN)
+line("api-merge-recipes", POST=SIGNED_IN)
 
 # --- exports of the owner's -------------------------------------------------------------------------------------------
 line("export-discard", POST=MINE)

@@ -32,6 +32,8 @@ from marketplace.adapters.models import (
     VersionFile,
 )
 from marketplace.bases.models import Base, BaseAlias
+from marketplace.compositions.lab.previews import create_preview
+from marketplace.compositions.lab.sweeps import Asked, Axes, create_sweep
 from marketplace.compositions.models import Composition, CompositionMember
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
@@ -116,6 +118,8 @@ def build() -> World:
         "offer_id": str(offer.pk),
         "part_id": str(part.pk),
         "export_id": str(export_of(owner, offered).pk),
+        "preview_id": str(create_preview(user=owner, prompts=["x"], members=[(offered, 1.0)], method="cat").pk),
+        "sweep_id": str(_sweep(owner, offered).pk),
     }
     return world
 
@@ -187,6 +191,7 @@ def _adapter(world: World, name: str, base: Base) -> None:
         author=owner,
         message="First version",
         prompt_format=PromptFormat().model_dump(mode="json"),
+        recipe={"kind": "other"},
     )
     VersionFile.objects.bulk_create(
         [VersionFile(version=version, path=path, blob=blob) for path, blob in files.items()]
@@ -200,6 +205,11 @@ def _adapter(world: World, name: str, base: Base) -> None:
         Collaborator.objects.create(adapter=adapter, user=world.people[person], role=role)
     for person in ("waiting", "approved"):
         AccessRequest.objects.create(adapter=adapter, user=world.people[person], state=person)
+
+
+def _sweep(owner: User, adapter: Adapter) -> Job:
+    asked = Asked(examples=[{"prompt": "x", "expected": "y"}])
+    return create_sweep(user=owner, axes=Axes(), asked=asked, members=[(adapter, 1.0)], method="cat")
 
 
 def export_of(owner: User, adapter: Adapter) -> Job:

@@ -85,7 +85,7 @@ def test_plan_is_closed(pair: list[tuple[Adapter, float]], ada: User) -> None:
     request = MergeRequest.model_validate(job.request)
     assert [files.label for files in request.adapters] == ["ada/plural", "bob/past"]
     assert request.adapters[1].weights == pair[1][0].current.artifact.weights_blob_id
-    assert (request.weights, request.method, request.rank, request.seed) == ((1.0, -0.5), "lego", 8, 7)
+    assert (request.weights, request.method, request.output.rank, request.seed) == ((1.0, -0.5), "lego", 8, 7)
     assert request.options["restarts"] == 2
     assert AuditEntry.objects.get(action="merge.create").detail["members"] == ["ada/plural", "bob/past"]
 

@@ -1,0 +1,127 @@
+"""REST for previews, sweeps and recipes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from marketplace.accounts.serializers import ErrorSerializer
+from marketplace.accounts.throttling import MergeThrottle
+from marketplace.adapters.selectors import get_adapter, recipe_of
+from marketplace.compositions.api import settings_of
+from marketplace.compositions.lab import previews, recipes, sweeps
+from marketplace.compositions.lab.serializers import (
+    PreviewRequestSerializer,
+    RecipeRequestSerializer,
+    SweepRequestSerializer,
+    SweepSerializer,
+)
+from marketplace.compositions.lab.sweep_chart import table_of
+from marketplace.compositions.services import with_short_forms
+from marketplace.core.errors import NotFound
+from marketplace.jobs.models import Job
+from marketplace.jobs.serializers import JobSerializer
+
+ACCEPTED = {status.HTTP_202_ACCEPTED: JobSerializer, 400: ErrorSerializer, 404: ErrorSerializer}
+
+
+def _planned(request: Request, data: dict[str, Any]) -> dict[str, Any]:
+    """A body's settings with the short forms in their place."""
+    settings = settings_of(request, data)
+    settings["output"] = with_short_forms(settings["output"], settings.pop("rank"), settings.pop("dtype"))
+    return settings
+
+
+def _accepted(job: Job) -> Response:
+    return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
+
+
+class PreviewsView(APIView):
+    """Merges that answer prompts and are not saved."""
+
+    throttle_classes = [MergeThrottle]
+
+    @extend_schema(operation_id="merge_preview", request=PreviewRequestSerializer, responses=ACCEPTED)
+    def post(self, request: Request) -> Response:
+        """The answer is a job; its result has the answers of the merge, the base and every member."""
+        body = PreviewRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        return _accepted(previews.create_preview(user=request.user, **_planned(request, dict(body.validated_data))))
+
+
+class SweepsView(APIView):
+    """Grids of merges, measured on one suite."""
+
+    throttle_classes = [MergeThrottle]
+
+    @extend_schema(operation_id="merge_sweep", request=SweepRequestSerializer, responses=ACCEPTED)
+    def post(self, request: Request) -> Response:
+        """The answer is a job; what is measured so far is read under the job's id."""
+        body = SweepRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        data = dict(body.validated_data)
+        axes = sweeps.Axes(data.pop("weights"), data.pop("methods"), data.pop("ranks"))
+        asked = sweeps.Asked(data.pop("suite"), data.pop("count"), data.pop("examples", []))
+        return _accepted(sweeps.create_sweep(user=request.user, axes=axes, asked=asked, **_planned(request, data)))
+
+
+class SweepView(APIView):
+    """One sweep, finished or not."""
+
+    @extend_schema(operation_id="merge_sweep_read", responses={200: SweepSerializer, 404: ErrorSerializer})
+    def get(self, request: Request, sweep_id: uuid.UUID) -> Response:
+        """Every cell that is measured by now; a cancelled sweep keeps them."""
+        job = previews.get_trial(user=request.user, job_id=sweep_id, kind=previews.SWEEP)
+        points = job.request["points"]
+        result = sweeps.result_of(job)
+        table = table_of(result) if result else None
+        cells = []
+        for cell, row in zip(result.cells, table.rows, strict=True) if result and table else ():
+            merge = points[cell.position]["merge"] if cell.kind == "point" else None
+            settings = {key: value for key, value in merge.items() if key != "adapters"} if merge else None
+            cells.append({**cell.model_dump(mode="json"), "verdict": row.verdict, "merge": settings})
+        best = table.best.position if table and table.best else None
+        return Response({"job": job.pk, "state": job.state, "total": len(points), "best": best, "cells": cells})
+
+
+class RecipesView(APIView):
+    """Merges from recipes."""
+
+    throttle_classes = [MergeThrottle]
+
+    @extend_schema(operation_id="merge_from_recipe", request=RecipeRequestSerializer, responses=ACCEPTED)
+    def post(self, request: Request) -> Response:
+        """Make a merge as a recipe says; its parents are found by the digests of their files."""
+        body = RecipeRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        data = dict(body.validated_data)
+        recipe = recipes.read_recipe(data.pop("recipe"))
+        return _accepted(recipes.create_merge_from_recipe(user=request.user, recipe=recipe, **data))
+
+
+class RecipeView(APIView):
+    """The recipe of an adapter that was merged."""
+
+    throttle_classes = [MergeThrottle]
+
+    @extend_schema(operation_id="adapter_recipe", responses={200: dict, 404: ErrorSerializer})
+    def get(self, request: Request, owner: str, name: str) -> Response:
+        """The current version's recipe. Parents that you may not see have an empty label."""
+        adapter = get_adapter(user=request.user, owner=owner, name=name)
+        recipe = recipe_of(user=request.user, adapter=adapter)
+        if not recipe:
+            raise NotFound(f"{adapter.full_name} has no recipe; it was not made by a merge.")
+        return Response(recipe)
+
+    @extend_schema(operation_id="adapter_recipe_replay", request=None, responses={**ACCEPTED, 409: ErrorSerializer})
+    def post(self, request: Request, owner: str, name: str) -> Response:
+        """Make the merge again. The job's result says in ``replay`` whether every byte came out the same; only if not,
+        a new adapter is made."""
+        adapter = get_adapter(user=request.user, owner=owner, name=name)
+        return _accepted(recipes.replay_merge(user=request.user, adapter=adapter))

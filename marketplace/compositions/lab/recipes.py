@@ -1,0 +1,150 @@
+"""Recipes: how a merge was made, read, made again, and made from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from inference_worker.contracts.merge import MergeResult
+from inference_worker.contracts.merge_recipe import MergeRecipe, RecipeParent, parse_recipe
+from inference_worker.errors import BadInput
+from marketplace import policy
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter, Lineage, Version
+from marketplace.adapters.selectors import visible_adapters
+from marketplace.compositions.members import Choice
+from marketplace.compositions.planning import MergePlan, plan_merge
+from marketplace.compositions.services import check_name, enqueue_merge
+from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
+from marketplace.jobs.models import Job
+
+#: The files whose bytes a replay is compared by.
+COMPARED = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def read_recipe(data: bytes | str | Mapping[str, Any]) -> MergeRecipe:
+    """Raises ``Invalid`` (``bad_recipe``) that says what is wrong with it."""
+    try:
+        return parse_recipe(data)
+    except BadInput as error:
+        raise Invalid(error.message, code=error.code, extra={"fields": {"recipe": [error.message]}}) from error
+
+
+def recipe_parents(*, user: policy.Person, version: Version) -> list[dict[str, Any]] | None:
+    """A merge's parents for its page: weight, digests, and the adapter as far as ``user`` may know of it. None for
+    what is no merge."""
+    try:
+        recipe = parse_recipe(version.recipe) if version.recipe else None
+    except BadInput:
+        return None
+    if recipe is None:
+        return None
+    edges = Lineage.objects.filter(child=version).select_related("parent__adapter__owner")
+    seen = edges.filter(parent__adapter__in=visible_adapters(user).values("pk"))
+    by_position = {edge.position: edge.parent for edge in seen}
+    return [
+        {
+            "version": by_position.get(position),
+            "weight": parent.weight,
+            "config": parent.config,
+            "weights": parent.weights,
+        }
+        for position, parent in enumerate(recipe.parents)
+    ]
+
+
+def replay_merge(*, user: User, adapter: Adapter, idempotency_key: str | None = None) -> Job:
+    """Make a merge again from the versions that its recipe names. Where every byte comes out the same, the job says so
+    and nothing new is made; otherwise the result becomes a private adapter of ``user``.
+
+    Raises ``Conflict`` for what is no merge, and what using a parent raises.
+    """
+    if not user.is_authenticated:
+        raise NotAuthenticated("Sign in to merge adapters.")
+    policy.require(user, policy.Action.USE, adapter)
+    version = adapter.current
+    if version is None or not version.recipe or version.recipe.get("kind", "merge") != "merge":
+        raise Conflict(f"{adapter.full_name} was not made by a merge, so there is nothing to repeat.", code="no_recipe")
+    recipe = read_recipe(version.recipe)
+    versions = [
+        edge.parent
+        for edge in Lineage.objects.filter(child=version).select_related("parent__adapter__owner", "parent__artifact")
+    ]
+    plan = plan_recipe(user=user, recipe=recipe, versions=versions)
+    name = f"{adapter.name[:88]}-again"
+    subject = {"name": name, "title": "", "replay": version.pk}
+    return enqueue_merge(user=user, plan=plan, name=name, subject=subject, idempotency_key=idempotency_key)
+
+
+def create_merge_from_recipe(
+    *, user: User, name: str, recipe: MergeRecipe, title: str = "", idempotency_key: str | None = None
+) -> Job:
+    """A merge as a recipe says. Its parents are found by the digests of their files among what ``user`` may use.
+
+    Raises ``NotFound`` naming the parents that are not there for them.
+    """
+    if not user.is_authenticated:
+        raise NotAuthenticated("Sign in to merge adapters.")
+    check_name(user, name)
+    plan = plan_recipe(user=user, recipe=recipe, versions=[])
+    return enqueue_merge(
+        user=user, plan=plan, name=name, subject={"name": name, "title": title}, idempotency_key=idempotency_key
+    )
+
+
+def plan_recipe(*, user: User, recipe: MergeRecipe, versions: Sequence[Version]) -> MergePlan:
+    """The plan of a recipe: of ``versions`` where they have the named bytes, else of what has them."""
+    known = {_digests(version): version for version in versions}
+    found = [known.get((parent.config, parent.weights)) or _find(user, parent) for parent in recipe.parents]
+    missing = [
+        parent.label or f"the adapter with weights {parent.weights[:12]}…"
+        for parent, version in zip(recipe.parents, found, strict=True)
+        if version is None
+    ]
+    if missing:
+        raise NotFound(f"Not here, or not yours to use: {', '.join(missing)}. The recipe cannot be followed without.")
+    members = [
+        Choice(version.adapter, parent.weight, version)
+        for parent, version in zip(recipe.parents, found, strict=True)
+        if version is not None
+    ]
+    return plan_merge(
+        user=user,
+        members=members,
+        method=recipe.method,
+        output=recipe.output.model_dump(mode="json"),
+        options=recipe.options,
+        seed=recipe.seed,
+        layer_weights=[[group.model_dump() for group in parent.layer_weights] for parent in recipe.parents],
+    )
+
+
+def _digests(version: Version) -> tuple[str, str]:
+    return version.artifact.config_blob_id, version.artifact.weights_blob_id
+
+
+def _find(user: User, parent: RecipeParent) -> Version | None:
+    """A version with these bytes that ``user`` may use, the oldest first."""
+    named = Version.objects.filter(
+        artifact__config_blob=parent.config,
+        artifact__weights_blob=parent.weights,
+        adapter__in=visible_adapters(user).values("pk"),
+    )
+    for version in named.select_related("adapter__owner", "artifact").order_by("pk")[:20]:
+        if policy.may(user, policy.Action.USE, version.adapter, version=version):
+            return version
+    return None
+
+
+def compare_replay(version_id: int, merged: MergeResult) -> dict[str, Any]:
+    """What a replay came to: the adapter that it repeats, and whether config and weights have the same digests."""
+    version = Version.objects.select_related("adapter__owner", "artifact").get(pk=version_id)
+    written = {file.path: file.sha256 for file in merged.files}
+    before = dict(zip(COMPARED, _digests(version), strict=True))
+    return {
+        "of": version.adapter.full_name,
+        "commit": version.commit,
+        "identical": all(written.get(path) == digest for path, digest in before.items()),
+        "differs": [path for path, digest in before.items() if written.get(path) != digest],
+        "weights": written.get(COMPARED[1], ""),
+    }

@@ -1,0 +1,88 @@
+"""Shapes of previews, sweeps and recipes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from inference_worker.contracts.merge_preview import MAX_PROMPT, MAX_PROMPTS, MAX_TOKENS
+from inference_worker.contracts.merge_sweep import MAX_EXAMPLES, MAX_POINTS
+from marketplace.compositions.lab.sweeps import PARENTS
+from marketplace.compositions.serializers import MergeSettingsSerializer
+
+
+class PreviewRequestSerializer(MergeSettingsSerializer):
+    prompts = serializers.ListField(child=serializers.CharField(max_length=MAX_PROMPT), max_length=MAX_PROMPTS)
+    max_tokens = serializers.IntegerField(min_value=1, max_value=MAX_TOKENS, default=64)
+
+
+class ExampleSerializer(serializers.Serializer[Any]):
+    prompt = serializers.CharField(max_length=4000)
+    expected = serializers.CharField(max_length=4000)
+
+
+class SweepRequestSerializer(MergeSettingsSerializer):
+    """The grid is the product of ``weights``, ``methods`` and ``ranks``; what is left out stays as the settings say."""
+
+    weights = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField(min_value=-100, max_value=100)),
+        required=False,
+        default=list,
+        max_length=MAX_POINTS,
+        help_text="one list per setting, in the members' order",
+    )
+    methods = serializers.ListField(child=serializers.CharField(), required=False, default=list, max_length=MAX_POINTS)
+    ranks = serializers.ListField(
+        child=serializers.JSONField(),
+        required=False,
+        default=list,
+        max_length=MAX_POINTS,
+        help_text="as output.rank",
+    )
+    suite = serializers.CharField(
+        max_length=100, default=PARENTS, help_text="“parents”: the members' own examples; or testbed:NAME"
+    )
+    count = serializers.IntegerField(min_value=1, max_value=64, default=8, help_text="per task of a built-in suite")
+    examples = ExampleSerializer(many=True, required=False, max_length=MAX_EXAMPLES)
+
+
+class EstimateSerializer(serializers.Serializer[Any]):
+    value = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+    n = serializers.IntegerField()
+
+
+class SweepCellSerializer(serializers.Serializer[Any]):
+    """One measurement; intervals are 95 %."""
+
+    kind = serializers.ChoiceField(choices=["base", "parent", "point"])
+    position = serializers.IntegerField()
+    label = serializers.CharField()
+    overall = serializers.DictField(child=EstimateSerializer(), help_text="metric → estimate")
+    tasks = serializers.DictField(child=serializers.DictField(child=EstimateSerializer()))
+    against_base = EstimateSerializer(allow_null=True, help_text="exact match minus the base's, example by example")
+    against_best_parent = EstimateSerializer(allow_null=True)
+    rank = serializers.IntegerField(allow_null=True)
+    seconds = serializers.FloatField()
+    fault = serializers.CharField(help_text="why a setting could not be measured")
+    verdict = serializers.CharField(help_text="such as “no better than the best parent”")
+    merge = serializers.JSONField(
+        allow_null=True, help_text="a point's settings: weights, method, output, options, seed"
+    )
+
+
+class SweepSerializer(serializers.Serializer[Any]):
+    job = serializers.UUIDField()
+    state = serializers.CharField()
+    total = serializers.IntegerField(help_text="settings in all")
+    best = serializers.IntegerField(allow_null=True, help_text="position of the best point so far")
+    cells = SweepCellSerializer(many=True)
+
+
+class RecipeRequestSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=96)
+    title = serializers.CharField(max_length=120, required=False, default="", allow_blank=True)
+    recipe = serializers.DictField(help_text="the contents of recipe.json")
+    idempotency_key = serializers.CharField(max_length=100, required=False, allow_null=True, default=None)

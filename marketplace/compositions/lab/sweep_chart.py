@@ -1,0 +1,166 @@
+"""A sweep as a chart and as the table behind it: every point with its interval, base and best parent as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from inference_worker.contracts.evaluate import Estimate
+from inference_worker.contracts.merge_sweep import MergeSweepResult, SweepCell
+
+METRIC = "exact_match"
+LEFT, TOP, HEIGHT, FOOT = 44.0, 16.0, 220.0, 56.0
+MIN_STEP, MAX_STEP, SHOWN = 26.0, 84.0, 720.0
+#: Labels are written below the points while so many of them have room.
+MOST_LABELS = 12
+
+
+@dataclass
+class Row:
+    """A line of the table. ``save`` is the form's fields of the point, as a query."""
+
+    kind: str
+    position: int
+    label: str
+    value: Estimate | None
+    f1: Estimate | None
+    tasks: list[tuple[str, float]]
+    rank: int | None
+    verdict: str
+    tone: str  # "good", "warn", "bad" or ""
+    fault: str
+    best: bool = False
+    save: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    rows: list[Row]
+    best: Row | None
+    done: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One point of the chart, in SVG units."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    label: str
+    title: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    y: float
+    label: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    width: float
+    height: float
+    bottom: float
+    marks: list[Mark]
+    lines: list[Line]
+    ticks: list[tuple[float, str]]
+    labelled: bool
+    waiting: int = 0
+    right: float = field(default=0.0)
+
+
+def table_of(result: MergeSweepResult) -> Table:
+    rows = [_row(cell) for cell in result.cells]
+    points = [row for row in rows if row.kind == "point" and row.value is not None]
+    best = max(points, key=lambda row: (row.value.value, row.f1.value if row.f1 else 0.0), default=None)  # type: ignore[union-attr]
+    if best is not None:
+        best.best = True
+    return Table(rows, best, sum(row.kind == "point" for row in rows))
+
+
+def _row(cell: SweepCell) -> Row:
+    words, tone = _verdict(cell)
+    return Row(
+        kind=cell.kind,
+        position=cell.position,
+        label=cell.label,
+        value=cell.overall.get(METRIC),
+        f1=cell.overall.get("token_f1"),
+        tasks=[(task, found[METRIC].value) for task, found in cell.tasks.items() if METRIC in found],
+        rank=cell.rank,
+        verdict=words,
+        tone=tone,
+        fault=cell.fault,
+    )
+
+
+def _verdict(cell: SweepCell) -> tuple[str, str]:
+    """Plainly, by the intervals of the differences on the same examples."""
+    base, parent = cell.against_base, cell.against_best_parent
+    if base is None or parent is None:
+        return "", ""
+    if base.high < 0:
+        return "worse than the base", "bad"
+    if parent.high < 0:
+        return "worse than the best parent", "bad"
+    if parent.low > 0:
+        return "better than the best parent", "good"
+    return "no better than the best parent", "warn"
+
+
+def chart_of(result: MergeSweepResult, labels: Sequence[str]) -> Chart | None:
+    """None before the first point is measured."""
+    cells = {cell.position: cell for cell in result.cells if cell.kind == "point" and METRIC in cell.overall}
+    if not cells:
+        return None
+    step = max(MIN_STEP, min(MAX_STEP, (SHOWN - LEFT - 120) / len(labels)))
+    right = LEFT + step * len(labels)
+    best = max(cells.values(), key=lambda cell: cell.overall[METRIC].value).position
+    marks = [
+        Mark(
+            x=LEFT + step * (position + 0.5),
+            y=_y(cell.overall[METRIC].value),
+            low=_y(cell.overall[METRIC].low),
+            high=_y(cell.overall[METRIC].high),
+            label=labels[position],
+            title=f"{labels[position]}: {_percent(cell.overall[METRIC])}",
+            best=position == best,
+        )
+        for position, cell in sorted(cells.items())
+    ]
+    return Chart(
+        width=right + 120,
+        height=TOP + HEIGHT + FOOT,
+        bottom=TOP + HEIGHT,
+        marks=marks,
+        lines=_lines(result),
+        ticks=[(_y(value / 100), f"{value}") for value in (0, 25, 50, 75, 100)],
+        labelled=len(labels) <= MOST_LABELS,
+        waiting=len(labels) - len(cells),
+        right=right,
+    )
+
+
+def _lines(result: MergeSweepResult) -> list[Line]:
+    """The bare base and the best parent; their words keep apart where the lines nearly meet."""
+    found = []
+    for cell in result.cells:
+        if METRIC not in cell.overall:
+            continue
+        if cell.kind == "base":
+            found.append(Line(_y(cell.overall[METRIC].value), "base", "base"))
+        if cell.kind == "parent" and cell.position == result.best_parent:
+            found.append(Line(_y(cell.overall[METRIC].value), "best parent", "parent"))
+    return found
+
+
+def _y(share: float) -> float:
+    return TOP + HEIGHT * (1.0 - share)
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.0f} %, {100 * estimate.low:.0f} to {100 * estimate.high:.0f} %"

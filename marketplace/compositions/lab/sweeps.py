@@ -1,0 +1,194 @@
+"""Sweeps: a grid of weights, methods and ranks, measured on one suite as one job."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from pydantic import ValidationError
+
+from inference_worker.contracts.evaluate import EvaluationSettings
+from inference_worker.contracts.jobs import partial_name
+from inference_worker.contracts.merge_methods import METHODS
+from inference_worker.contracts.merge_output import RankRule
+from inference_worker.contracts.merge_sweep import (
+    MAX_EXAMPLES,
+    MAX_POINTS,
+    MergeSweepRequest,
+    MergeSweepResult,
+    SweepExample,
+    SweepPoint,
+    SweepSuite,
+)
+from marketplace.accounts.models import User
+from marketplace.adapters import selectors as adapters
+from marketplace.adapters.models import Adapter
+from marketplace.compositions.answering import prompt_format_of
+from marketplace.compositions.lab.previews import SWEEP, answering_base, base_files_of
+from marketplace.compositions.members import Choice
+from marketplace.compositions.output_fields import write_rule
+from marketplace.compositions.planning import MergePlan, invalid, plan_merge, vary
+from marketplace.core.errors import Invalid
+from marketplace.core.store import blob_store
+from marketplace.jobs import services as jobs
+from marketplace.jobs.models import Job
+from marketplace.moderation import audit
+
+PARENTS = "parents"
+MAX_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What is varied; an empty axis keeps what the settings say. ``weights`` holds one list per point."""
+
+    weights: Sequence[Sequence[float]] = ()
+    methods: Sequence[str] = ()
+    ranks: Sequence[Any] = ()
+
+    def __len__(self) -> int:
+        return max(len(self.weights), 1) * max(len(self.methods), 1) * max(len(self.ranks), 1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured on: the parents' own examples (``parents``), a built-in suite by name, or ``examples``."""
+
+    suite: str = PARENTS
+    count: int = 8
+    examples: Sequence[Mapping[str, str]] = field(default_factory=list)
+
+
+def create_sweep(
+    *,
+    user: User,
+    axes: Axes,
+    asked: Asked,
+    members: Sequence[tuple[Adapter, float] | Choice],
+    method: str,
+    output: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    layer_weights: Sequence[Sequence[Mapping[str, Any]]] = (),
+    idempotency_key: str | None = None,
+) -> Job:
+    """Enqueue a sweep. The options are ``method``'s; other methods of the grid run with their defaults.
+
+    Raises ``Invalid`` (an empty or too large grid, a point that cannot be merged, a suite without examples).
+    """
+    given = [Choice(*member) for member in members]
+    points = _grid(axes, [float(member.weight) for member in given], method, dict(output or {}))
+    first = plan_merge(
+        user=user,
+        members=given,
+        method=method,
+        output=output,
+        options=options,
+        seed=seed,
+        layer_weights=layer_weights,
+    )
+    plans = [
+        vary(first, weights=weights, method=name, output=written, options=(options or {}) if name == method else {})
+        for weights, name, written in points
+    ]
+    base = answering_base(user, first)
+    request = _request(user, plans, axes, asked, base)
+    with transaction.atomic():
+        job = jobs.create_job(
+            owner=user,
+            kind=SWEEP,
+            request=request,
+            subject=plans[0].subject,
+            title=f"Sweep {len(plans)} setting{'s' if len(plans) > 1 else ''} of merging {len(members)} adapters",
+            idempotency_key=idempotency_key,
+        )
+        audit.record(actor=user, action="merge.sweep", target=str(job.pk), points=len(plans), members=plans[0].names)
+    return job
+
+
+def _grid(
+    axes: Axes, weights: list[float], method: str, output: dict[str, Any]
+) -> list[tuple[Sequence[float], str, dict[str, Any]]]:
+    """Every point: weights, method, output. Raises ``Invalid``."""
+    if len(axes) > MAX_POINTS:
+        raise invalid("sweep", f"These are {len(axes)} settings; at most {MAX_POINTS} are swept at once.")
+    for row in axes.weights:
+        if len(row) != len(weights):
+            written = ", ".join(f"{weight:g}" for weight in row)
+            raise invalid("sweep_weights", f"“{written}” are {len(row)} weights for {len(weights)} adapters.")
+    if unknown := next((name for name in axes.methods if name not in METHODS), ""):
+        raise invalid("sweep_methods", f"There is no merge method “{unknown}”.")
+    ranks = [{**output, "rank": rank} for rank in axes.ranks] or [output]
+    return list(itertools.product(axes.weights or [weights], axes.methods or [method], ranks))
+
+
+def _request(user: User, plans: Sequence[MergePlan], axes: Axes, asked: Asked, base: Any) -> MergeSweepRequest:
+    prompt_format = prompt_format_of(base=base, members=plans[0].members)[0]
+    try:
+        return MergeSweepRequest(
+            base=base_files_of(base),
+            points=tuple(SweepPoint(label=_label(plan, axes), merge=plan.request) for plan in plans),
+            suite=SweepSuite(**_suite(user, plans[0], asked), count=asked.count, prompt_format=prompt_format),
+            settings=EvaluationSettings(max_tokens=MAX_TOKENS),
+        )
+    except ValidationError as error:
+        words = "; ".join(str(fault["msg"]) for fault in error.errors()[:3])
+        raise Invalid(f"The sweep has faults. {words}", extra={"fields": {"sweep": [words]}}) from error
+
+
+def _label(plan: MergePlan, axes: Axes) -> str:
+    """What tells this point from the others, shortest first."""
+    parts = []
+    if axes.methods or not (axes.weights or axes.ranks):
+        parts.append(METHODS[plan.request.method].title)
+    if axes.weights:
+        parts.append(" : ".join(f"{weight:g}" for weight in plan.request.weights))
+    if axes.ranks:
+        rule: RankRule | None = plan.request.output.rank
+        words = write_rule(rule) or "of the method"
+        parts.append(f"rank {words}")
+    return ", ".join(parts)
+
+
+def _suite(user: User, plan: MergePlan, asked: Asked) -> dict[str, Any]:
+    if asked.examples:
+        examples = [
+            {"prompt": str(row.get("prompt", "")), "expected": str(row.get("expected", ""))} for row in asked.examples
+        ]
+        return {"name": "Own examples", "examples": examples}
+    if asked.suite != PARENTS:
+        return {"name": asked.suite, "builtin": asked.suite}
+    found = parents_examples(user, [member.adapter for member in plan.members])
+    if not found:
+        raise invalid(
+            "suite",
+            "None of these adapters has an example with its expected answer that you may see. Write examples of your "
+            "own, or choose another suite.",
+        )
+    return {"name": "The adapters' own examples", "examples": found}
+
+
+def parents_examples(user: User, parents: Sequence[Adapter]) -> list[SweepExample]:
+    """The examples with answers of each adapter, as far as ``user`` may see them; every adapter gets the same room."""
+    room = MAX_EXAMPLES // max(len(parents), 1)
+    return [
+        SweepExample(prompt=example.prompt, expected=example.expected, task=adapter.full_name)
+        for adapter in parents
+        for example in adapters.examples_of(user=user, adapter=adapter).exclude(expected="")[:room]
+    ]
+
+
+def result_of(job: Job) -> MergeSweepResult | None:
+    """What is measured so far: of a sweep that runs or was stopped, the cells that are finished."""
+    if job.result:
+        return MergeSweepResult.model_validate(job.result)
+    data = blob_store().get_document(partial_name(str(job.pk)))
+    if data is None:
+        return None
+    try:
+        return MergeSweepResult.model_validate_json(data)
+    except ValidationError:
+        return None  # Written by a worker of another version; the job's own result will tell.

@@ -1,0 +1,115 @@
+"""Pages of previews, sweeps and recipes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from inference_worker.contracts.merge import MergeRequest
+from inference_worker.contracts.merge_methods import METHODS
+from marketplace.accounts.throttling import MergeThrottle, spend
+from marketplace.adapters.models import Version
+from marketplace.adapters.selectors import get_adapter, recipe_of, visible_adapters
+from marketplace.compositions.forms import parameters_of
+from marketplace.compositions.lab import previews, recipes, sweeps
+from marketplace.compositions.lab.sweep_chart import chart_of, table_of
+from marketplace.compositions.members import Choice
+from marketplace.core.errors import AppError, NotFound
+from marketplace.jobs import selectors as jobs
+from marketplace.jobs.models import Job
+
+
+@login_required
+@require_safe
+def preview_page(request: HttpRequest, preview_id: str) -> HttpResponse:
+    job = previews.get_trial(user=request.user, job_id=preview_id, kind=previews.PREVIEW)
+    merge = MergeRequest.model_validate(job.request["merge"])
+    context = {
+        **_shared(request, job, merge),
+        "rows": previews.rows_of(job),
+        "columns": (job.result or {}).get("columns"),
+    }
+    return render(request, "compositions/preview.html", context)
+
+
+@login_required
+@require_safe
+def sweep_page(request: HttpRequest, sweep_id: str) -> HttpResponse:
+    job = previews.get_trial(user=request.user, job_id=sweep_id, kind=previews.SWEEP)
+    merges = [MergeRequest.model_validate(point["merge"]) for point in job.request["points"]]
+    result = sweeps.result_of(job)
+    shared = _shared(request, job, merges[0])
+    table = table_of(result) if result else None
+    if table:
+        for row in table.rows:
+            row.save = urlencode(parameters_of(merges[row.position], shared["members"])) if row.kind == "point" else ""
+    context = {
+        **shared,
+        "suite": job.request["suite"],
+        "table": table,
+        "chart": chart_of(result, [point["label"] for point in job.request["points"]]) if result else None,
+        "best": parameters_of(merges[table.best.position], shared["members"]) if table and table.best else None,
+        "total": len(merges),
+    }
+    return render(request, "compositions/sweep.html", context)
+
+
+def _shared(request: HttpRequest, job: Job, merge: MergeRequest) -> dict[str, Any]:
+    """What both pages show: the job, the adapters as they are called now, and the form's fields to go on with."""
+    wanted = [member["version"] for member in job.subject["members"]]
+    found = Version.objects.select_related("adapter__owner", "adapter__base", "adapter__current__artifact").filter(
+        pk__in=wanted, adapter__in=visible_adapters(request.user).values("pk")
+    )
+    versions = {version.pk: version for version in found}
+    complete = all(pk in versions for pk in wanted)
+    members = (
+        [Choice(versions[pk].adapter, weight, versions[pk]) for pk, weight in zip(wanted, merge.weights, strict=True)]
+        if complete
+        else []
+    )
+    parameters = parameters_of(merge, members)
+    return {
+        "job": job,
+        "state": jobs.full_state(job),
+        "info": METHODS.get(merge.method),
+        "merge": merge,
+        "members": members,
+        "complete": complete,
+        "changed": [m.adapter.full_name for m in members if m.version and m.adapter.current_id != m.version.pk],
+        "parameters": parameters,
+        "settings_url": f"{reverse('combine')}?{urlencode(parameters)}",
+    }
+
+
+@require_safe
+def recipe_file(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """``recipe.json`` of the current version. Parents that the reader may not see have no name in it."""
+    adapter = get_adapter(user=request.user, owner=owner, name=name)
+    recipe = recipe_of(user=request.user, adapter=adapter)
+    if not recipe:
+        raise NotFound(f"{adapter.full_name} has no recipe.")
+    response = HttpResponse(json.dumps(recipe, indent=2, ensure_ascii=False), content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="{adapter.name}-recipe.json"'
+    return response
+
+
+@login_required
+@require_POST
+def replay(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """“Merge again”."""
+    adapter = get_adapter(user=request.user, owner=owner, name=name)
+    spend(request, MergeThrottle)
+    try:
+        job = recipes.replay_merge(user=request.user, adapter=adapter)
+    except AppError as error:
+        messages.error(request, error.message)
+        return redirect(adapter.get_absolute_url())
+    return redirect("job", job_id=job.pk)

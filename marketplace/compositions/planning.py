@@ -1,0 +1,194 @@
+"""What a merge will be: members resolved and authorised, settings checked, a closed request. Merges, previews and
+sweeps are planned here alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from inference_worker.contracts.common import Contract
+from inference_worker.contracts.merge import MergeRequest
+from inference_worker.contracts.merge_methods import METHODS, MemberFacts
+from inference_worker.contracts.merge_output import InertiaRank, MergeOutput
+from inference_worker.contracts.module_selectors import select_modules
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter
+from marketplace.compositions import verdict
+from marketplace.compositions.members import MAX_MEMBERS, Choice, Member, resolve_members, shapes_of
+from marketplace.core.errors import Invalid, NotAuthenticated
+
+RANK_WORDS = 'Give a number from 1 to 4096, “same”, {"energy": share} or, for LoRA-LEGO, {"inertia": share}.'
+#: Options that only matter with one kind of rule or another are named by the field that people filled in.
+_MERGE_FIELDS = ("weights", "layer_weights", "seed", "method", "adapters")
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """``verdict`` is what was said about the members, with the licence that the result has."""
+
+    members: list[Member]
+    request: MergeRequest
+    verdict: dict[str, Any]
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What recorders need: the planned versions, their weights, the licence."""
+        return {
+            "members": [{"version": member.version.pk, "weight": member.weight} for member in self.members],
+            "licence": self.verdict["licence"],
+        }
+
+    @property
+    def names(self) -> list[str]:
+        return [member.adapter.full_name for member in self.members]
+
+
+def invalid(field: str, sentence: str) -> Invalid:
+    return Invalid(sentence, extra={"fields": {field: [sentence]}})
+
+
+def plan_merge(
+    *,
+    user: User,
+    members: Sequence[tuple[Adapter, float] | Choice],
+    method: str,
+    output: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    layer_weights: Sequence[Sequence[Mapping[str, Any]]] = (),
+) -> MergePlan:
+    """Check everything that can be told before the work.
+
+    Raises ``NotAuthenticated``, ``Invalid`` (members, shapes, method, options, output) with the fields at fault, and
+    what resolving the members raises.
+    """
+    if not user.is_authenticated:
+        raise NotAuthenticated("Sign in to merge adapters.")
+    if not 1 <= len(members) <= MAX_MEMBERS:
+        raise invalid("members", f"Choose between 1 and {MAX_MEMBERS} adapters.")
+    parsed = checked_options(method, options or {})
+    written = checked_output(output or {})
+    resolved = resolve_members(user=user, members=members)
+    judged = verdict.plan_verdict(resolved)
+    _check_legal(judged, resolved, method, parsed)
+    _check_output(resolved, method, written)
+    request = _request(resolved, method, written, parsed, seed, layer_weights)
+    return MergePlan(resolved, request, judged)
+
+
+def vary(
+    plan: MergePlan,
+    *,
+    weights: Sequence[float],
+    method: str,
+    output: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> MergePlan:
+    """The same adapters merged otherwise; nothing about them is asked for again. Raises ``Invalid``."""
+    parsed, written = checked_options(method, options), checked_output(output)
+    members = [replace(member, weight=weight) for member, weight in zip(plan.members, weights, strict=True)]
+    _check_legal(plan.verdict, members, method, parsed)
+    _check_output(members, method, written)
+    groups = [[group.model_dump() for group in groups] for groups in plan.request.layer_weights]
+    request = _request(members, method, written, parsed, plan.request.seed, groups)
+    return MergePlan(members, request, plan.verdict)
+
+
+def checked_options(method: str, options: Mapping[str, Any]) -> Contract:
+    """The method's options with unknown or wrong ones refused by name."""
+    info = METHODS.get(method)
+    if info is None:
+        raise invalid("method", f"There is no merge method “{method}”. Choose one of: {', '.join(sorted(METHODS))}.")
+    try:
+        return info.options.model_validate(dict(options))
+    except ValidationError as error:
+        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        raise Invalid(
+            f"The options of {method} have faults. {'; '.join(faults)}", extra={"fields": {"options": faults}}
+        ) from error
+
+
+def checked_output(output: Mapping[str, Any]) -> MergeOutput:
+    """What is to be written, with each fault under the field that it concerns."""
+    try:
+        return MergeOutput.model_validate(dict(output))
+    except ValidationError as error:
+        fields: dict[str, list[str]] = {}
+        for fault in error.errors():
+            name = str(fault["loc"][0]) if fault["loc"] else "output"
+            of_rank = "rank" in (name, *map(str, fault["loc"]))
+            sentence = RANK_WORDS if of_rank else fault["msg"].removeprefix("Value error, ")
+            if sentence not in fields.setdefault(name, []):
+                fields[name].append(sentence)
+        words = "; ".join(f"{name}: {' '.join(sentences)}" for name, sentences in fields.items())
+        raise Invalid(f"What is to be written has faults. {words}", extra={"fields": fields}) from error
+
+
+def _check_legal(judged: dict[str, Any], members: Sequence[Member], method: str, options: Contract) -> None:
+    """Raise ``Invalid`` for what the worker would refuse."""
+    if not judged["mergeable"]:
+        faults = [f"{row['label']}: {row['value']}. {row['detail']}" for row in judged["checks"] if row["ok"] is False]
+        raise Invalid(f"These adapters cannot be merged. {' '.join(faults)}", extra={"fields": {"members": faults}})
+    if reason := verdict.method_refusal(method, members, options):
+        raise invalid("method", f"{METHODS[method].title} cannot merge these adapters. {reason}")
+
+
+def caveats_of(members: Sequence[Member], method: str, options: Mapping[str, Any]) -> list[str]:
+    """What to know before merging ``members`` by ``method``, in sentences; nothing for options that have faults."""
+    info = METHODS[method]
+    facts = [
+        MemberFacts(
+            label=member.adapter.full_name,
+            weight=member.weight,
+            ranks={module["name"]: module["rank"] for module in member.artifact.modules},
+            features=frozenset(member.artifact.summary.get("features", [])),
+        )
+        for member in members
+        if member.weight
+    ]
+    try:
+        return info.caveats(facts, checked_options(method, options))
+    except Invalid:
+        return []
+
+
+def _check_output(members: Sequence[Member], method: str, output: MergeOutput) -> None:
+    rules = [output.rank, *(item.rank for item in output.ranks)]
+    if method != "lego" and any(isinstance(rule, InertiaRank) for rule in rules):
+        raise invalid("rank", "Only LoRA-LEGO has clusters whose inertia could be kept. Give an energy instead.")
+    modules = {name for member in members for name in shapes_of(member)}
+    if modules and not select_modules(modules, output.include, output.exclude):
+        raise invalid("include", "No module that these adapters change is left. Include more, or exclude less.")
+
+
+def _request(
+    members: Sequence[Member],
+    method: str,
+    output: MergeOutput,
+    options: Contract,
+    seed: int,
+    layer_weights: Iterable[Sequence[Mapping[str, Any]]],
+) -> MergeRequest:
+    groups = [list(groups) for groups in layer_weights]
+    try:
+        return MergeRequest.model_validate(
+            {
+                "adapters": [member.files for member in members],
+                "weights": [member.weight for member in members],
+                "layer_weights": groups if any(groups) else [],
+                "method": method,
+                "output": output,
+                "seed": seed,
+                "options": options.model_dump(mode="json"),
+            }
+        )
+    except ValidationError as error:
+        fields: dict[str, list[str]] = {}
+        for fault in error.errors():
+            name = str(fault["loc"][0]) if fault["loc"] and fault["loc"][0] in _MERGE_FIELDS else "merge"
+            fields.setdefault(name, []).append(fault["msg"].removeprefix("Value error, "))
+        words = "; ".join(f"{field}: {' '.join(sentences)}" for field, sentences in fields.items())
+        raise Invalid(f"The merge has faults. {words}", extra={"fields": fields}) from error

@@ -1,0 +1,384 @@
+"""Previews, sweeps and recipes as the marketplace sees them: who may, what is planned, what is shown."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from inference_worker.contracts.common import OutputFile
+from inference_worker.contracts.evaluate import Estimate
+from inference_worker.contracts.jobs import JobOutcome, partial_name
+from inference_worker.contracts.merge import MergeRequest, MergeResult
+from inference_worker.contracts.merge_preview import (
+    MergePreviewRequest,
+    MergePreviewResult,
+    PreviewAnswer,
+    PreviewColumn,
+)
+from inference_worker.contracts.merge_recipe import MergeRecipe, RecipeParent
+from inference_worker.contracts.merge_sweep import MergeSweepRequest, MergeSweepResult, SweepCell
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter, Lineage, Version
+from marketplace.bases.models import Base
+from marketplace.compositions import services
+from marketplace.compositions.lab import previews, recipes, sweeps
+from marketplace.compositions.lab.sweep_chart import chart_of, table_of
+from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
+from marketplace.core.store import blob_store
+from marketplace.jobs import checking
+from marketplace.jobs.models import Job
+from marketplace.jobs.services import cancel_job, record_outcome
+from marketplace.moderation.models import AuditEntry
+
+MakeAdapter = Callable[..., Adapter]
+Members = list[tuple[Adapter, float]]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def pair(make_adapter: MakeAdapter, ada: User, bob: User) -> Members:
+    members = []
+    for owner, name, weight in ((ada, "plural", 1.0), (bob, "past", -0.5)):
+        adapter = make_adapter(owner, name, base="tiny", license="mit")
+        artifact = adapter.current.artifact
+        artifact.modules = [{"name": "layers.0.q_proj", "rank": 8, "d_in": 16, "d_out": 16, "norm": 1.0}]
+        artifact.summary = {"features": [], "task_type": "CAUSAL_LM"}
+        artifact.save()
+        adapter.examples.create(prompt=f"{name}: cat", expected="cats", public=True)
+        adapter.examples.create(prompt=f"{name}: secret", expected="no", position=1)
+        members.append((adapter, weight))
+    return members
+
+
+def preview(user: User, members: Members, **more: Any) -> Job:
+    settings = {"method": "lego", "prompts": ["plural: cat", " "]} | more
+    return previews.create_preview(user=user, members=members, **settings)
+
+
+def sweep(user: User, members: Members, axes: sweeps.Axes, asked: sweeps.Asked | None = None, **more: Any) -> Job:
+    return sweeps.create_sweep(
+        user=user, members=members, axes=axes, asked=asked or sweeps.Asked(), **({"method": "lego"} | more)
+    )
+
+
+def succeed(job: Job, result: Any) -> Job:
+    now = time.time()
+    record_outcome(
+        JobOutcome(
+            job=str(job.pk),
+            attempt=job.attempt,
+            status="succeeded",
+            result=result.model_dump(mode="json"),
+            started_at=now,
+            finished_at=now,
+        )
+    )
+    job.refresh_from_db()
+    return job
+
+
+def test_a_preview_is_a_closed_plan(pair: Members, ada: User) -> None:
+    job = preview(ada, pair, output={"rank": 4})
+    request = MergePreviewRequest.model_validate(job.request)
+    assert (request.prompts, request.base.name) == (("plural: cat",), "tiny")
+    assert (request.merge.weights, request.merge.output.rank) == ((1.0, -0.5), 4)
+    assert job.queue == "merge"
+    assert AuditEntry.objects.get(action="merge.preview").detail["members"] == ["ada/plural", "bob/past"]
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"prompts": [" "]}, "prompts"),
+        ({"prompts": ["x"] * 6}, "prompts"),
+        ({"prompts": ["x" * 4001]}, "prompts"),
+        ({"method": "magic"}, "method"),
+        ({"output": {"rank": "many"}}, "rank"),
+    ],
+)
+def test_faults_of_previews_are_named(pair: Members, ada: User, more: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as fault:
+        preview(ada, pair, **more)
+    assert field in fault.value.extra["fields"]
+    assert not Job.objects.exists()
+
+
+def test_a_base_that_is_not_served_previews_nothing(pair: Members, ada: User) -> None:
+    Base.objects.update(served=False)
+    members = [(Adapter.objects.get(pk=adapter.pk), weight) for adapter, weight in pair]
+    with pytest.raises(Invalid, match="not served"):
+        preview(ada, members)
+
+
+def test_visitors_sign_in_first(pair: Members) -> None:
+    from django.contrib.auth.models import AnonymousUser
+
+    with pytest.raises(NotAuthenticated):
+        preview(AnonymousUser(), pair)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["preview", "sweep"])
+def test_a_member_that_was_withdrawn_stops_it(pair: Members, ada: User, kind: str) -> None:
+    job = preview(ada, pair) if kind == "preview" else sweep(ada, pair, sweeps.Axes(ranks=[2]))
+    Adapter.objects.filter(name="past").update(visibility="private")
+    assert checking.recheck_jobs() == 1
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert "bob/past" in job.error_message
+
+
+def test_the_previews_page_shows_answers_and_saves_the_same(pair: Members, ada: User, bob: User, client: Any) -> None:
+    job = preview(ada, pair, output={"rank": 4, "rotate": True}, options={"restarts": 2})
+    address = f"/combine/previews/{job.pk}"
+    client.force_login(ada)
+    assert "Merging and answering" in client.get(address).content.decode()
+    answer = PreviewAnswer(text="<b>cats</b>", tokens=3, finish_reason="stop")
+    columns = tuple(
+        PreviewColumn(kind=kind, label=label, answers=(answer,))  # type: ignore[arg-type]
+        for kind, label in (("merge", "the merge"), ("base", "tiny"), ("parent", "ada/plural"), ("parent", "bob/past"))
+    )
+    succeed(job, MergePreviewResult(columns=columns, composed=False, rank=4, merge_seconds=0.1, seconds=1.0))
+    page = client.get(address)
+    assert page.content.decode().count("&lt;b&gt;cats&lt;/b&gt;") == 4
+    saved = client.post("/combine/", dict_of(page.context["parameters"]) | {"name": "mixed"})
+    assert saved.status_code == 302
+    made = MergeRequest.model_validate(Job.objects.get(kind="merge").request)
+    assert made == MergePreviewRequest.model_validate(job.request).merge
+    client.force_login(bob)
+    assert client.get(address).status_code == 404
+
+
+def dict_of(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
+    table: dict[str, list[str]] = {}
+    for name, value in fields:
+        table.setdefault(name, []).append(value)
+    return table
+
+
+def test_a_sweep_is_the_product_of_its_axes(pair: Members, ada: User) -> None:
+    axes = sweeps.Axes(weights=[[1, 1], [0.5, 0]], methods=["lego", "svd"], ranks=[2, "same"])
+    request = MergeSweepRequest.model_validate(sweep(ada, pair, axes, options={"restarts": 2}).request)
+    found = [(p.merge.weights, p.merge.method, p.merge.output.rank) for p in request.points]
+    assert len(found) == len(set(found)) == 8
+    assert request.points[0].label == "LoRA-LEGO, 1 : 1, rank 2"
+    assert {p.merge.options.get("restarts") for p in request.points} == {2, None}
+    asked = [(example.prompt, example.task) for example in request.suite.examples]
+    assert asked == [("plural: cat", "ada/plural"), ("plural: secret", "ada/plural"), ("past: cat", "bob/past")]
+
+
+@pytest.mark.parametrize(
+    ("axes", "field"),
+    [
+        (sweeps.Axes(ranks=list(range(1, 66))), "sweep"),
+        (sweeps.Axes(weights=[[1, 1, 1]]), "sweep_weights"),
+        (sweeps.Axes(methods=["magic"]), "sweep_methods"),
+        (sweeps.Axes(ranks=["many"]), "rank"),
+    ],
+)
+def test_faults_of_sweeps_are_named(pair: Members, ada: User, axes: sweeps.Axes, field: str) -> None:
+    with pytest.raises(Invalid) as fault:
+        sweep(ada, pair, axes)
+    assert field in fault.value.extra["fields"]
+
+
+def test_a_sweep_needs_answers(pair: Members, ada: User) -> None:
+    for adapter, _ in pair:
+        adapter.examples.update(expected="")
+    with pytest.raises(Invalid, match="None of these adapters has an example"):
+        sweep(ada, pair, sweeps.Axes())
+    own = sweeps.Asked(examples=[{"prompt": "a", "expected": "b"}])
+    assert sweep(ada, pair, sweeps.Axes(), own).request["suite"]["name"] == "Own examples"
+    builtin = sweeps.Asked(suite="testbed:named", count=3)
+    assert sweep(ada, pair, sweeps.Axes(), builtin).request["suite"]["builtin"] == "testbed:named"
+
+
+def estimate(value: float, width: float = 0.1) -> Estimate:
+    return Estimate(value=value, low=value - width, high=value + width, n=20)
+
+
+def cell(kind: str, position: int, value: float, **more: Any) -> SweepCell:
+    label = f"{kind} {position}"
+    return SweepCell(kind=kind, position=position, label=label, overall={"exact_match": estimate(value)}, **more)  # type: ignore[arg-type]
+
+
+MEASURED = MergeSweepResult(
+    cells=(
+        cell("base", 0, 0.1),
+        cell("parent", 0, 0.6),
+        cell("parent", 1, 0.5),
+        cell("point", 0, 0.9, against_base=estimate(0.8), against_best_parent=estimate(0.3)),
+        cell("point", 1, 0.6, against_base=estimate(0.5), against_best_parent=estimate(0.0)),
+        cell("point", 2, 0.0, against_base=estimate(-0.2), against_best_parent=estimate(-0.6)),
+        SweepCell(kind="point", position=3, label="point 3", fault="Ranks differ."),
+    ),
+    best_parent=0,
+    seconds=2.0,
+)
+
+
+def test_the_table_says_plainly_what_came_out() -> None:
+    table = table_of(MEASURED)
+    assert [row.verdict for row in table.rows if row.kind == "point"] == [
+        "better than the best parent",
+        "no better than the best parent",
+        "worse than the base",
+        "",
+    ]
+    assert table.best is not None
+    assert table.best.position == 0
+
+
+def test_the_chart_has_every_point_in_its_place() -> None:
+    chart = chart_of(MEASURED, ["a", "b", "c", "d"])
+    assert chart is not None
+    first, second, third = chart.marks
+    assert first.y < second.y < third.y
+    assert all(mark.high < mark.y < mark.low for mark in chart.marks)
+    assert [line.kind for line in chart.lines] == ["base", "parent"]
+    assert chart.lines[1].y == pytest.approx(second.y)
+    assert chart.waiting == 1
+    assert chart_of(MEASURED.model_copy(update={"cells": MEASURED.cells[:3]}), ["a"]) is None
+
+
+def test_a_cancelled_sweep_keeps_its_cells(pair: Members, ada: User, client: Any) -> None:
+    axes = sweeps.Axes(weights=[[1, 1], [1, 0.5], [0.5, 0.5], [0, 1]])
+    job = sweep(ada, pair, axes)
+    client.force_login(ada)
+    page = client.get(f"/combine/sweeps/{job.pk}")
+    assert "Base and members come first" in page.content.decode()
+    blob_store().put_document(partial_name(str(job.pk)), MEASURED.model_dump_json().encode())
+    assert "better than the best parent" in client.get(f"/combine/sweeps/{job.pk}").content.decode()
+    cancel_job(user=ada, job=job)
+    page = client.get(f"/combine/sweeps/{job.pk}")
+    assert page.context["table"].done == 4
+    assert "Save the best: point 0" in page.content.decode()
+    read = client.get(f"/api/v1/merges/sweeps/{job.pk}/").json()
+    assert (read["state"], read["total"], read["best"], len(read["cells"])) == ("cancelled", 4, 0, 7)
+    assert read["cells"][3]["merge"]["weights"] == [1.0, 1.0]
+    assert read["cells"][3]["verdict"] == "better than the best parent"
+
+
+def test_rest_starts_previews_and_sweeps(pair: Members, ada: User, client: Any) -> None:
+    members = [
+        {"adapter": "ada/plural"},
+        {"adapter": "bob/past", "weight": 0.5, "layer_weights": [{"modules": "0-3", "factor": 0.5}]},
+    ]
+    body = {"members": members, "method": "svd", "rank": 4}
+
+    def post(path: str, **more: Any) -> Any:
+        return client.post(f"/api/v1/merges/{path}/", {**body, **more}, content_type="application/json")
+
+    assert post("previews", prompts=["a"]).status_code == 401
+    client.force_login(ada)
+    accepted = post("previews", prompts=["a"], max_tokens=8)
+    assert accepted.status_code == 202
+    merge = Job.objects.get(pk=accepted.json()["id"]).request["merge"]
+    assert (merge["output"]["rank"], merge["layer_weights"][1][0]["factor"]) == (4, 0.5)
+    assert post("sweeps", ranks=[2, {"energy": 0.9}], weights=[[1, 1]]).status_code == 202
+    twice = post("sweeps", output={"rank": 3})
+    assert (twice.status_code, twice.json()["extra"]["fields"].keys()) == (400, {"rank"})
+    assert post("previews", prompts=[]).status_code == 400
+
+
+def recipe_of(members: Members) -> MergeRecipe:
+    return MergeRecipe(
+        method="svd",
+        output={"rank": 4},
+        parents=tuple(
+            RecipeParent(
+                label=adapter.full_name,
+                weight=weight,
+                config=adapter.current.artifact.config_blob_id,
+                weights=adapter.current.artifact.weights_blob_id,
+            )
+            for adapter, weight in members
+        ),
+    )
+
+
+@pytest.fixture
+def merged(pair: Members, make_adapter: MakeAdapter, ada: User) -> Adapter:
+    """A merge of both with its recipe and lineage."""
+    made = make_adapter(ada, "both", base="tiny", origin="merge")
+    Version.objects.filter(pk=made.current_id).update(recipe=recipe_of(pair).model_dump(mode="json"))
+    for position, (parent, weight) in enumerate(pair):
+        Lineage.objects.create(
+            child=made.current, parent=parent.current, weight=weight, operation="svd", position=position
+        )
+    made.current.refresh_from_db()
+    return made
+
+
+def outputs(config: str, weights: str) -> MergeResult:
+    files = (
+        OutputFile(path="adapter_config.json", sha256=config, git_sha1=config[:40], size=1),
+        OutputFile(path="adapter_model.safetensors", sha256=weights, git_sha1=weights[:40], size=1),
+    )
+    return MergeResult(files=files, recipe={"method": "svd"}, modules=1, rank=4, seconds=0.1)
+
+
+def test_a_replay_to_the_same_bytes_makes_nothing_new(merged: Adapter, ada: User, client: Any) -> None:
+    job = recipes.replay_merge(user=ada, adapter=merged)
+    request = MergeRequest.model_validate(job.request)
+    assert (request.method, request.output.rank, request.weights) == ("svd", 4, (1.0, -0.5))
+    artifact = merged.current.artifact
+    succeed(job, outputs(artifact.config_blob_id, artifact.weights_blob_id))
+    assert job.result["replay"]["identical"] is True
+    assert Adapter.objects.count() == 3
+    client.force_login(ada)
+    assert "Byte for byte" in client.get(f"/jobs/{job.pk}").content.decode()
+
+
+def test_a_replay_takes_the_versions_of_then(merged: Adapter, pair: Members, ada: User, make_adapter: Any) -> None:
+    then = pair[1][0].current
+    newer = make_adapter(ada, "newer").current
+    Version.objects.filter(pk=newer.pk).update(adapter=pair[1][0])
+    Adapter.objects.filter(pk=pair[1][0].pk).update(current=newer)
+    job = recipes.replay_merge(user=ada, adapter=merged)
+    assert job.subject["members"][1]["version"] == then.pk
+
+
+def test_replays_need_a_recipe_and_its_parents(merged: Adapter, pair: Members, ada: User) -> None:
+    with pytest.raises(Conflict, match="not made by a merge"):
+        recipes.replay_merge(user=ada, adapter=pair[0][0])
+    Adapter.objects.filter(name="past").update(visibility="private")
+    with pytest.raises(NotFound):
+        recipes.replay_merge(user=ada, adapter=Adapter.objects.get(pk=merged.pk))
+
+
+def test_a_recipe_finds_its_parents_by_digest(pair: Members, ada: User, client: Any) -> None:
+    table = recipe_of(pair).model_dump(mode="json")
+    for parent in table["parents"]:
+        parent["label"] = "somebody/else"
+    client.force_login(ada)
+    body = {"name": "by-recipe", "recipe": table}
+    accepted = client.post("/api/v1/merges/recipes/", body, content_type="application/json")
+    assert accepted.status_code == 202
+    job = Job.objects.get(pk=accepted.json()["id"])
+    assert [files["label"] for files in job.request["adapters"]] == ["ada/plural", "bob/past"]
+    table["parents"][0]["weights"] = "0" * 64
+    missing = client.post("/api/v1/merges/recipes/", body | {"name": "x2"}, content_type="application/json")
+    assert missing.status_code == 404
+    broken = client.post(
+        "/api/v1/merges/recipes/", {"name": "x3", "recipe": {"kind": "x"}}, content_type="application/json"
+    )
+    assert broken.status_code == 400
+
+
+def test_recipes_are_read_without_names_of_hidden_parents(merged: Adapter, ada: User, client: Any) -> None:
+    Adapter.objects.filter(name="past").update(visibility="private")
+    file = client.get("/ada/both/recipe.json")
+    assert file["Content-Disposition"] == 'attachment; filename="both-recipe.json"'
+    assert [parent["label"] for parent in json.loads(file.content)["parents"]] == ["ada/plural", ""]
+    assert client.get("/api/v1/adapters/ada/both/recipe/").json()["parents"][1]["label"] == ""
+    assert client.get("/ada/plural/recipe.json").status_code == 404
+
+
+def test_short_forms_of_the_output(pair: Members, ada: User) -> None:
+    job = services.create_merge(user=ada, name="short", members=pair, method="cat", rank=4, dtype="float16")
+    assert job.request["output"] == MergeRequest.model_validate(job.request).output.model_dump(mode="json")
+    assert (job.request["output"]["rank"], job.request["output"]["dtype"]) == (4, "float16")
