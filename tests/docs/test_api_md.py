@@ -60,6 +60,8 @@ WRITES = {
     "job.cancel",
     "job.retry",
     "merge.create",
+    "merge.preview",
+    "merge.sweep",
     "token.create",
     "token.revoke",
     "upload.create",
