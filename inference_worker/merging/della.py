@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.elementwise import DellaOptions
-from inference_worker.merging.elementwise import resolve_signs, weighted_sum
+from inference_worker.merging.elementwise import order_by_size, resolve_signs, weighted_sum
 from inference_worker.merging.random_drop import dropped_blocks
 from inference_worker.merging.spaces import Updates, merge_in_space
 from inference_worker.merging.stack import Merged, ModuleStack
@@ -31,7 +31,7 @@ def keep_probabilities(values: Tensor, density: float, epsilon: float) -> Tensor
     length = values.shape[-1]
     if length == 1:
         return torch.full_like(values, density)
-    order = values.abs().argsort(dim=-1, stable=True)
+    order = order_by_size(values)
     steps = torch.linspace(density - epsilon / 2, density + epsilon / 2, length, dtype=values.dtype)
     return torch.empty_like(values).scatter_(-1, order, steps.to(values.device).expand_as(values))
 
