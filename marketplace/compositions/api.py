@@ -15,11 +15,12 @@ from marketplace.accounts.throttling import MergeThrottle
 from marketplace.adapters.models import Adapter
 from marketplace.compositions import services
 from marketplace.compositions.members import find_adapter
+from marketplace.compositions.pairs.serializers import FitSerializer
+from marketplace.compositions.pairs.services import judge_members
 from marketplace.compositions.serializers import (
     CheckRequestSerializer,
     MergeCreateSerializer,
     MergeMethodSerializer,
-    VerdictSerializer,
 )
 from marketplace.jobs.serializers import JobSerializer
 
@@ -44,17 +45,18 @@ class MergeMethodsView(APIView):
 
 
 class MergeCheckView(APIView):
-    """Whether a set of adapters can be merged, by what, and under which licence. Changes nothing."""
+    """Whether a set of adapters can be merged, by what, how they fit as far as that is measured, and under which
+    licence. Changes nothing."""
 
     throttle_classes = [MergeThrottle]
     anonymous_writes = True  # it only reads; the body is too long for an address
 
-    @extend_schema(operation_id="merge_check", request=CheckRequestSerializer, responses=VerdictSerializer)
+    @extend_schema(operation_id="merge_check", request=CheckRequestSerializer, responses=FitSerializer)
     def post(self, request: Request) -> Response:
         serializer = CheckRequestSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         members = _members(request, serializer.validated_data["members"])
-        return Response(services.plan_verdict(user=request.user, members=members))
+        return Response(FitSerializer(judge_members(user=request.user, members=members)).data)
 
 
 class MergesView(APIView):

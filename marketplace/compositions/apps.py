@@ -8,3 +8,4 @@ class CompositionsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("marketplace.compositions.recorders")
+        import_module("marketplace.compositions.pairs.recorders")

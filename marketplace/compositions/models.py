@@ -8,6 +8,9 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from marketplace.adapters.models import ADAPTER_NAME
+from marketplace.compositions.pairs.models import PairMeasure
+
+__all__ = ["Composition", "CompositionMember", "PairMeasure"]
 
 
 class Composition(models.Model):

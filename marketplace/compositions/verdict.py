@@ -36,6 +36,17 @@ def _base_check(members: Sequence[Member]) -> dict[str, Any]:
     )
 
 
+def _tokenizer_check(members: Sequence[Member]) -> dict[str, Any] | None:
+    """Whether all bases cut text alike, as far as their tokenizers are known."""
+    bases = {member.adapter.base for member in members if member.adapter.base and member.adapter.base.tokenizer_hash}
+    if len(bases) < 2:
+        return None
+    if len({base.tokenizer_hash for base in bases}) == 1:
+        return _check("tokenizer", True, "Same tokenizer", "yes")
+    detail = "Adapters trained on other tokens read something else than they learnt."
+    return _check("tokenizer", None, "Same tokenizer", "no", detail)
+
+
 def _shape_check(members: Sequence[Member]) -> dict[str, Any]:
     conflicts = conflicting_shapes(members)
     return _check("shapes", not conflicts, "Same shapes", "no" if conflicts else "yes", " ".join(conflicts[:5]))
@@ -89,7 +100,7 @@ def _feature_check(members: Sequence[Member]) -> dict[str, Any] | None:
     return _check("features", True if len(holders) == 1 else None, "Beyond low rank", "; ".join(holders), detail)
 
 
-def _facts(member: Member) -> MemberFacts:
+def facts_of(member: Member) -> MemberFacts:
     """What the methods' own rules look at."""
     ranks = {module["name"]: module["rank"] for module in member.artifact.modules}
     return MemberFacts(
@@ -103,7 +114,7 @@ def _facts(member: Member) -> MemberFacts:
 def method_refusal(name: str, members: Sequence[Member], options: Contract | None = None) -> str:
     """Why this method cannot merge these members, as a sentence; empty when it can."""
     info = METHODS[name]
-    refusal = info.refusal([_facts(member) for member in members if member.weight], options)
+    refusal = info.refusal([facts_of(member) for member in members if member.weight], options)
     return f"{info.title} {refusal.words}." if refusal else ""
 
 
@@ -143,6 +154,7 @@ def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
     of_bases = [sentence for license in bases if license for sentence in obligations_of(license)]
     ranks = [member.artifact.rank for member in members]
     rows = [_base_check(members), _shape_check(members), _overlap_check(members)]
+    rows += [row for row in (_tokenizer_check(members),) if row is not None]
     rows.append(_check("ranks", True, "Ranks", ", ".join(str(rank) for rank in ranks)))
     rows += [row for row in (_feature_check(members), _similarity_check(members)) if row is not None]
     rows.append(_check("licence", True if licence.publishable else None, "Licence", licence.license, licence.reason))

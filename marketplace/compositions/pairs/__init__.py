@@ -1,0 +1,1 @@
+"""What two adapters have in common: measured once by a worker, kept, shown, and ranked by."""
