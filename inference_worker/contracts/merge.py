@@ -49,9 +49,13 @@ class MergeRequest(Contract):
 
 
 class MergedModule(Contract):
-    """Per module: output rank, relative truncation error ‖Δ_out − Σwᵢ Δᵢ‖/‖Σwᵢ Δᵢ‖ where the method approximates the
-    sum (None where it means to differ from it), the method's own detail (LoRA-LEGO: its clusters), and ``cut``: the
-    relative error ‖Δ_out − Δ_method‖/‖Δ_method‖ of cutting the method's own result to the wished rank."""
+    """Per module: output rank, and two relative errors.
+
+    ``error`` is what the method itself lost, ‖Δ_out − Δ‖/‖Δ‖: for methods that approximate the weighted sum, Δ is that
+    sum; for elementwise ones it is their own result before they cut it back to a rank (in the space of ``detail``).
+    None where the result means to differ and nothing is lost on the way. ``cut`` is ‖Δ_out − Δ_method‖/‖Δ_method‖, of
+    cutting the method's result further to the wished rank. ``detail`` is the method's own (LoRA-LEGO: its clusters).
+    """
 
     name: str
     rank: int
