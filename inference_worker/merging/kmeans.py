@@ -70,12 +70,12 @@ def count_distinct(points: Points) -> Tensor:
 def cluster(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int) -> Clustering:
     """Lloyd's algorithm from k-means++ seeds; the best of R restarts per module.
 
-    clusters: (m,) wanted counts, each at most the number of distinct points; uniforms: (m, R, k) random numbers in
-    [0, 1) for the seeding, k at least the largest count.
+    clusters: (m,) wanted counts, each at most the number of distinct points; uniforms: (m, R, k, L) random numbers in
+    [0, 1) for the seeding, float64, k at least the largest count, L the candidates per seed.
     """
     uniforms = uniforms[:, :, : int(clusters.max())]
     modules, size = points.mass.shape
-    restarts, width = uniforms.shape[1:]
+    restarts, width = uniforms.shape[1:3]
     # Modules with fewer clusters leave columns unused; (m, k).
     live = torch.arange(width, device=clusters.device) < clusters.view(-1, 1)
     valid = points.valid.unsqueeze(2)
@@ -105,27 +105,31 @@ def cluster(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int)
 
 
 def _seed(points: Points, uniforms: Tensor) -> Tensor:
-    """k-means++ (Arthur and Vassilvitskii, 2007): indices (m, R, k), drawn with probability ∝ mass · squared distance.
+    """Greedy k-means++ (Arthur and Vassilvitskii, 2007): indices (m, R, k).
 
-    The first seed is drawn by mass alone. The first j seeds do not depend on k.
+    At every step L candidates are drawn with probability ∝ mass · squared distance (the first by mass alone), and the
+    one that leaves the least inertia is taken. uniforms: (m, R, k, L). The first j seeds do not depend on k.
     """
-    modules, restarts, width = uniforms.shape
-    gram, squared, size = points.gram, points.squared, points.mass.shape[1]
-    mass = points.mass.double().unsqueeze(1)
-    wanted = mass.expand(modules, restarts, size).clone()
-    nearest = torch.full_like(wanted, float("inf"))
-    batch = torch.arange(modules, device=gram.device).unsqueeze(1)
-    seeds = torch.zeros_like(uniforms, dtype=torch.int64)
+    modules, restarts, width = uniforms.shape[:3]
+    squared, size = points.squared, points.mass.shape[1]
+    pair = squared.unsqueeze(1) + squared.unsqueeze(2)
+    distances = pair - 2.0 * points.likeness(points.gram)
+    distances = torch.where(distances <= SAME_POINT * pair, 0.0, distances)  # (m, n, n)
+    mass = points.mass.unsqueeze(1)
+    wanted = mass.expand(modules, restarts, size).double()
+    nearest = torch.full_like(points.mass, float("inf")).view(modules, 1, 1, size).expand(-1, restarts, -1, -1)
+    batch = torch.arange(modules, device=squared.device).view(modules, 1, 1)
+    seeds = torch.zeros_like(uniforms[..., 0], dtype=torch.int64)
     for step in range(width):
         cumulative = wanted.cumsum(dim=2)
-        target = uniforms[:, :, step : step + 1].double() * cumulative[:, :, -1:]
-        pick = torch.searchsorted(cumulative, target, right=True).squeeze(2).clamp_max(size - 1)
-        seeds[:, :, step] = pick
-        pair = squared[batch, pick].unsqueeze(2) + squared.unsqueeze(1)  # (m, R, n)
-        distance = (pair - 2.0 * points.likeness(gram[batch, pick])).double()
-        distance = torch.where(distance <= SAME_POINT * pair, 0.0, distance)
-        nearest = torch.minimum(nearest, distance)
-        wanted = nearest * mass
+        target = uniforms[:, :, step] * cumulative[:, :, -1:]
+        drawn = torch.searchsorted(cumulative, target, right=True).clamp_max(size - 1)  # (m, R, L)
+        left = torch.minimum(nearest, distances[batch, drawn])  # (m, R, L, n)
+        inertia = (left @ points.mass.view(modules, 1, size, 1)).squeeze(3)
+        best = inertia.argmin(dim=2, keepdim=True)  # (m, R, 1)
+        seeds[:, :, step] = drawn.gather(2, best).squeeze(2)
+        nearest = left.gather(2, best.unsqueeze(3).expand(-1, -1, -1, size))
+        wanted = nearest.squeeze(2).double() * mass
     return seeds
 
 

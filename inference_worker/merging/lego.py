@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods import LegoOptions
-from inference_worker.merging.kmeans import Clustering, Points, cluster, count_distinct
+from inference_worker.merging.hartigan import refine
+from inference_worker.merging.kmeans import Points, cluster, count_distinct
 from inference_worker.merging.lego_bricks import Partition, build_bricks, no_bricks
 from inference_worker.merging.lego_units import Units, make_units
 from inference_worker.merging.seeding import module_generator
@@ -20,6 +21,8 @@ from inference_worker.merging.stack import Merged, ModuleStack
 
 #: Rounding of the float32 inertia, so that a budget of 1 can be met.
 ROUNDING = 1e-6
+#: Candidates for every seed of k-means, as many as scikit-learn takes for 8 to 20 clusters.
+CANDIDATES = 4
 
 
 def merge_lego(stacks: Sequence[ModuleStack], rank: int | None, options: LegoOptions, seed: int) -> list[Merged]:
@@ -52,13 +55,13 @@ def _partitions(
     """Run k-means on all modules at once, padded to the largest."""
     points = _pad(units, options)
     clusters = torch.minimum(torch.tensor(most, device=points.mass.device), count_distinct(points))
-    shape = (int(clusters.max()), options.restarts)
+    shape = (int(clusters.max()), options.restarts, CANDIDATES)
     # A module's numbers do not depend on what else is in its batch: the first j rows are the same for every k.
-    drawn = [torch.from_numpy(module_generator(seed, name).random(shape).T) for name in names]
+    drawn = [torch.from_numpy(module_generator(seed, name).random(shape)).transpose(0, 1) for name in names]
     uniforms = torch.stack(drawn).to(points.mass.device)
     if options.inertia_budget:
         clusters = _smallest_counts(points, clusters, uniforms, options)
-    result = cluster(points, clusters, uniforms, options.iterations)
+    result = refine(points, cluster(points, clusters, uniforms, options.iterations), clusters)
     inertia = result.inertia / points.total()
     return [
         Partition(result.assignment[i, :count], result.sign[i, :count].double(), float(inertia[i]))
@@ -91,7 +94,8 @@ def _smallest_counts(points: Points, most: Tensor, uniforms: Tensor, options: Le
     while bool((low < high).any()):
         open_ = low < high
         middle = ((low + high) // 2)[open_]
-        tried: Clustering = cluster(points.choose(open_), middle, uniforms[open_], options.iterations)
+        some = points.choose(open_)
+        tried = refine(some, cluster(some, middle, uniforms[open_], options.iterations), middle)
         enough = 1.0 - tried.inertia / total[open_] >= options.inertia_budget - ROUNDING
         high[open_] = torch.where(enough, middle, high[open_])
         low[open_] = torch.where(enough, low[open_], middle + 1)

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import torch
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
 
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.reader import AdapterReader, Factors
@@ -145,7 +146,8 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="merge")
     try:
-        yield pool
+        with threadpool_limits(1, user_api="blas"):
+            yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(before)

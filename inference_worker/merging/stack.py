@@ -56,7 +56,16 @@ class Merged:
 
 def gram(stack: ModuleStack) -> tuple[Tensor, Tensor]:
     """A·Aᵀ and Bᵀ·B of the stored factors, both (n, n) float64 (accumulated in float32)."""
-    return torch.mm(stack.A, stack.A.T).double(), torch.mm(stack.B.T, stack.B).double()
+    return _with_itself(stack.A).double(), _with_itself(stack.B.T).double()
+
+
+def _with_itself(rows: Tensor) -> Tensor:
+    """rows · rowsᵀ for rows: (n, d). BLAS needs half the work for it when it is told, and numpy tells it; torch does
+    not. Callers keep BLAS to one thread (see the pipeline), or the last bits would depend on the number of cores."""
+    if rows.device.type != "cpu":
+        return rows @ rows.T
+    values = rows.numpy()
+    return torch.from_numpy(values @ values.T)
 
 
 def relative_error(stack: ModuleStack, left: Tensor, right: Tensor) -> float:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from reference.dense_merges import raw_kmeans_inertia
 
+from inference_worker.merging.hartigan import refine
 from inference_worker.merging.kmeans import Clustering, Points, cluster, count_distinct
 
 
@@ -21,7 +22,7 @@ def run(
     mass: torch.Tensor | None = None,
     mirrored: bool = True,
 ) -> Clustering:
-    uniforms = torch.rand(1, restarts, clusters, generator=torch.Generator().manual_seed(seed))
+    uniforms = torch.rand(1, restarts, clusters, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     masses = torch.ones(1, len(points)) if mass is None else mass.unsqueeze(0)
     return cluster(Points(points_to_gram(points), masses, mirrored), torch.tensor([clusters]), uniforms, 100)
 
@@ -89,7 +90,7 @@ def test_a_mass_counts_like_that_many_copies(mirrored: bool) -> None:
 def test_modules_of_a_batch_do_not_influence_each_other() -> None:
     first = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
     second = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))
-    uniforms = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(3))
+    uniforms = torch.rand(2, 3, 4, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     gram = torch.zeros(2, 10, 10)
     gram[0], gram[1, :6, :6] = first @ first.T, second @ second.T
     mass = torch.ones(2, 10)
@@ -107,3 +108,36 @@ def test_empty_clusters_are_filled() -> None:
     for seed in range(10):
         result = run(points, 4, restarts=1, seed=seed)
         assert set(result.assignment[0].tolist()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_single_moves_only_ever_lower_the_inertia(seed: int, mirrored: bool) -> None:
+    """Nearly orthogonal points, where Lloyd's rule hardly moves any: the result has its inertia and no better move."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(18, 300, generator=generator)
+    masses = torch.rand(18, generator=generator) + 0.5
+    found = run(values, 5, restarts=1, seed=seed, mass=masses, mirrored=mirrored)
+    points = Points(points_to_gram(values), masses.unsqueeze(0), mirrored)
+    better = refine(points, found, torch.tensor([5]))
+    reached = slow_inertia(values, masses, better.assignment[0].tolist(), better.sign[0].tolist())
+    assert float(better.inertia) == pytest.approx(reached, rel=1e-4)
+    assert reached <= slow_inertia(values, masses, found.assignment[0].tolist(), found.sign[0].tolist()) * (1 + 1e-6)
+    assert set(better.assignment[0].tolist()) == set(range(5))
+    for point in range(18):
+        for label in range(5):
+            for sign in (1.0, -1.0) if mirrored else (1.0,):
+                assignment, signs = better.assignment[0].tolist(), better.sign[0].tolist()
+                assignment[point], signs[point] = label, sign
+                assert slow_inertia(values, masses, assignment, signs) >= reached * (1 - 1e-4)
+
+
+def slow_inertia(values: torch.Tensor, masses: torch.Tensor, assignment: list[int], signs: list[float]) -> float:
+    total = 0.0
+    for label in set(assignment):
+        members = [index for index, own in enumerate(assignment) if own == label]
+        turned = torch.stack([values[index] * signs[index] for index in members]).double()
+        weights = masses[members].double().unsqueeze(1)
+        centre = (turned * weights).sum(dim=0) / weights.sum()
+        total += float(((turned - centre).square() * weights).sum())
+    return total
