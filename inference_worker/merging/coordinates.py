@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.spectral import CoordinateOptions
@@ -9,34 +12,34 @@ from inference_worker.merging.core import Basis, truncate
 from inference_worker.merging.elementwise import (
     Uniforms,
     adapter_identities,
-    drop_at_random,
+    drop_below,
     resolve_signs,
-    trim,
+    smallest_kept,
     weighted_sum,
 )
 from inference_worker.merging.iso_c import flatten
+from inference_worker.merging.random_drop import dropped_blocks
+from inference_worker.merging.spaces import Updates
 from inference_worker.merging.stack import Merged, ModuleStack
 
-#: A total of votes below this share of their sizes is rounding: coordinates come from singular vectors.
-CANCELLED = 1e-5
+#: Coordinates of an adapter without its weight: (adapter, rows) -> (rows, cols).
+Part = Callable[[int, slice], Tensor]
 
 
-def merge_values(stack: ModuleStack, values: Tensor, weights: Tensor, options: CoordinateOptions, seed: int) -> Tensor:
-    """Merge (K, rows, cols) without weights into (rows, cols) as ``options.merge`` says."""
-    if options.merge == "sum":
-        return weighted_sum(values, weights)
+def merge_coordinates(
+    stack: ModuleStack, part: Part, shape: tuple[int, int], weights: Tensor, options: CoordinateOptions, seed: int
+) -> Tensor:
+    """Merge K matrices of this shape into one as ``options.merge`` says, some rows of all of them at a time."""
+    draw = partial(Uniforms, seed, stack.name, adapter_identities(stack), shape[1])
+    updates = Updates(part, weights, *shape, draw, members=len(weights))
     if options.merge == "ties":
-        return _resolve(trim(values, options.density), weights)
-    uniforms = Uniforms(seed, stack.name, adapter_identities(stack), values.shape[2])
-    dropped = drop_at_random(values, uniforms.take(values.shape[1], values.device), options.density)
-    return _resolve(dropped, weights) if options.merge == "dare_ties" else weighted_sum(dropped, weights)
-
-
-def _resolve(kept: Tensor, weights: Tensor) -> Tensor:
-    """Elect signs and average those that agree; where the votes cancel, nobody wins and nothing stays."""
-    votes = kept * weights[:, None, None]
-    decided = votes.sum(dim=0).abs() > CANCELLED * votes.abs().sum(dim=0)
-    return resolve_signs(kept * decided, weights)
+        limits = updates.measure(lambda matrix: smallest_kept(matrix, options.density))
+        return updates.merge(lambda values: resolve_signs(drop_below(values, limits), weights))
+    if options.merge == "sum":
+        return updates.merge(lambda values: weighted_sum(values, weights))
+    combine = resolve_signs if options.merge == "dare_ties" else weighted_sum
+    blocks = dropped_blocks(updates, lambda values: options.density, "probability")
+    return updates.collect((rows, combine(values, weights)) for rows, values in blocks)
 
 
 def finish(

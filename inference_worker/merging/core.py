@@ -65,25 +65,35 @@ class Core:
         folded = zip((left.upper * stack.scale).split(ranks, 1), weights, strict=True)
         return cls(left, right, tuple(part / weight for part, weight in folded), right.upper.split(ranks, 1), weights)
 
-    def weighted_lefts(self) -> list[Tensor]:
-        return [left * weight for left, weight in zip(self.lefts, self.weights, strict=True)]
+    def combine(self, coefficients: Tensor) -> Tensor:
+        """The core of Σ c_i Δ_i, (m_out, m_in). coefficients: (K,)."""
+        scaled = [left * coefficient for left, coefficient in zip(self.lefts, coefficients, strict=True)]
+        return torch.cat(scaled, 1) @ torch.cat(self.rights, 1).T
 
     def total(self) -> Tensor:
         """The core of Σ w_i Δ_i, (m_out, m_in)."""
-        return torch.cat(self.weighted_lefts(), 1) @ torch.cat(self.rights, 1).T
+        return self.combine(self.weights)
 
     def cores(self) -> Tensor:
         """All C_i without their weights, (K, m_out, m_in)."""
         return torch.stack([left @ right.T for left, right in zip(self.lefts, self.rights, strict=True)])
 
-    def size(self) -> float:
-        """The norm of the largest weighted update, to tell a sum that cancels from a small one."""
-        return float((self.cores().flatten(1).norm(dim=1) * self.weights.abs()).max())
+    def inner_products(self) -> Tensor:
+        """⟨Δ_i, Δ_j⟩ without weights, (K, K): sums over blocks of ⟨b_p, b_q⟩·⟨a_p, a_q⟩ of their units."""
+        left, right = torch.cat(self.lefts, 1), torch.cat(self.rights, 1)
+        of_units = (left.T @ left) * (right.T @ right)
+        ranks = self.weights.new_tensor([part.shape[1] for part in self.lefts]).long()
+        owns = torch.eye(len(ranks)).to(left).repeat_interleave(ranks, 0)  # (n, K), 1 at the unit's adapter
+        return owns.T @ of_units @ owns
+
+    def norms(self) -> Tensor:
+        """‖w_i Δ_i‖, (K,)."""
+        return self.inner_products().diagonal().clamp_min(0.0).sqrt() * self.weights.abs()
 
     def present(self) -> list[tuple[Tensor, Tensor]]:
         """Weighted (left, right) of the adapters whose update is not zero."""
-        pairs = zip(self.weighted_lefts(), self.rights, strict=True)
-        return [(left, right) for left, right in pairs if bool((left @ right.T).any())]
+        parts = zip(self.lefts, self.rights, self.weights, self.norms(), strict=True)
+        return [(left * weight, right) for left, right, weight, norm in parts if float(norm) > 0.0]
 
 
 def keep_rank(stack: ModuleStack, rank: int | None, sigma: Tensor) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.spectral import CoreSpaceOptions
-from inference_worker.merging.coordinates import finish, merge_values
+from inference_worker.merging.coordinates import finish, merge_coordinates
 from inference_worker.merging.core import Basis, Core, count_nonzero, nothing, settle, shared_directions
 from inference_worker.merging.stack import Merged, ModuleStack
 
@@ -35,7 +35,8 @@ def _merge_one(stack: ModuleStack, rank: int | None, options: CoreSpaceOptions, 
         return nothing(stack)
     u, v = settle(core.left, *outputs, stack), settle(core.right, *inputs, stack)
     values = u.T @ core.cores() @ v  # M_i, (K, n, n)
-    merged = merge_values(stack, values, core.weights, options, seed)
+    shape = (values.shape[1], values.shape[2])
+    merged = merge_coordinates(stack, lambda index, rows: values[index, rows], shape, core.weights, options, seed)
     return finish(stack, core.left, core.right, u @ merged @ v.T, rank, options)
 
 

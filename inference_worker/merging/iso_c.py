@@ -24,7 +24,7 @@ def merge_iso_c(stacks: Sequence[ModuleStack], rank: int | None, options: NoOpti
 
 def _merge_one(stack: ModuleStack, rank: int | None) -> Merged:
     core = Core.of(stack)
-    return flatten(stack, core.left, core.right, core.total(), rank, core.size())
+    return flatten(stack, core.left, core.right, core.total(), rank, float(core.norms().max()))
 
 
 def flatten(

@@ -29,7 +29,7 @@ def _merge_one(stack: ModuleStack, rank: int | None, options: IsoCtsOptions) -> 
         return nothing(stack)
     keep = keep_rank(stack, rank, sigma)
     own = _own_directions(keep, options.common, len(present))
-    common = min(keep - own * len(present), count_nonzero(sigma, core.size()))
+    common = min(keep - own * len(present), count_nonzero(sigma, float(core.norms().max())))
     lefts, values, rights = [u[:, :common]], [sigma[:common]], [vh[:common].T]
     for left, right in present:
         rest = left - lefts[0] @ (lefts[0].T @ left)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.spectral import KarcherOptions
-from inference_worker.merging.core import Core
-from inference_worker.merging.spheres import combine, inner_products
+from inference_worker.merging.core import Core, truncate
 from inference_worker.merging.stack import Merged, ModuleStack
 
 #: A step on the sphere (in radians) below which the mean stands still, and the length below which directions cancel.
@@ -29,12 +28,12 @@ def merge_karcher(stacks: Sequence[ModuleStack], rank: int | None, options: Karc
 
 def _merge_one(stack: ModuleStack, rank: int | None, options: KarcherOptions) -> Merged:
     core = Core.of(stack)
-    inner = inner_products(core)
+    inner = core.inner_products()
     norms = inner.diagonal().clamp_min(0.0).sqrt()
     alpha = core.weights.abs() / stack.total_weight
     turn = torch.where(norms > 0.0, core.weights.sign() / norms.clamp_min(torch.finfo(norms.dtype).tiny), 0.0)
     mean = _mean(inner * turn.outer(turn), alpha * (norms > 0.0), options.iterations)
-    return combine(stack, core, mean * turn * (alpha @ norms), rank)
+    return truncate(stack, core.left, core.right, core.combine(mean * turn * (alpha @ norms)), rank)
 
 
 def _mean(gram: Tensor, alpha: Tensor, iterations: int) -> Tensor:

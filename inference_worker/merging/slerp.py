@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 
 from inference_worker.contracts.merge_methods.spectral import SlerpOptions
-from inference_worker.merging.core import Core
-from inference_worker.merging.spheres import combine, inner_products
+from inference_worker.merging.core import Core, truncate
 from inference_worker.merging.stack import Merged, ModuleStack
 
 #: From this cosine on, two updates count as parallel and are interpolated in a straight line, as in mergekit.
@@ -28,15 +27,16 @@ def _merge_one(stack: ModuleStack, rank: int | None, options: SlerpOptions) -> M
     core = Core.of(stack)
     if len(stack.ranks) == 1:
         alone = 1.0 - options.t if int(stack.owner[0]) == stack.first_member else options.t
-        return combine(stack, core, core.weights * alone, rank)
-    inner = inner_products(core) * core.weights.outer(core.weights)
+        return truncate(stack, core.left, core.right, core.total() * alone, rank)
+    inner = core.inner_products() * core.weights.outer(core.weights)
     first, second = math.sqrt(float(inner[0, 0])), math.sqrt(float(inner[1, 1]))
     cosine = float(inner[0, 1]) / (first * second) if first * second > 0.0 else 1.0
     parts = _factors(options.t, cosine)
     if options.norms == "linear" and abs(cosine) <= PARALLEL:
         size = (1.0 - options.t) * first + options.t * second
         parts = (parts[0] * size / first, parts[1] * size / second)
-    return combine(stack, core, core.weights * core.weights.new_tensor(parts), rank)
+    matrix = core.combine(core.weights * core.weights.new_tensor(parts))
+    return truncate(stack, core.left, core.right, matrix, rank)
 
 
 def _factors(t: float, cosine: float) -> tuple[float, float]:

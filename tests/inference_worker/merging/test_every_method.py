@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from reference import method_table as table
+from reference.module_stacks import product, stack_of
 from reference.random_factors import MODULES, random_factors, write_factors, write_random
-from reference.stacks import make_stack, product
 from reference.tiny_adapters import edit_tensors
 from torch import Tensor
 
@@ -37,7 +37,7 @@ def merge(
     """Merge one module, by default to the rank of the exact sum."""
     bound = METHODS[method]
     wanted = table.wanted_rank(method, rank or sum(part.A.shape[0] for part in parts))
-    stack = make_stack(parts, weights, scales=scales)
+    stack = stack_of(parts, weights, scales)
     return bound.merge([stack], wanted, bound.info.options.model_validate(options), 5)[0]
 
 
@@ -217,7 +217,7 @@ def test_chosen_rank_is_kept(method: str, rank: int) -> None:
 def test_inputs_are_left_alone(method: str) -> None:
     """The factors lie in buffers that are used again; the result must not, and they must not change."""
     parts, weights = some(method)
-    stack = make_stack(parts, weights)
+    stack = stack_of(parts, weights)
     before = stack.A.clone(), stack.B.clone(), stack.scale.clone()
     bound = METHODS[method]
     merged = bound.merge([stack], table.wanted_rank(method, 4), bound.info.options(), 0)[0]
