@@ -17,6 +17,10 @@ urlpatterns = [
     path("merges/sweeps/<uuid:sweep_id>/", lab_api.SweepView.as_view(), name="api-merge-sweep"),
     path("merges/recipes/", lab_api.RecipesView.as_view(), name="api-merge-recipes"),
     path("adapters/<str:owner>/<str:name>/recipe/", lab_api.RecipeView.as_view(), name="api-adapter-recipe"),
+    path("adapters/<str:owner>/<str:name>/clusters/", lab_api.ClustersView.as_view(), name="api-adapter-clusters"),
     path("mixes/", mix_api.MixesView.as_view(), name="api-mixes"),
     path("mixes/<str:owner>/<str:mix>/", mix_api.MixView.as_view(), name="api-mix"),
+    path(
+        "mixes/<str:owner>/<str:mix>/evaluations/", mix_api.MixEvaluationsView.as_view(), name="api-mix-evaluations"
+    ),
 ]

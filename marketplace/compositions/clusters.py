@@ -7,13 +7,14 @@ large; bricks stand in the lower row; a band joins each unit with its brick.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from marketplace.adapters.gone import is_gone
 from marketplace.adapters.models import Version
+from marketplace.compositions.cluster_overview import Overview, overview_of
 from marketplace.core.store import blob_store
 
 REPORT = "merge_report.json"
@@ -44,6 +45,8 @@ class Unit:
     colour: str
     title: str
     path: str
+    #: The number of its brick.
+    brick: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,13 @@ class Brick:
     studs: list[float]
     members: list[str]
     title: str
+    #: The share of its units that come from its most frequent adapter: 1 where nothing was shared.
+    purity: float = 1.0
+
+    @property
+    def isolated(self) -> bool:
+        """A single unit, which met no other."""
+        return len(self.members) == 1
 
     @property
     def middle(self) -> float:
@@ -83,6 +93,16 @@ class Clusters:
     bricks: list[Brick]
     mixed: int
     inertia: float | None
+    overview: Overview | None = None
+
+    @property
+    def isolated(self) -> int:
+        return sum(brick.isolated for brick in self.bricks)
+
+    @property
+    def purity(self) -> float:
+        """Over the module's units."""
+        return sum(brick.purity * len(brick.members) for brick in self.bricks) / len(self.units)
 
     @property
     def scale(self) -> float:
@@ -117,23 +137,28 @@ def read_report(version: Version) -> dict[str, Any] | None:
     return report if isinstance(report, dict) and isinstance(report.get("modules"), list) else None
 
 
+def details_of(report: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """Module → its units one by one, where the report has clusters that can be drawn."""
+    return {
+        str(entry["name"]): entry["detail"]
+        for entry in (report or {}).get("modules", [])
+        if isinstance(entry, Mapping) and _has_clusters(entry.get("detail"))
+    }
+
+
 def clusters_of(version: Version, module: str = "") -> Clusters | None:
     """The picture of one module; None where the method has no clusters.
 
     Unless told, the module in which most bricks hold units of several adapters: there the merge has most to show.
     """
     report = read_report(version)
-    if report is None:
+    details = details_of(report)
+    if report is None or not details:
         return None
-    by_name = {
-        str(entry["name"]): entry["detail"]
-        for entry in report["modules"]
-        if isinstance(entry, Mapping) and _has_clusters(entry.get("detail"))
-    }
-    if not by_name:
-        return None
-    name = module if module in by_name else max(by_name, key=lambda known: _mixed(by_name[known]))
-    return _draw(name, list(by_name), by_name[name], _labels(version, report, by_name[name]))
+    name = module if module in details else max(details, key=lambda known: _mixed(details[known]))
+    labels = labels_of(version, report, details.values())
+    drawn = _draw(name, list(details), details[name], labels)
+    return replace(drawn, overview=overview_of(details, labels, [colour_of(i) for i in range(len(labels))], name))
 
 
 def _mixed(detail: Mapping[str, Any]) -> int:
@@ -153,10 +178,17 @@ def _has_clusters(detail: Any) -> bool:
     return lengths != {0} and len(lengths) == 1 and whole and all(isinstance(v, int | float) for v in detail["size"])
 
 
-def _labels(version: Version, report: Mapping[str, Any], detail: Mapping[str, Any]) -> list[str]:
+def units_of(detail: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One module's units one by one."""
+    columns = zip(detail["adapter"], detail["unit"], detail["cluster"], detail["size"], strict=True)
+    return [{"adapter": owner, "unit": unit, "brick": brick, "size": size} for owner, unit, brick, size in columns]
+
+
+def labels_of(version: Version, report: Mapping[str, Any], details: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the merged adapters; those that the reader may not see (``selectors.recipe_of``) have none."""
     parents = (version.recipe or {}).get("parents") or report.get("adapters") or []
     known = [str(parent.get("label", "")) if isinstance(parent, Mapping) else str(parent) for parent in parents]
-    count = max(detail["adapter"]) + 1
+    count = max(max(detail["adapter"]) for detail in details) + 1
     return [known[i] if i < len(known) and known[i] else f"adapter {i + 1}" for i in range(count)]
 
 
@@ -221,7 +253,7 @@ def _sources(
             height = 6.0 + (UNIT_HEIGHT - 6.0) * size / largest
             words = f"Unit {unit} of {labels[adapter]}, size {size:.3g}, in brick {number + 1}"
             path = _band(x + UNIT / 2, UNIT_TOP + UNIT_HEIGHT, bricks[number].middle, BRICK_TOP - 7)
-            drawn.append(Unit(x, UNIT_TOP + UNIT_HEIGHT - height, height, colour, words, path))
+            drawn.append(Unit(x, UNIT_TOP + UNIT_HEIGHT - height, height, colour, words, path, number + 1))
             x += UNIT + UNIT_GAP
         x += GROUP_GAP
     return sources, drawn
@@ -248,4 +280,7 @@ def _brick(number: int, members: list[tuple[int, int, float]], labels: list[str]
     step = width / count
     studs = [x + i * step + (step - min(7.0, step * 0.7)) / 2 for i in range(count)]
     words = [f"{labels[adapter]} unit {unit} (size {size:.3g})" for adapter, unit, size in members]
-    return Brick(number, x, width, parts, studs, words, f"Brick {number + 1}: {', '.join(words)}")
+    owners = Counter(adapter for adapter, _, _ in members)
+    purity = max(owners.values()) / len(members)
+    title = f"Brick {number + 1}, purity {100 * purity:.0f} %: {', '.join(words)}"
+    return Brick(number, x, width, parts, studs, words, title, purity)

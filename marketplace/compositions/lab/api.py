@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,8 +16,11 @@ from marketplace.accounts.serializers import ErrorSerializer
 from marketplace.accounts.throttling import MergeThrottle
 from marketplace.adapters.selectors import get_adapter, recipe_of
 from marketplace.compositions.api import settings_of
+from marketplace.compositions.cluster_overview import module_clusters, overview_of
+from marketplace.compositions.clusters import details_of, labels_of, read_report, units_of
 from marketplace.compositions.lab import previews, recipes, sweeps
 from marketplace.compositions.lab.serializers import (
+    ClustersSerializer,
     PreviewRequestSerializer,
     RecipeRequestSerializer,
     SweepRequestSerializer,
@@ -125,3 +129,36 @@ class RecipeView(APIView):
         a new adapter is made."""
         adapter = get_adapter(user=request.user, owner=owner, name=name)
         return _accepted(recipes.replay_merge(user=request.user, adapter=adapter))
+
+
+class ClustersView(APIView):
+    """LoRA-LEGO's clusters."""
+
+    @extend_schema(
+        operation_id="adapter_clusters",
+        parameters=[OpenApiParameter("module", str, description="Its units one by one; empty for none.")],
+        responses={200: ClustersSerializer, 404: ErrorSerializer},
+    )
+    def get(self, request: Request, owner: str, name: str) -> Response:
+        """Which adapters share bricks, over all modules and module by module. Adapters that you may not see have no
+        name."""
+        adapter = get_adapter(user=request.user, owner=owner, name=name)
+        version = adapter.current
+        report = read_report(version) if version else None
+        details = details_of(report)
+        if version is None or report is None or not details:
+            raise NotFound(f"{adapter.full_name} has no clusters; LoRA-LEGO makes them.")
+        version.recipe = recipe_of(user=request.user, adapter=adapter)
+        chosen = request.query_params.get("module", "")
+        if chosen and chosen not in details:
+            raise NotFound(f"{adapter.full_name} has no clusters of a module “{chosen[:200]}”.")
+        modules = [asdict(module) for module in module_clusters(details)]
+        labels = labels_of(version, report, details.values())
+        return Response(
+            {
+                "adapters": labels,
+                "summary": overview_of(details, labels, [""] * len(labels), chosen).summary,
+                "modules": modules,
+                "units": units_of(details[chosen]) if chosen else [],
+            }
+        )

@@ -17,7 +17,7 @@ class PreviewRequestSerializer(MergeSettingsSerializer):
     max_tokens = serializers.IntegerField(min_value=1, max_value=MAX_TOKENS, default=64)
 
 
-class ExampleSerializer(serializers.Serializer[Any]):
+class SweepExampleSerializer(serializers.Serializer[Any]):
     prompt = serializers.CharField(max_length=4000)
     expected = serializers.CharField(max_length=4000)
 
@@ -44,10 +44,10 @@ class SweepRequestSerializer(MergeSettingsSerializer):
         max_length=100, default=PARENTS, help_text="“parents”: the members' own examples; or testbed:NAME"
     )
     count = serializers.IntegerField(min_value=1, max_value=64, default=8, help_text="per task of a built-in suite")
-    examples = ExampleSerializer(many=True, required=False, max_length=MAX_EXAMPLES)
+    examples = SweepExampleSerializer(many=True, required=False, max_length=MAX_EXAMPLES)
 
 
-class EstimateSerializer(serializers.Serializer[Any]):
+class SweepEstimateSerializer(serializers.Serializer[Any]):
     value = serializers.FloatField()
     low = serializers.FloatField()
     high = serializers.FloatField()
@@ -60,10 +60,12 @@ class SweepCellSerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=["base", "parent", "point"])
     position = serializers.IntegerField()
     label = serializers.CharField()
-    overall = serializers.DictField(child=EstimateSerializer(), help_text="metric → estimate")
-    tasks = serializers.DictField(child=serializers.DictField(child=EstimateSerializer()))
-    against_base = EstimateSerializer(allow_null=True, help_text="exact match minus the base's, example by example")
-    against_best_parent = EstimateSerializer(allow_null=True)
+    overall = serializers.DictField(child=SweepEstimateSerializer(), help_text="metric → estimate")
+    tasks = serializers.DictField(child=serializers.DictField(child=SweepEstimateSerializer()))
+    against_base = SweepEstimateSerializer(
+        allow_null=True, help_text="exact match minus the base's, by example"
+    )
+    against_best_parent = SweepEstimateSerializer(allow_null=True)
     rank = serializers.IntegerField(allow_null=True)
     seconds = serializers.FloatField()
     fault = serializers.CharField(help_text="why a setting could not be measured")
@@ -86,3 +88,30 @@ class RecipeRequestSerializer(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=120, required=False, default="", allow_blank=True)
     recipe = serializers.DictField(help_text="the contents of recipe.json")
     idempotency_key = serializers.CharField(max_length=100, required=False, allow_null=True, default=None)
+
+
+class ModuleClustersSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    kind = serializers.CharField()
+    layer = serializers.IntegerField(help_text="−1 outside the layers")
+    bricks = serializers.IntegerField()
+    mixed = serializers.IntegerField(help_text="bricks of several adapters")
+    isolated = serializers.IntegerField(help_text="bricks of one unit")
+    purity = serializers.FloatField(help_text="by unit; 1: nothing was shared")
+    inertia = serializers.FloatField(help_text="share of the units' squared size that was lost")
+
+
+class ClusterUnitSerializer(serializers.Serializer[Any]):
+    adapter = serializers.IntegerField(help_text="position in adapters")
+    unit = serializers.IntegerField()
+    brick = serializers.IntegerField()
+    size = serializers.FloatField()
+
+
+class ClustersSerializer(serializers.Serializer[Any]):
+    adapters = serializers.ListField(child=serializers.CharField())
+    summary = serializers.DictField(
+        help_text="bricks, mixed, isolated, purity, inertia; shared[i][j]: the share of i's units in a brick with j's"
+    )
+    modules = ModuleClustersSerializer(many=True)
+    units = ClusterUnitSerializer(many=True, help_text="of the chosen module")

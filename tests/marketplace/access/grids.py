@@ -65,6 +65,9 @@ owner     ok  ok  ok  ok  ok  410 ok  ok
 moderator ok  ok  404 ok  ok  410 ok  ok
 """)
 
+#: A part that these adapters lack: where it were shown, it is not found.
+HAS_NONE = {role: ["404" if answer == "ok" else answer for answer in row] for role, row in SEE.items()}
+
 #: Versions beside each other: those that were not accepted are their authors' alone, whoever sees the adapter.
 COMPARE = {**SEE, "moderator": columns("ok", "ok", "404", "ok", "ok", "410", "404", "404")}
 

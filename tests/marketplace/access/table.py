@@ -119,6 +119,7 @@ line("base-answer", POST=grids.IN_WORDS)
 line("api-adapter", GET=SEE, PATCH=EDIT, DELETE=OWN)
 line("api-adapter-versions", GET=SEE, POST=EDIT, bodies={"POST": _upload})
 line("api-adapter-similar", GET=SEE)
+line("api-adapter-clusters", GET=grids.HAS_NONE)
 line("api-adapter-recipe", GET=SEE, POST=grids.REPLAY)
 line("api-adapter-compare", GET=grids.COMPARE, bodies={"GET": {"from": "main", "to": "main"}})
 line("api-adapter-card", GET=SEE, PUT=EDIT, bodies={"PUT": {"text": "# Other"}})
@@ -140,6 +141,8 @@ line("api-version-deprecation", PUT=EDIT, DELETE=EDIT, bodies={"PUT": {"message"
 
 # --- mixes: the owner's, of the public adapter ------------------------------------------------------------------------
 line("mixes", GET=OPEN)
+line("mix-evaluate", POST=SIGNED_IN)
+line("api-mix-evaluations", GET=OPEN, POST=SIGNED_IN)
 line("mix", GET=OPEN)
 line("mix-new", GET=SIGNED_IN, POST=SIGNED_IN)
 for _name in ("mix-edit", "mix-delete"):
@@ -149,6 +152,8 @@ line("api-mix", GET=OPEN, PATCH=grids.SHOWN, DELETE=grids.SHOWN)
 
 # --- adapters named in the body --------------------------------------------------------------------------------------
 line("api-merge-check", POST=USE, by_body=True, bodies={"POST": _members})
+line("api-merge-comparisons", POST=USE_SIGNED, by_body=True, bodies={"POST": _members})
+line("api-adapter-partners", GET=USE, POST=USE_SIGNED)
 line("api-merges", POST=USE_SIGNED, by_body=True, bodies={"POST": _merge})
 line("api-merge-previews", POST=USE_SIGNED, by_body=True, bodies={"POST": _preview})
 line("api-merge-sweeps", POST=USE_SIGNED, by_body=True, bodies={"POST": _sweep})
@@ -165,6 +170,8 @@ for _name in ("api-base-names", "api-merge-methods", "bases", "base"):
 
 line("owner", GET=OPEN)
 line("combine", GET=OPEN, POST=OPEN)
+line("combine-fit", GET=OPEN)
+line("combine-compare", POST=SIGNED_IN)
 line("merge-preview-create", POST=OPEN)
 line("merge-sweep-create", POST=OPEN)
 line("playground", GET=OPEN, POST=OPEN)
@@ -194,6 +201,9 @@ line("api-deleted", GET=SIGNED_IN)
 line("api-shared", GET=SIGNED_IN)
 line("api-my-access-requests", GET=SIGNED_IN)
 line("notifications", GET=SIGNED_IN)
+line("watches", GET=SIGNED_IN)
+line("watch-set", POST=SIGNED_IN)
+line("api-watches", GET=SIGNED_IN, POST=SIGNED_IN)
 line("notifications-read", POST=SIGNED_IN)
 line("account-letters", POST=SIGNED_IN)
 line("api-notifications", GET=SIGNED_IN)
@@ -203,6 +213,8 @@ line("api-letters", GET=SIGNED_IN, PATCH=SIGNED_IN)
 # --- things of the owner's: for others they do not exist --------------------------------------------------------------
 line("upload-read", GET=MINE, POST=MINE)
 line("notification", POST=MINE)
+line("watch", GET=MINE)
+line("api-watch", GET=MINE, DELETE=MINE)
 for _name in ("job", "upload-reading", "merge-preview", "merge-sweep"):
     line(_name, GET=MINE)
 for _name in ("job-cancel", "job-retry", "upload-recheck", "upload-discard", "account-token-revoke"):
