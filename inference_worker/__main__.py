@@ -17,6 +17,7 @@ from inference_worker.errors import BadInput, EngineError
 COMMANDS = {
     "inspect": "inference_worker.cli.inspect",
     "merge": "inference_worker.cli.merge",
+    "recipe": "inference_worker.cli.recipe",
     "export": "inference_worker.cli.export",
     "generate": "inference_worker.cli.generate",
     "evaluate": "inference_worker.cli.evaluate",

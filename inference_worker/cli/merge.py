@@ -1,4 +1,4 @@
-"""``merge --method M … --out DIR ADAPTER…``: merge adapter folders into a new one, or replay a recipe."""
+"""``merge --method M … --out DIR ADAPTER…``: merge adapter folders, also as a recipe or a mergekit file says."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from inference_worker.cli.merge_arguments import (
 )
 from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_recipe import parse_recipe
+from inference_worker.contracts.mergekit import adapters_of, read_mergekit, translate
 from inference_worker.errors import BadInput
 from inference_worker.merging.pipeline import MergeReport, Progress, merge_adapters
 from inference_worker.merging.replay import find_folders, replay_recipe
 
-#: Arguments that a recipe already answers.
-_SETTLED = ("method", "weights", "layer_weights", "seed", "option", "rank", "ranks", "rotate", "modules", "exclude")
+#: Arguments about how to merge and about what comes out.
+_HOW = ("weights", "layer_weights", "option")
+_OUTPUT = ("rank", "ranks", "dtype", "rotate", "modules", "exclude")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,6 +42,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         metavar="FILE",
         help="make the merge of this recipe.json again, from the same adapters, to the same bytes",
+    )
+    how.add_argument(
+        "--mergekit",
+        type=Path,
+        metavar="FILE",
+        help="the merge of a mergekit file whose models are base+adapter; adapters are folders as named in it, or "
+        "those given, in its order",
     )
     add_weight_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of whatever is random (default 0)")
@@ -56,11 +65,13 @@ def run(args: argparse.Namespace) -> int:
     warnings: Sequence[str] = ()
     if args.recipe is not None:
         report, warnings = _replay(args, progress)
+    elif args.mergekit is not None:
+        report, warnings = _merge_like_mergekit(args, progress)
     else:
         report = _merge(args, progress)
     for warning in warnings:
         print(f"merge: {warning}", file=sys.stderr)
-    table = _as_table(args.out, report) | ({"warnings": list(warnings)} if args.recipe else {})
+    table = _as_table(args.out, report) | {"warnings": list(warnings)}
     print(json.dumps(table, indent=2) if args.json else _as_text(args.out, report))
     return 0
 
@@ -87,18 +98,56 @@ def _merge(args: argparse.Namespace, progress: Progress) -> MergeReport:
 def _replay(args: argparse.Namespace, progress: Progress) -> tuple[MergeReport, Sequence[str]]:
     """A recipe answers everything but where the parents lie; without them, folders of their names are looked for
     here, beside the recipe and one folder up."""
-    given = [name for name in _SETTLED if getattr(args, name) != args.parser.get_default(name)]
-    if given or args.dtype != "same":
-        name = (given or ["dtype"])[0].replace("_", "-")
-        args.parser.error(f"a recipe settles everything: leave --{name} out")
-    try:
-        recipe = parse_recipe(args.recipe.read_bytes())
-    except OSError as fault:
-        raise BadInput(f"{args.recipe} cannot be read: {fault.strerror}", code="bad_recipe") from fault
+    _leave_out(args, "a recipe settles everything", *_HOW, "seed", *_OUTPUT)
+    recipe = parse_recipe(_read(args.recipe))
     beside = args.recipe.resolve().parent
     folders = args.adapters or find_folders(recipe, [Path.cwd(), beside, beside.parent])
     replay = replay_recipe(recipe, folders, args.out, threads=args.threads, progress=progress)
     return replay.report, replay.warnings
+
+
+def _merge_like_mergekit(args: argparse.Namespace, progress: Progress) -> tuple[MergeReport, Sequence[str]]:
+    """The file says how; rank and modules are as the arguments say, for mergekit has no such thing."""
+    _leave_out(args, "the file says how to merge", *_HOW)
+    config = read_mergekit(_read(args.mergekit))
+    folders = args.adapters or [_folder(entry.model.adapter, args.mergekit) for entry in adapters_of(config)]
+    with ExitStack() as stack:
+        readers = [stack.enter_context(open_directory(path)) for path in folders]
+        merge = translate(config, [list(reader.modules) for reader in readers])
+        output = output_of(args)
+        report = merge_adapters(
+            readers,
+            merge.weights,
+            merge.method,
+            args.out,
+            output=output if output.dtype != "same" else output.model_copy(update={"dtype": merge.output.dtype}),
+            layer_weights=merge.layer_weights,
+            seed=args.seed,
+            options=merge.options,
+            threads=args.threads,
+            progress=progress,
+        )
+    return report, [f"{note[0].upper()}{note[1:]}." for note in merge.notes]
+
+
+def _folder(name: str, config: Path) -> Path:
+    """A folder named in a file: from here, or from where the file is."""
+    beside = config.parent / name
+    return beside if not Path(name).exists() and beside.exists() else Path(name)
+
+
+def _leave_out(args: argparse.Namespace, reason: str, *names: str) -> None:
+    """End with status 2 if any of these arguments is given."""
+    for name in names:
+        if getattr(args, name) != args.parser.get_default(name):
+            args.parser.error(f"{reason}: leave --{name.replace('_', '-')} out")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise BadInput(f"{path} cannot be read: {fault.strerror}", code="bad_file") from fault
 
 
 def _quiet(fraction: float, message: str) -> None:

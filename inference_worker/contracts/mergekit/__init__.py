@@ -7,6 +7,6 @@ refused by name.
 
 from inference_worker.contracts.mergekit.config import MergekitConfig, read_mergekit
 from inference_worker.contracts.mergekit.export import to_mergekit
-from inference_worker.contracts.mergekit.translate import MergekitMerge, translate
+from inference_worker.contracts.mergekit.translate import MergekitMerge, adapters_of, translate
 
-__all__ = ["MergekitConfig", "MergekitMerge", "read_mergekit", "to_mergekit", "translate"]
+__all__ = ["MergekitConfig", "MergekitMerge", "adapters_of", "read_mergekit", "to_mergekit", "translate"]

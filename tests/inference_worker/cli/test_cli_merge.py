@@ -105,3 +105,45 @@ def test_layers_add_up(parents: list[str], tmp_path: Path) -> None:
     for name, delta in deltas(open_directory(tmp_path / "out")).items():
         factor = -2.0 if ".layers.1." in name else 0.0
         torch.testing.assert_close(delta, one[name] + factor * two[name], rtol=0, atol=1e-4)
+
+
+def test_a_mergekit_file_and_back(parents: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Adapters lie beside the file; the merge is that of the same flags; its recipe gives an equal file."""
+    text = "merge_method: ties\nbase_model: org/base\nmodels:\n"
+    text += "  - {model: org/base+p0, parameters: {weight: [1.0, 0.5], density: 0.5}}\n"
+    text += "  - {model: org/base+p1, parameters: {weight: 0.25, density: 0.5}}\n"
+    (tmp_path / "config.yml").write_text(text)
+    merged = merge(tmp_path / "file", "--mergekit", str(tmp_path / "config.yml"), "--rank", "4")
+    assert "cuts no rank" in capsys.readouterr().err
+    flags = ["--method", "ties", "--option", "density=0.5", "--option", "average=weight", "--rank", "4"]
+    flags += ["--weights", "1,0.25", "--layer-weights", "1=0:1,1:0.5"]
+    by_hand = merge(tmp_path / "flags", *flags, *parents)
+    assert merged["adapter_model.safetensors"] == by_hand["adapter_model.safetensors"]
+    capsys.readouterr()
+    places = [argument for parent in parents for argument in ("--adapter", parent)]
+    assert main(["recipe", "to-mergekit", str(tmp_path / "file/recipe.json"), "--base", "org/base", *places]) == 0
+    (tmp_path / "again.yml").write_text(capsys.readouterr().out)
+    again = merge(tmp_path / "again", "--mergekit", str(tmp_path / "again.yml"), "--rank", "4")
+    assert again["adapter_model.safetensors"] == merged["adapter_model.safetensors"]
+
+
+def test_mergekit_faults(parents: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yml").write_text("merge_method: passthrough\nmodels: [{model: org/base+p0}]")
+    line = ["merge", "--mergekit", str(tmp_path / "config.yml"), "--out", str(tmp_path / "out")]
+    assert main([*line, parents[0]]) == 3
+    assert "merge_method passthrough: known here are" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*line, "--weights", "1", parents[0]])
+    assert "leave --weights out" in capsys.readouterr().err
+
+
+def test_a_recipe_in_words(parents: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    merge(
+        tmp_path / "out", "--method", "svd", "--rank", "energy:0.9", "--ranks", "0:2", "--exclude", "1/q_proj", *parents
+    )
+    capsys.readouterr()
+    assert main(["recipe", "show", str(tmp_path / "out/recipe.json")]) == 0
+    words = capsys.readouterr().out
+    for part in ("svd (Truncated sum) of 2 adapters", "1 × p0", "rank energy:0.9", "rank 2 in 0", "without 1/q_proj"):
+        assert part in words
+    assert main(["recipe", "show", str(tmp_path / "nothing.json")]) == 3
