@@ -31,7 +31,7 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Shared subspaces",
         "Find the directions that adapters have in common, and merge there.",
-        ("knots", "iso_c", "tsv_m", "core_space"),
+        ("knots", "core_space", "tsv_m", "iso_c", "iso_cts"),
     ),
     ("Learned from examples", "Search the weights on the adapters' own examples.", ("lorahub", "lora_soup")),
 )
