@@ -81,6 +81,31 @@ def update_is_all(members: Sequence[MemberFacts], options: Any) -> Refusal | Non
     return Refusal("refused_lora_bias", words, {"adapter": biased.label})
 
 
+def weights_are_shares(members: Sequence[MemberFacts], options: Any) -> list[str]:
+    """For means, where twice the weights do not give twice the result."""
+    total = sum(abs(member.weight) for member in members)
+    if total in (1.0, len(members)):
+        return []
+    return [f"The weights are shares: divided by their total of {total:g}, the result keeps the adapters' mean size."]
+
+
+def strengths_change(members: Sequence[MemberFacts], options: Any) -> list[str]:
+    """For methods that even out strengths, whatever they get."""
+    if len(members) > 1:
+        return []
+    return ["A single adapter does not come back as it is: all its directions get one strength."]
+
+
+def few_directions(members: Sequence[MemberFacts], options: TsvMOptions) -> list[str]:
+    """Where the share of the directions that is kept is a single one."""
+    share = options.keep or 1.0 / len(members)
+    ranks = {member.label: max(member.ranks.values(), default=0) for member in members}
+    poor = [label for label, rank in ranks.items() if rank > 1 and rank * share < 2.0]
+    if not poor:
+        return []
+    return [f"One direction per module is kept of {', '.join(poor)}; a larger keep keeps more."]
+
+
 def _info(
     name: str, title: str, explanation: str, paper: str, options: type[Contract], **rules: Any
 ) -> MergeMethodInfo:
@@ -112,6 +137,7 @@ SPECTRAL = (
         "other, so that they disturb each other least.",
         "Gargiulo et al., arXiv 2412.00081",
         TsvMOptions,
+        warn=few_directions,
     ),
     _info(
         "iso_c",
@@ -120,6 +146,7 @@ SPECTRAL = (
         "by what many do.",
         "Marczak et al., arXiv 2502.04959",
         NoOptions,
+        warn=strengths_change,
     ),
     _info(
         "iso_cts",
@@ -127,6 +154,7 @@ SPECTRAL = (
         "As the isotropic sum, but part of the rank is kept for what single adapters have and the sum lacks.",
         "Marczak et al., arXiv 2502.04959",
         IsoCtsOptions,
+        warn=strengths_change,
     ),
     _info(
         "karcher",
@@ -135,6 +163,7 @@ SPECTRAL = (
         "their ratios count.",
         "Karcher, 1977; mergekit",
         KarcherOptions,
+        warn=weights_are_shares,
     ),
     _info(
         "slerp",
