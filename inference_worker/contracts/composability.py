@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from inference_worker.contracts.common import AdapterFiles, Contract
@@ -81,3 +83,49 @@ class ComposeCheckResult(Contract):
 
     pairs: tuple[PairMeasures, ...]
     seconds: float
+
+
+class MethodVerdict(Contract):
+    """Whether a method takes the adapters: ``legal``, with a ``caveat``, or ``refused``, and why."""
+
+    name: str
+    title: str
+    state: Literal["legal", "caveat", "refused"]
+    reasons: tuple[str, ...] = ()
+    #: Predicted share of its gain that each of two adapters keeps at weight 1.
+    kept: tuple[float, float] | None = None
+
+
+class PairVerdict(Contract):
+    """Two adapters by name. ``signature`` is the cosine of their signatures, ``kept`` maps methods to predictions."""
+
+    first: str
+    second: str
+    measures: PairMeasures
+    signature: float | None = None
+    kept: dict[str, tuple[float, float]] = {}
+
+
+class AdapterLine(Contract):
+    """What one adapter brings."""
+
+    name: str
+    base: str
+    ranks: tuple[int, ...]
+    modules: int
+    task: str
+    licence: str
+    features: tuple[str, ...]
+
+
+class FolderVerdict(Contract):
+    """What is known of adapters in folders before they are merged."""
+
+    adapters: tuple[AdapterLine, ...]
+    same_base: bool
+    shared_modules: int
+    all_modules: int
+    pairs: tuple[PairVerdict, ...]
+    methods: tuple[MethodVerdict, ...]
+    #: How good the predictions are, in sentences.
+    predictions: tuple[str, ...] = ()

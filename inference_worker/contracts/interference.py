@@ -59,6 +59,9 @@ class Correlation(Contract):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.2f}, {self.low:.2f} to {self.high:.2f}"
+
 
 class Predictor(Contract):
     """The prediction for one merge method. ``source`` is the better of the model and the cosine of Δ alone, or
@@ -100,6 +103,23 @@ class Predictor(Contract):
         kept = self.kept_by_both(measures)
         return None if kept is None else 1.0 - sum(kept) / 2
 
+    def describe(self, measured_on: str) -> str:
+        """How good it is, in one sentence."""
+        where = (
+            f"on {self.pairs} merges of {self.adapters} adapters of {measured_on}, each predicted from other adapters' "
+            "merges"
+        )
+        if self.source == "none":
+            return (
+                f"No measured relation: neither these measures (rank correlation {self.model}) nor the cosine alone "
+                f"({self.cosine}) tells what is kept, {where}."
+            )
+        used, other = ("all measures", "the cosine alone") if self.source == "model" else ("the cosine", "all measures")
+        rest = self.cosine if self.source == "model" else self.model
+        return (
+            f"Predicted from {used}: rank correlation {self.correlation} with what was kept ({other}: {rest}), {where}."
+        )
+
 
 class Predictors(Contract):
     """What was fitted together: ``measured_on`` names the world, ``measures`` the version of the measures."""
@@ -111,6 +131,11 @@ class Predictors(Contract):
     def of(self, method: str) -> Predictor | None:
         """The prediction for ``method``, where one was fitted."""
         return next((predictor for predictor in self.predictors if predictor.method == method), None)
+
+    def kept(self, measures: PairMeasures) -> dict[str, tuple[float, float]]:
+        """Method → the shares that both keep, for the methods of which something can be said."""
+        found = {item.method: item.kept_by_both(measures) for item in self.predictors}
+        return {method: (round(kept[0], 3), round(kept[1], 3)) for method, kept in found.items() if kept}
 
 
 @cache

@@ -44,15 +44,9 @@ def _pair(one: Member, two: Member, known: Mapping[Pair, PairMeasures]) -> dict[
     return {
         "first": one.adapter.full_name,
         "second": two.adapter.full_name,
-        "kept": {} if found is None else kept_of(found),
+        "kept": {} if found is None else stored_predictors().kept(found),
         "measures": None if found is None else found.model_dump(mode="json"),
     }
-
-
-def kept_of(measures: PairMeasures) -> dict[str, list[float]]:
-    """Method → predicted shares, for the methods of which something can be said."""
-    predicted = {item.method: item.kept_by_both(measures) for item in stored_predictors().predictors}
-    return {method: [round(value, 3) for value in kept] for method, kept in predicted.items() if kept}
 
 
 def _notes(members: Sequence[Member], rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -113,27 +107,5 @@ def _methods(
 def describe_predictor(predictor: Predictor) -> dict[str, Any]:
     """How good a method's prediction is, for people and programs."""
     found = predictor.model_dump(mode="json", include={"method", "source", "model", "cosine", "adapters", "pairs"})
-    return {**found, "title": METHODS[predictor.method].title, "words": _words(predictor)}
-
-
-def _words(predictor: Predictor) -> str:
     title = METHODS[predictor.method].title
-    measured_on = (
-        f"on {predictor.pairs} merges of {predictor.adapters} adapters of {stored_predictors().measured_on}, each "
-        "predicted from other adapters' merges"
-    )
-    if predictor.source == "none":
-        return (
-            f"{title}: no measured relation. Neither these measures (rank correlation {_range(predictor.model)}) nor "
-            f"the cosine alone ({_range(predictor.cosine)}) tells what is kept, {measured_on}."
-        )
-    used, other = ("all measures", "the cosine alone") if predictor.source == "model" else ("the cosine", "all of them")
-    rest = predictor.cosine if predictor.source == "model" else predictor.model
-    return (
-        f"{title}: predicted from {used}, rank correlation {_range(predictor.correlation)} with what was kept "
-        f"({other}: {_range(rest)}), {measured_on}."
-    )
-
-
-def _range(correlation: Any) -> str:
-    return f"{correlation.value:.2f}, {correlation.low:.2f} to {correlation.high:.2f}"
+    return {**found, "title": title, "words": f"{title}. {predictor.describe(stored_predictors().measured_on)}"}

@@ -1,0 +1,67 @@
+"""A verdict on adapters as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from inference_worker.contracts.composability import FolderVerdict, MethodVerdict, PairVerdict
+
+#: From this cosine of signatures on, two adapters are near-duplicates.
+_NEAR_DUPLICATE = 0.98
+
+
+def verdict_text(verdict: FolderVerdict) -> str:
+    """Lines for people."""
+    return "\n".join(_lines(verdict))
+
+
+def _lines(verdict: FolderVerdict) -> Iterator[str]:
+    for adapter in verdict.adapters:
+        ranks = ", ".join(map(str, adapter.ranks))
+        yield f"{adapter.name}: rank {ranks}, {adapter.modules} modules, {adapter.licence or 'no licence named'}"
+        yield f"  base {adapter.base or 'not named'}, task {adapter.task or 'not named'}"
+    yield f"same base       {'yes' if verdict.same_base else 'no, or not named: the shapes decide'}"
+    yield f"shared modules  {verdict.shared_modules} of {verdict.all_modules}"
+    for pair in verdict.pairs:
+        yield from _pair(pair)
+    yield "methods"
+    for method in verdict.methods:
+        yield _method(method)
+    yield from verdict.predictions or ("No prediction is shipped for these measures.",)
+
+
+def _pair(pair: PairVerdict) -> Iterator[str]:
+    found = pair.measures
+    yield f"{pair.first} with {pair.second}"
+    if found.clashing:
+        yield f"  modules of other shapes: {found.clashing}; they do not fit one base"
+    near = "" if (pair.signature or 0.0) < _NEAR_DUPLICATE else ", near-duplicates"
+    signature = "" if pair.signature is None else f" (of signatures {pair.signature:.3f}{near})"
+    yield f"  cosine          {found.cosine:.3f}{signature}"
+    yield f"  reads alike     {_share(found.row_overlap)}, chance {_share(found.row_chance)}, {_angle(found.row_angle)}"
+    columns = f"{_share(found.column_overlap)}, chance {_share(found.column_chance)}, {_angle(found.column_angle)}"
+    yield f"  writes alike    {columns}"
+    yield f"  units alike     {_share(found.unit_overlap)}"
+    yield f"  signs agree     {_share(found.sign_agreement)}, chance 50 %"
+    yield f"  norms           {found.norms[0]:.4g} and {found.norms[1]:.4g}"
+    for method, (first, second) in pair.kept.items():
+        yield f"  {method} keeps".ljust(18) + f"{_share(first)} of {pair.first}, {_share(second)} of {pair.second}"
+    yield f"  {'layer':<10} {'norms':>21} {'cosine':>8} {'reads':>7} {'writes':>7} {'units':>7} {'signs':>7}"
+    for layer in found.layers:
+        cosine = "–" if layer.cosine is None else f"{layer.cosine:.3f}"
+        shares = (layer.row_overlap, layer.column_overlap, layer.unit_overlap, layer.sign_agreement)
+        columns = " ".join(f"{_share(share):>7}" for share in shares)
+        yield f"  {layer.layer:<10} {layer.norms[0]:>10.4g} {layer.norms[1]:>10.4g} {cosine:>8} {columns}"
+
+
+def _method(method: MethodVerdict) -> str:
+    reasons = f": {' '.join(method.reasons)}" if method.reasons else ""
+    return f"  {method.name:<18} {method.state}{reasons}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value * 100:.0f} %"
+
+
+def _angle(value: float | None) -> str:
+    return "–" if value is None else f"smallest angle {value:.0f}°"
