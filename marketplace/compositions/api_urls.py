@@ -18,6 +18,7 @@ urlpatterns = [
     path("merges/recipes/", lab_api.RecipesView.as_view(), name="api-merge-recipes"),
     path("adapters/<str:owner>/<str:name>/recipe/", lab_api.RecipeView.as_view(), name="api-adapter-recipe"),
     path("adapters/<str:owner>/<str:name>/clusters/", lab_api.ClustersView.as_view(), name="api-adapter-clusters"),
+    path("adapters/<str:owner>/<str:name>/lineage/", lab_api.LineageView.as_view(), name="api-adapter-lineage"),
     path("mixes/", mix_api.MixesView.as_view(), name="api-mixes"),
     path("mixes/<str:owner>/<str:mix>/", mix_api.MixView.as_view(), name="api-mix"),
     path(

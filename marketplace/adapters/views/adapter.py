@@ -15,11 +15,13 @@ from marketplace.adapters.exports.services import offers_of
 from marketplace.adapters.forms import ReportForm
 from marketplace.adapters.gone import gone_files, readable_card
 from marketplace.adapters.heat_map import heat_map
+from marketplace.adapters.lineage_graph import lineage_graph
 from marketplace.adapters.models import Adapter, Artifact, Lineage
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.snippets import snippets_for
 from marketplace.adapters.standing import successor_of
 from marketplace.compositions.clusters import clusters_of
+from marketplace.compositions.lab.recipes import shown_recipe
 from marketplace.core.pagination import keyset_page
 from marketplace.moderation.selectors import latest_decision
 
@@ -58,7 +60,8 @@ def adapter_page(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "waiting": waiting,
         "files": list(selectors.files_of(adapter.current)) if adapter.current else [],
         "exports": offers_of(adapter.current, adapter.base) if adapter.current else [],
-        "lineage": lineage,
+        "graph": lineage_graph(user=request.user, adapter=adapter),
+        "recipe": shown_recipe(adapter.current.recipe) if adapter.current else None,
         "similar": selectors.similar_adapters(user=request.user, adapter=adapter),
         "snippets": snippets_for(adapter),
         "report_form": ReportForm(auto_id="report_%s"),

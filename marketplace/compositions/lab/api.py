@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from marketplace.accounts.serializers import ErrorSerializer
 from marketplace.accounts.throttling import MergeThrottle
+from marketplace.adapters.lineage_graph import MAX_DEPTH, Node, lineage_graph
 from marketplace.adapters.selectors import get_adapter, recipe_of
 from marketplace.compositions.api import settings_of
 from marketplace.compositions.cluster_overview import module_clusters, overview_of
@@ -21,6 +22,8 @@ from marketplace.compositions.clusters import details_of, labels_of, read_report
 from marketplace.compositions.lab import previews, recipes, sweeps
 from marketplace.compositions.lab.serializers import (
     ClustersSerializer,
+    LineageQuerySerializer,
+    LineageSerializer,
     PreviewRequestSerializer,
     RecipeRequestSerializer,
     SweepRequestSerializer,
@@ -162,3 +165,37 @@ class ClustersView(APIView):
                 "units": units_of(details[chosen]) if chosen else [],
             }
         )
+
+
+class LineageView(APIView):
+    """Ancestors and descendants."""
+
+    @extend_schema(
+        operation_id="adapter_lineage",
+        parameters=[OpenApiParameter("depth", int, description=f"Generations each way, 1 to {MAX_DEPTH}.")],
+        responses={200: LineageSerializer, 400: ErrorSerializer, 404: ErrorSerializer},
+    )
+    def get(self, request: Request, owner: str, name: str) -> Response:
+        """What the adapter was made from, and what was made from it, generation by generation. Ancestors that you may
+        not see have no name and lead no further."""
+        query = LineageQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        adapter = get_adapter(user=request.user, owner=owner, name=name)
+        graph = lineage_graph(user=request.user, adapter=adapter, **query.validated_data)
+        found = {"ancestors": graph.ancestors, "descendants": graph.descendants}
+        return Response({key: [_node(node) for node in nodes] for key, nodes in found.items()})
+
+
+def _node(node: Node) -> dict[str, Any]:
+    if node.cut:
+        return {"more": True}
+    return {
+        "adapter": node.adapter.full_name if node.adapter else None,
+        "commit": node.version.commit if node.version else None,
+        "deleted": node.gone,
+        "weight": node.weight,
+        "operation": node.operation,
+        "repeated": node.repeated,
+        "nodes": [_node(below) for below in node.nodes],
+        "more": False,
+    }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from inference_worker.contracts.merge import MergeResult
+from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_recipe import MergeRecipe, RecipeParent, parse_recipe
 from inference_worker.errors import BadInput
 from marketplace import policy
@@ -13,6 +15,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Lineage, Version
 from marketplace.adapters.selectors import visible_adapters
 from marketplace.compositions.members import Choice
+from marketplace.compositions.output_fields import write_ranks, write_rule
 from marketplace.compositions.planning import MergePlan, plan_merge
 from marketplace.compositions.services import check_name, enqueue_merge
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
@@ -30,27 +33,41 @@ def read_recipe(data: bytes | str | Mapping[str, Any]) -> MergeRecipe:
         raise Invalid(error.message, code=error.code, extra={"fields": {"recipe": [error.message]}}) from error
 
 
-def recipe_parents(*, user: policy.Person, version: Version) -> list[dict[str, Any]] | None:
-    """A merge's parents for its page: weight, digests, and the adapter as far as ``user`` may know of it. None for
-    what is no merge."""
+@dataclass(frozen=True)
+class ShownRecipe:
+    """A recipe for people: ``settings`` are names and values of what is not as it would be by default."""
+
+    method: str
+    settings: list[tuple[str, str]]
+    parents: list[dict[str, Any]]
+
+
+def shown_recipe(table: Mapping[str, Any] | None) -> ShownRecipe | None:
+    """A version's recipe as ``selectors.recipe_of`` gives it to the reader; None for what is no merge's."""
+    if not table:
+        return None
     try:
-        recipe = parse_recipe(version.recipe) if version.recipe else None
+        recipe = parse_recipe(table)
     except BadInput:
         return None
-    if recipe is None:
-        return None
-    edges = Lineage.objects.filter(child=version).select_related("parent__adapter__owner")
-    seen = edges.filter(parent__adapter__in=visible_adapters(user).values("pk"))
-    by_position = {edge.position: edge.parent for edge in seen}
-    return [
-        {
-            "version": by_position.get(position),
-            "weight": parent.weight,
-            "config": parent.config,
-            "weights": parent.weights,
-        }
-        for position, parent in enumerate(recipe.parents)
+    info, output = METHODS.get(recipe.method), recipe.output
+    defaults = info.options().model_dump(mode="json") if info else {}
+    settings = [(name, value) for name, value in recipe.options.items() if defaults.get(name) != value]
+    written = {
+        "rank": write_rule(output.rank),
+        "ranks": write_ranks(output.ranks).replace("\n", "; "),
+        "number format": "" if output.dtype == "same" else output.dtype,
+        "rotated": "yes" if output.rotate else "",
+        "only": " ".join(output.include),
+        "without": " ".join(output.exclude),
+        "seed": str(recipe.seed) if recipe.seed else "",
+    }
+    shown = [(name.replace("_", " "), str(value)) for name, value in [*settings, *written.items()] if value != ""]
+    parents = [
+        {"label": parent.label or "a private adapter", "weight": parent.weight, "weights": parent.weights}
+        for parent in recipe.parents
     ]
+    return ShownRecipe(info.title if info else recipe.method, shown, parents)
 
 
 def replay_merge(*, user: User, adapter: Adapter, idempotency_key: str | None = None) -> Job:

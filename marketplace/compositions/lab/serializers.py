@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from inference_worker.contracts.merge_preview import MAX_PROMPT, MAX_PROMPTS, MAX_TOKENS
 from inference_worker.contracts.merge_sweep import MAX_EXAMPLES, MAX_POINTS
+from marketplace.adapters.lineage_graph import DEPTH, MAX_DEPTH
 from marketplace.compositions.lab.sweeps import PARENTS
 from marketplace.compositions.serializers import MergeSettingsSerializer
 
@@ -62,9 +63,7 @@ class SweepCellSerializer(serializers.Serializer[Any]):
     label = serializers.CharField()
     overall = serializers.DictField(child=SweepEstimateSerializer(), help_text="metric → estimate")
     tasks = serializers.DictField(child=serializers.DictField(child=SweepEstimateSerializer()))
-    against_base = SweepEstimateSerializer(
-        allow_null=True, help_text="exact match minus the base's, by example"
-    )
+    against_base = SweepEstimateSerializer(allow_null=True, help_text="exact match minus the base's, by example")
     against_best_parent = SweepEstimateSerializer(allow_null=True)
     rank = serializers.IntegerField(allow_null=True)
     seconds = serializers.FloatField()
@@ -115,3 +114,25 @@ class ClustersSerializer(serializers.Serializer[Any]):
     )
     modules = ModuleClustersSerializer(many=True)
     units = ClusterUnitSerializer(many=True, help_text="of the chosen module")
+
+
+class LineageQuerySerializer(serializers.Serializer[Any]):
+    depth = serializers.IntegerField(min_value=1, max_value=MAX_DEPTH, default=DEPTH)
+
+
+class LineageNodeSerializer(serializers.Serializer[Any]):
+    """``more`` alone stands where further generations are left out."""
+
+    adapter = serializers.CharField(allow_null=True, required=False, help_text="null: a private adapter")
+    commit = serializers.CharField(allow_null=True, required=False)
+    deleted = serializers.BooleanField(required=False)
+    weight = serializers.FloatField(required=False)
+    operation = serializers.CharField(required=False)
+    repeated = serializers.BooleanField(required=False, help_text="stands elsewhere with what leads on from it")
+    nodes = serializers.ListField(child=serializers.DictField(), required=False, help_text="nodes of the same shape")
+    more = serializers.BooleanField()
+
+
+class LineageSerializer(serializers.Serializer[Any]):
+    ancestors = LineageNodeSerializer(many=True)
+    descendants = LineageNodeSerializer(many=True)

@@ -114,12 +114,17 @@ line("adapter-export", POST=grids.EXPORT_PAGE, bodies={"POST": {"format": "gguf"
 line("adapter-recipe", GET=SEE)
 line("adapter-replay", POST=grids.IN_WORDS)
 line("base-answer", POST=grids.IN_WORDS)
+line("adapter-evaluations", GET=SEE)
+line("adapter-evaluate", POST=EDIT)
+line("adapter-evaluation", GET=grids.EVALUATED)
 
 # --- one adapter, REST -----------------------------------------------------------------------------------------------
 line("api-adapter", GET=SEE, PATCH=EDIT, DELETE=OWN)
 line("api-adapter-versions", GET=SEE, POST=EDIT, bodies={"POST": _upload})
 line("api-adapter-similar", GET=SEE)
+line("api-adapter-evaluations", GET=SEE, POST=EDIT)
 line("api-adapter-clusters", GET=grids.HAS_NONE)
+line("api-adapter-lineage", GET=SEE)
 line("api-adapter-recipe", GET=SEE, POST=grids.REPLAY)
 line("api-adapter-compare", GET=grids.COMPARE, bodies={"GET": {"from": "main", "to": "main"}})
 line("api-adapter-card", GET=SEE, PUT=EDIT, bodies={"PUT": {"text": "# Other"}})
@@ -169,6 +174,8 @@ for _name in ("api-base-names", "api-merge-methods", "bases", "base"):
     line(_name, GET=OPEN)
 
 line("owner", GET=OPEN)
+line("suites", GET=OPEN)
+line("api-suites", GET=OPEN, POST=SIGNED_IN)
 line("combine", GET=OPEN, POST=OPEN)
 line("combine-fit", GET=OPEN)
 line("combine-compare", POST=SIGNED_IN)
@@ -212,6 +219,11 @@ line("api-letters", GET=SIGNED_IN, PATCH=SIGNED_IN)
 
 # --- things of the owner's: for others they do not exist --------------------------------------------------------------
 line("upload-read", GET=MINE, POST=MINE)
+line("suite-new", GET=SIGNED_IN, POST=SIGNED_IN)
+line("suite", GET=MINE_REST)
+line("suite-edit", POST=MINE)
+line("suite-delete", GET=MINE, POST=MINE)
+line("api-suite", GET=MINE_REST, PATCH=MINE, DELETE=MINE)
 line("notification", POST=MINE)
 line("watch", GET=MINE)
 line("api-watch", GET=MINE, DELETE=MINE)
