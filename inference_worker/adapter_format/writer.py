@@ -7,9 +7,7 @@ module may turn out with a smaller rank than planned without being held in memor
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 import struct
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +23,7 @@ from inference_worker.adapter_format.header import TensorEntry
 from inference_worker.adapter_format.keys import PREFIX
 from inference_worker.adapter_format.layout import ModuleKind, natural_order
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
+from inference_worker.adapter_format.new_file import NewFile, sync_directory, write_atomically
 from inference_worker.adapter_format.patterns import PatternMatcher
 from inference_worker.adapter_format.reader import Factors
 from inference_worker.adapter_format.stream import TORCH_DTYPES, TensorFile
@@ -63,7 +62,7 @@ class AdapterWriter:
     """Writes ``adapter_model.safetensors`` and ``adapter_config.json`` into a directory, atomically.
 
     Modules arrive in any order through ``add``; ``finish`` writes the config, fills the header and puts both files in
-    place. Leaving the context without ``finish`` removes what was written.
+    place. Nothing stays of what was written before, whether the context is left without ``finish`` or the process dies.
     """
 
     def __init__(
@@ -81,8 +80,8 @@ class AdapterWriter:
         self._ranks: dict[str, int] = {}
         self._position = 0
         self._reserved = self._header_bound(extras or {})
-        descriptor, self._temporary = _create(directory)
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._new = NewFile(directory)
+        self._file = self._new.file
         self._file.seek(8 + self._reserved)
 
     def __enter__(self) -> AdapterWriter:
@@ -91,8 +90,7 @@ class AdapterWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        self._new.__exit__(kind, value, trace)
 
     def add(self, name: str, factors: Factors, bias: Tensor | None = None, magnitude: Tensor | None = None) -> None:
         """Append one module: A (r, d_in) and B (d_out, r) with Δ = B·A, r at most the planned rank.
@@ -138,9 +136,8 @@ class AdapterWriter:
             raise ValueError(f"the header needs {len(encoded)} bytes, {self._reserved} were reserved")
         self._file.seek(0)
         self._write(struct.pack("<Q", self._reserved) + encoded.ljust(self._reserved))
-        os.fsync(self._file.fileno())
         write_atomically(self._directory / CONFIG_NAME, to_json(config))
-        os.replace(self._temporary, self._directory / WEIGHTS_NAME)
+        self._new.publish(WEIGHTS_NAME)
         sync_directory(self._directory)
         return config
 
@@ -263,31 +260,3 @@ def write_adapter(
 def to_json(value: Any) -> bytes:
     """Deterministic, readable JSON."""
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` so that ``path`` holds either the old or the new bytes, also after a power cut."""
-    descriptor, temporary = _create(path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _create(directory: Path) -> tuple[int, Path]:
-    """A new file of a name of its own, readable as the umask allows (mkstemp would let only its owner read it)."""
-    path = directory / f".partial-{secrets.token_hex(8)}"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
-
-
-def sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

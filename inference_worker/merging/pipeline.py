@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
+from inference_worker.adapter_format.new_file import write_atomically
 from inference_worker.adapter_format.reader import AdapterReader, Factors
-from inference_worker.adapter_format.writer import AdapterWriter, to_json, write_atomically
+from inference_worker.adapter_format.writer import AdapterWriter, to_json
 from inference_worker.contracts.merge import MergedModule
 from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, OutputDtype, RankRule
 from inference_worker.errors import BadInput
@@ -127,7 +128,7 @@ def _output(rank: RankRule | None, dtype: str) -> MergeOutput:
 def _written(out: Path, files: Mapping[str, bytes]) -> Iterator[None]:
     """Files beside the adapter. They come first and go again if the adapter fails, so that where there is an adapter
     there is its recipe, and where there is none there is nothing."""
-    made = [out / name for name in files if not (out / name).exists()]
+    made = [out / name for name in (*files, CONFIG_NAME) if not (out / name).exists()]
     try:
         for name, data in files.items():
             write_atomically(out / name, data)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from inference_worker.adapter_format import AdapterWriter, Factors, ModulePlan, open_directory, write_adapter
 from inference_worker.adapter_format.header import read_header
-from inference_worker.adapter_format.writer import canonical_config, check_patterns, write_atomically
+from inference_worker.adapter_format.writer import canonical_config, check_patterns
 from inference_worker.errors import Refused
 
 
@@ -118,9 +118,3 @@ def test_other_tensors_are_copied_byte_for_byte_in_pieces(tmp_path: Path, monkey
             writer.finish({"target_modules": ["a"], "modules_to_save": ["lm_head"]})
     copied = load_file(tmp_path / "out" / "adapter_model.safetensors")["base_model.model.lm_head.weight"]
     assert torch.equal(copied, head)
-
-
-def test_atomic_write_leaves_no_scraps(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "x", b"one")
-    write_atomically(tmp_path / "x", b"two")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"two")]

@@ -1,0 +1,81 @@
+"""Files that appear complete or not at all, and of which nothing stays when the process is killed before."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+
+
+class NewFile:
+    """A file in ``directory`` that has no name until it is published.
+
+    Linux gives an unnamed file back with the last process that holds it, however that ends. Where the file system has
+    no such files, it has a hidden name, which leaving the context removes.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._hidden: Path | None = None
+        self.file = os.fdopen(self._open(), "wb", buffering=0)
+
+    def __enter__(self) -> NewFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+        if self._hidden is not None:
+            self._hidden.unlink(missing_ok=True)
+
+    def publish(self, name: str) -> None:
+        """Put the file under ``name``, in place of what is there. What was written is on the disk before."""
+        os.fsync(self.file.fileno())
+        if self._hidden is None:
+            with contextlib.suppress(FileExistsError):
+                self._link(name)
+                return
+            # Nothing can be linked over a name: it gets one of its own first.
+            self._hidden = self._own_name()
+            self._link(self._hidden.name)
+        os.replace(self._hidden, self._directory / name)
+
+    def _open(self) -> int:
+        """Readable as the umask allows (mkstemp would let only its owner read it)."""
+        flags = os.O_RDWR | os.O_CLOEXEC
+        with contextlib.suppress(OSError, AttributeError):
+            if Path("/proc/self/fd").is_dir():
+                return os.open(self._directory, flags | os.O_TMPFILE, 0o666)
+        self._hidden = self._own_name()
+        return os.open(self._hidden, flags | os.O_CREAT | os.O_EXCL, 0o666)
+
+    def _own_name(self) -> Path:
+        return self._directory / f".partial-{secrets.token_hex(8)}"
+
+    def _link(self, name: str) -> None:
+        folder = os.open(self._directory, os.O_RDONLY)
+        try:
+            # Given a folder, Python follows the link in /proc; without one it would link the link itself.
+            os.link(f"/proc/self/fd/{self.file.fileno()}", name, dst_dir_fd=folder, follow_symlinks=True)
+        finally:
+            os.close(folder)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` so that ``path`` holds either the old or the new bytes, also after a power cut."""
+    with NewFile(path.parent) as new:
+        view = memoryview(data)
+        while view:
+            view = view[new.file.write(view) :]
+        new.publish(path.name)
+
+
+def sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
