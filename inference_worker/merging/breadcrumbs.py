@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.elementwise import BreadcrumbsOptions
-from inference_worker.merging.elementwise import kept_count, order_statistic, resolve_signs, weighted_sum
+from inference_worker.merging.elementwise import kept_count, order_statistics, resolve_signs, weighted_sum
 from inference_worker.merging.spaces import Updates, merge_in_space
 from inference_worker.merging.stack import Merged, ModuleStack
 
@@ -29,8 +29,7 @@ def band(matrix: Tensor, density: float, gamma: float) -> Tensor:
     count = matrix.numel()
     keep = kept_count(count, density)
     lowest = max(0, count - keep - int(gamma * count))
-    sizes = matrix.abs()
-    return torch.stack([order_statistic(sizes, lowest), order_statistic(sizes, lowest + keep - 1)])
+    return order_statistics(matrix.abs(), lowest, lowest + keep - 1)
 
 
 def _combine(updates: Updates, options: BreadcrumbsOptions) -> Tensor:

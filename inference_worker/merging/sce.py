@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.elementwise import SceOptions
-from inference_worker.merging.elementwise import elect_signs, kept_count, order_statistic
+from inference_worker.merging.elementwise import elect_signs, kept_count, order_statistics
 from inference_worker.merging.spaces import Updates, merge_in_space
 from inference_worker.merging.stack import Merged, ModuleStack
 
@@ -66,4 +66,4 @@ def _variance_limit(updates: Updates, select: float) -> Tensor | None:
     differing = int(variances.count_nonzero())
     if not differing:
         return None
-    return order_statistic(variances, variances.numel() - kept_count(differing, select))
+    return order_statistics(variances, variances.numel() - kept_count(differing, select))[0]

@@ -11,6 +11,9 @@ from reference.module_stacks import NAME, doubled, product, stack_of
 from reference.random_factors import random_factors
 
 from inference_worker.adapter_format import Factors
+from inference_worker.contracts.merge_methods import METHODS as WORDS
+from inference_worker.contracts.merge_methods import MemberFacts
+from inference_worker.errors import BadInput
 from inference_worker.merging.della import keep_probabilities
 from inference_worker.merging.elementwise import Uniforms, adapter_identities
 from inference_worker.merging.registry import METHODS, parse_options
@@ -169,3 +172,22 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference_worker.merging.spaces.BLOCK", 3 * 3 * D_IN)
     for (method, options), expected in zip(calls, whole, strict=True):
         torch.testing.assert_close(product(merge(stack, method, **options)), expected, rtol=0, atol=1e-10)
+
+
+def test_factors_alone_ask_for_equal_ranks() -> None:
+    """Known from headers, so the marketplace says it before there is a job."""
+    members = [MemberFacts("first", ranks={"m": 4}), MemberFacts("second", ranks={"m": 6})]
+    for name in ("ties", "dare_linear", "dare_ties", "magnitude_prune", "della", "breadcrumbs", "sce"):
+        info = WORDS[name]
+        assert info.refusal(members) is None
+        assert info.refusal(members, info.options.model_validate({"space": "core"})) is None
+        refusal = info.refusal(members, info.options.model_validate({"space": "factor"}))
+        assert refusal is not None
+        assert "rank 4 in first and 6 in second" in refusal.words
+
+
+@pytest.mark.parametrize(("density", "epsilon"), [(0.5, 1.0), (0.9, 0.3), (0.1, 0.3)])
+def test_della_refuses_probabilities_outside_0_and_1(density: float, epsilon: float) -> None:
+    with pytest.raises(BadInput, match="epsilon/2"):
+        parse_options(METHODS["della"], {"density": density, "epsilon": epsilon})
+    parse_options(METHODS["della"], {"density": 1.0, "epsilon": epsilon})
