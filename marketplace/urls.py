@@ -18,7 +18,9 @@ API_APPS = [
     "compositions",
     "playground",
     "moderation",
+    "evaluations",
     "notifications",
+    "regressions",
 ]
 
 urlpatterns = [
@@ -34,7 +36,9 @@ urlpatterns = [
     path("", include("marketplace.compositions.urls")),
     path("", include("marketplace.playground.urls")),
     path("", include("marketplace.moderation.urls")),
+    path("", include("marketplace.evaluations.urls")),
     path("", include("marketplace.notifications.urls")),
+    path("", include("marketplace.regressions.urls")),
     # Last: /{owner}/{name} would swallow the others.
     path("", include("marketplace.adapters.urls")),
 ]

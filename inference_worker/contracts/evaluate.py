@@ -11,6 +11,9 @@ from inference_worker.contracts.generate import WeightedAdapter
 
 Metric = Literal["exact_match", "token_f1", "perplexity"]
 METRICS: tuple[Metric, ...] = ("exact_match", "token_f1", "perplexity")
+#: Counts up when one and the same request would have other outcomes: other decoding, prompts, scoring or built-in
+#: suites. Whoever keeps outcomes keeps this with them.
+ENGINE_VERSION = 1
 
 
 class EvaluationSettings(Contract):

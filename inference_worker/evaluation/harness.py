@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from inference_worker.contracts.common import AdapterFiles, BaseFiles
-from inference_worker.contracts.evaluate import Estimate, Evaluation, EvaluationSettings, Outcome
+from inference_worker.contracts.evaluate import ENGINE_VERSION, Estimate, Evaluation, EvaluationSettings, Outcome
 from inference_worker.contracts.generate import GenerateEvent, GenerateRequest, Sampling, WeightedAdapter
 from inference_worker.errors import BadInput, EngineError
 from inference_worker.evaluation.statistics import estimate
@@ -116,6 +116,7 @@ def _key(
 ) -> dict[str, Any]:
     """Everything that an outcome depends on. Weight 0 is absence, and the order of members says nothing."""
     return {
+        "engine": ENGINE_VERSION,
         "base": base_digest(base),
         "members": sorted([m.files.config, m.files.weights, m.weight] for m in members if m.weight != 0.0),
         "suite": suite.digest,

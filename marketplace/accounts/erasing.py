@@ -19,6 +19,7 @@ from marketplace.moderation import audit
 from marketplace.moderation.models import Report
 from marketplace.notifications.models import MutedLetter, Notification
 from marketplace.playground.models import Usage
+from marketplace.regressions.models import Watch
 
 
 def erase_due_accounts() -> int:
@@ -61,6 +62,7 @@ def _forget_traces(user: User) -> None:
     Collaborator.objects.filter(user=user).delete()
     AccessRequest.objects.filter(user=user).delete()
     Transfer.objects.filter(receiver=user).exclude(state=Transfer.State.ACCEPTED).delete()
+    Watch.objects.filter(owner=user).delete()
     Composition.objects.filter(owner=user).delete()
     Notification.objects.filter(user=user).delete()
     MutedLetter.objects.filter(user=user).delete()

@@ -29,6 +29,7 @@ from marketplace.moderation import audit
 from marketplace.moderation.models import AuditEntry, Report
 from marketplace.notifications.models import MutedLetter, Notification
 from marketplace.playground.models import Usage
+from marketplace.regressions.models import Watch
 
 #: Rows that are read at once, and how long a part may be (in bytes) before it goes to disk.
 _BATCH, _IN_MEMORY = 500, 1 << 20
@@ -170,6 +171,9 @@ def _activity(user: User) -> dict[str, Any]:
         "shared_with_me": _rows(Collaborator.objects.filter(user=user), ("adapter__name", "role", "created_at")),
         "notifications": _rows(
             Notification.objects.filter(user=user), ("kind", "title", "text", "address", "created_at", "read_at")
+        ),
+        "watches": _rows(
+            Watch.objects.filter(owner=user), ("adapter__name", "mix__name", "every", "next_at", "created_at")
         ),
         "muted_letters": _rows(MutedLetter.objects.filter(user=user), ("kind",)),
         "generations": _rows(

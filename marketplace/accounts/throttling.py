@@ -77,6 +77,12 @@ class ExportThrottle(PersonOrAddress):
     scope = "export"
 
 
+class EvaluateThrottle(PersonOrAddress):
+    """Asking for evaluations and uploading suites, by REST and by pages."""
+
+    scope = "evaluate"
+
+
 class CompareThrottle(PersonOrAddress):
     """Comparing versions, which reads every module's measurements."""
 

@@ -8,17 +8,21 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from marketplace.accounts.models import User
+from marketplace.accounts.throttling import EvaluateThrottle
 from marketplace.compositions import mixes
 from marketplace.compositions.members import Choice, find_adapter
 from marketplace.compositions.mix_pages import detail_of
+from marketplace.compositions.mix_runs import evaluate_by_itself, evaluate_mix, results_of, runs_of_mix
 from marketplace.compositions.mix_selectors import get_mix, listed_mixes, version_pinned
 from marketplace.compositions.mix_serializers import (
     MixCreateSerializer,
     MixDetailSerializer,
     MixEditSerializer,
+    MixResultSerializer,
     MixSerializer,
 )
 from marketplace.compositions.models import Composition
@@ -78,6 +82,7 @@ class MixesView(APIView):
         data = dict(serializer.validated_data)
         members = _members(request, data.pop("members"))
         mix = mixes.create_mix(user=_user(request), members=members, **data)
+        evaluate_by_itself(mix)
         return _detail(request, mix, status.HTTP_201_CREATED)
 
 
@@ -99,7 +104,7 @@ class MixView(APIView):
         mixes.check_own(_user(request), found)
         if "members" in data:
             data["members"] = _members(request, data["members"])
-        mixes.edit_mix(user=_user(request), mix=found, **data)
+        evaluate_by_itself(mixes.edit_mix(user=_user(request), mix=found, **data))
         return _detail(request, get_mix(user=request.user, owner=owner, name=mix))
 
     @extend_schema(operation_id="mix_delete", responses={status.HTTP_204_NO_CONTENT: None})
@@ -107,3 +112,31 @@ class MixView(APIView):
         """Delete the mix; its adapters stay."""
         mixes.delete_mix(user=_user(request), mix=get_mix(user=request.user, owner=owner, name=mix))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class MixEvaluationsView(APIView):
+    """What was measured of one mix."""
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [EvaluateThrottle()] if self.request.method == "POST" else super().get_throttles()
+
+    @extend_schema(operation_id="mix_evaluations", responses=MixResultSerializer(many=True))
+    def get(self, request: Request, owner: str, mix: str) -> Response:
+        """The newest result on each member's examples and on the base's probes, beside the bare base. Of what the mix is
+        now, and nothing while you cannot use a member."""
+        return self._results(request, get_mix(user=request.user, owner=owner, name=mix))
+
+    @extend_schema(
+        operation_id="mix_evaluate",
+        request=None,
+        responses={status.HTTP_202_ACCEPTED: MixResultSerializer(many=True)},
+    )
+    def post(self, request: Request, owner: str, mix: str) -> Response:
+        """Run it. What was measured before of the same bytes and weights is not measured again."""
+        found = get_mix(user=request.user, owner=owner, name=mix)
+        evaluate_mix(user=_user(request), mix=found)
+        return self._results(request, found, status.HTTP_202_ACCEPTED)
+
+    def _results(self, request: Request, mix: Composition, code: int = status.HTTP_200_OK) -> Response:
+        results = results_of(runs_of_mix(user=request.user, mix=mix))
+        return Response(MixResultSerializer(results, many=True).data, status=code)

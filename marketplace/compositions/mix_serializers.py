@@ -75,3 +75,18 @@ class MixEditSerializer(serializers.Serializer[Any]):
 class MixCreateSerializer(MixEditSerializer):
     name = serializers.CharField(max_length=96)
     members = MixMemberSerializer(many=True, allow_empty=False, max_length=MAX_MEMBERS)
+
+
+class MixResultSerializer(serializers.Serializer[Any]):
+    """One run of a mix. Estimates have ``value``, ``low``, ``high`` (95 %) and ``n``."""
+
+    id = serializers.UUIDField(source="run.pk")
+    suite = serializers.CharField(source="run.suite.name")
+    state = serializers.CharField(source="run.state", help_text="waiting, measured or failed")
+    fault = serializers.CharField(source="run.fault")
+    metric = serializers.CharField()
+    effect = serializers.CharField(help_text="better, no_effect, worse or unclear, against the bare base")
+    base = serializers.JSONField(allow_null=True, help_text="The bare base's estimate.")
+    value = serializers.JSONField(allow_null=True, help_text="The mix's estimate.")
+    difference = serializers.JSONField(allow_null=True, help_text="Paired by example.")
+    finished_at = serializers.DateTimeField(source="run.finished_at", allow_null=True)

@@ -9,13 +9,14 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace import policy
-from marketplace.accounts.throttling import MergeThrottle, spend
+from marketplace.accounts.throttling import EvaluateThrottle, MergeThrottle, spend
 from marketplace.compositions import mixes
 from marketplace.compositions.mix_forms import MixForm, read_mix_form
 from marketplace.compositions.mix_pages import detail_of
+from marketplace.compositions.mix_runs import evaluate_by_itself, evaluate_mix, results_of, runs_of_mix
 from marketplace.compositions.mix_selectors import get_mix, listed_mixes
 from marketplace.compositions.models import Composition
 from marketplace.compositions.views import candidates
@@ -48,6 +49,7 @@ def mix_page(request: HttpRequest, owner: str, mix: str) -> HttpResponse:
         "mix": found,
         "shown": detail_of(user=request.user, mix=found),
         "own": policy.owns(request.user, found),
+        "results": results_of(runs_of_mix(user=request.user, mix=found)),
         "site_url": settings.SITE_URL,
     }
     return render(request, "compositions/mix.html", context)
@@ -87,6 +89,19 @@ def mix_edit(request: HttpRequest, owner: str, mix: str) -> HttpResponse:
     return _form_page(request, form, found)
 
 
+@login_required
+@require_POST
+def mix_evaluate(request: HttpRequest, owner: str, mix: str) -> HttpResponse:
+    """Run the mix as it is now; what was measured already is found."""
+    found = get_mix(user=request.user, owner=owner, name=mix)
+    spend(request, EvaluateThrottle)
+    try:
+        evaluate_mix(user=request.user, mix=found)
+    except AppError as error:
+        messages.error(request, error.message)
+    return redirect(found)
+
+
 def _saved(request: HttpRequest, form: MixForm, mix: Composition | None) -> Composition | None:
     """The mix as the form says; None with the faults in the form."""
     members = form.choices()
@@ -99,10 +114,12 @@ def _saved(request: HttpRequest, form: MixForm, mix: Composition | None) -> Comp
         "description": form.description,
     }
     try:
-        return mixes.edit_mix(mix=mix, **said) if mix else mixes.create_mix(name=form.name, **said)
+        saved = mixes.edit_mix(mix=mix, **said) if mix else mixes.create_mix(name=form.name, **said)
     except AppError as error:
         form.fault(error)
         return None
+    evaluate_by_itself(saved)
+    return saved
 
 
 def _form_page(request: HttpRequest, form: MixForm, mix: Composition | None) -> HttpResponse:

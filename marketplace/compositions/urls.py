@@ -20,6 +20,7 @@ urlpatterns = [
     path("mixes/", mix_views.mix_list, name="mixes"),
     path("mixes/new", mix_views.mix_new, name="mix-new"),
     path("mix/<str:owner>/<str:mix>", mix_views.mix_page, name="mix"),
+    path("mix/<str:owner>/<str:mix>/evaluate", mix_views.mix_evaluate, name="mix-evaluate"),
     path("mix/<str:owner>/<str:mix>/edit", mix_views.mix_edit, name="mix-edit"),
     path("mix/<str:owner>/<str:mix>/delete", mix_views.mix_delete, name="mix-delete"),
 ]

@@ -84,7 +84,8 @@ class EvaluationSuite(models.Model):
 class EvaluationRun(models.Model):
     """One composition of a base on one suite.
 
-    ``key`` is the digest of everything that the result depends on: members, base, suite, settings, prompt format. While
+    ``key`` is the digest of everything that the result depends on: engine's version, members, base with its source and
+    revision, suite, settings, prompt format. While
     one is waiting there is no second one; what was measured is found by its key instead of being measured again.
     """
 

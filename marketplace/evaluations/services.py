@@ -11,7 +11,13 @@ from typing import Any
 from django.db import transaction
 
 from inference_worker.contracts.common import BaseFiles, PromptFormat
-from inference_worker.contracts.evaluate import EvaluateRequest, EvaluationSettings, KnownEvaluation, SuiteFiles
+from inference_worker.contracts.evaluate import (
+    ENGINE_VERSION,
+    EvaluateRequest,
+    EvaluationSettings,
+    KnownEvaluation,
+    SuiteFiles,
+)
 from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.compositions.members import check_generating
@@ -80,9 +86,11 @@ class _Plan:
         return PromptFormat.model_validate(suite.prompt_format) if suite.prompt_format else self.subject.prompt_format
 
     def key(self, subject: Subject, suite: EvaluationSuite) -> str:
+        base = subject.base
         table = [
+            ENGINE_VERSION,
             subject.digest,
-            subject.base.pk,
+            [base.pk, base.source, base.revision],
             str(suite.pk),
             self.options.model_dump(mode="json"),
             _dumped(self.prompt_format(suite)),

@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "marketplace.compositions",
     "marketplace.playground",
     "marketplace.notifications",
+    "marketplace.regressions",
     "marketplace.evaluations",
 ]
 MIDDLEWARE = [
@@ -258,6 +259,10 @@ JOB_HEARTBEAT_SECONDS = env.float("JOB_HEARTBEAT_SECONDS", default=3.0)
 JOB_REAPER_SECONDS = env.float("JOB_REAPER_SECONDS", default=5.0)
 JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=15.0)
 JOB_DOCUMENTS_DAYS = env.float("JOB_DOCUMENTS_DAYS", default=7.0)
+# How often it is looked for what is to be evaluated again, and for what came out; and how many adapters and mixes one
+# person may have evaluated regularly.
+REGRESSION_SECONDS = env.float("REGRESSION_SECONDS", default=300.0)
+REGRESSION_MAX_WATCHES = env.int("REGRESSION_MAX_WATCHES", default=20)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # A tick that comes late is dropped: the next one does its work.
     "reap-jobs": {
@@ -279,6 +284,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # Uploads ask for it when they are accepted; this catches up on what the broker lost and on bases that came later.
     "evaluate-overdue": {"task": "marketplace.evaluate_overdue", "schedule": 300.0, "options": {"expires": 300.0}},
     "erase-accounts": {"task": "marketplace.erase_accounts", "schedule": 3600.0, "options": {"expires": 3600.0}},
+    "check-regressions": {
+        "task": "marketplace.check_regressions",
+        "schedule": REGRESSION_SECONDS,
+        "options": {"expires": REGRESSION_SECONDS},
+    },
     "forget-notifications": {
         "task": "marketplace.forget_notifications",
         "schedule": 86400.0,

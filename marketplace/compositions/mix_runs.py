@@ -1,0 +1,116 @@
+"""Evaluations of mixes: on the examples of their members, and on the probes of their base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+
+from marketplace import policy
+from marketplace.accounts.models import User
+from marketplace.compositions.answering import common_base
+from marketplace.compositions.members import resolve_members
+from marketplace.compositions.mix_selectors import choices_of
+from marketplace.compositions.models import Composition
+from marketplace.core.errors import AppError, Conflict
+from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
+from marketplace.evaluations.services import request_evaluation
+from marketplace.evaluations.subjects import Subject, subject_of
+from marketplace.evaluations.suites import examples_suite, probe_suite
+from marketplace.evaluations.verdicts import METRICS, effect_of, metric_of
+
+
+@dataclass(frozen=True)
+class MixResult:
+    """One run, in the metric that says most; ``base`` and ``value`` are estimates, None until it is measured."""
+
+    run: EvaluationRun
+    metric: str
+    effect: str
+    base: dict[str, Any] | None
+    value: dict[str, Any] | None
+    difference: dict[str, Any] | None
+
+    @property
+    def metric_title(self) -> str:
+        return METRICS.get(self.metric, "")
+
+    @property
+    def words(self) -> str:
+        """Of a probe it says whether the mix forgets, of a member's examples whether it helps."""
+        if self.run.suite.probe:
+            return "Forgets what its base could do" if self.effect == Verdict.WORSE else "Keeps what its base could do"
+        return Verdict(self.effect).label if self.effect else ""
+
+
+logger = structlog.get_logger(__name__)
+Verdict = Standing.Verdict
+
+
+def subject_of_mix(user: policy.Person, mix: Composition) -> Subject:
+    """The mix as ``user`` may run it, at the versions that it has now. Raises ``Conflict`` for members that are gone
+    and for a base that is no longer here, ``Invalid`` for members that moved to several bases."""
+    members = resolve_members(user=user, members=choices_of(user=user, mix=mix))
+    base = common_base(members)
+    if base is None:
+        raise Conflict(f"The base of {mix.full_name} is no longer here.", code="no_base")
+    return subject_of(members, base)
+
+
+def suites_of_mix(user: User, subject: Subject) -> list[EvaluationSuite]:
+    """The examples of each member, then the base's probes. Call inside a transaction."""
+    found = [examples_suite(member.adapter) for member in subject.members]
+    found.append(probe_suite(subject.base))
+    return [suite for suite in dict.fromkeys(found) if suite is not None and policy.may_use_suite(user, suite)]
+
+
+def evaluate_mix(*, user: User, mix: Composition, again: bool = False) -> list[EvaluationRun]:
+    """Run the mix as a job of ``user``'s; what was measured before of the same bytes and weights is found.
+
+    Raises what ``subject_of_mix`` and ``request_evaluation`` raise.
+    """
+    subject = subject_of_mix(user, mix)
+    with transaction.atomic():
+        suites = suites_of_mix(user, subject)
+        if not suites:
+            return []
+        return request_evaluation(user=user, subject=subject, suites=suites, again=again)
+
+
+def evaluate_by_itself(mix: Composition) -> None:
+    """After it was saved. What stands in the way is for its page to say."""
+    if not settings.EVALUATE_UPLOADS:
+        return
+    try:
+        evaluate_mix(user=mix.owner, mix=mix)
+    except AppError as error:
+        logger.info("mix_not_evaluated", mix=mix.full_name, code=error.code, why=error.message)
+
+
+def runs_of_mix(*, user: policy.Person, mix: Composition) -> list[EvaluationRun]:
+    """The newest run on each suite of what the mix is now; members' examples first, then probes. None of them where
+    ``user`` cannot use it: numbers of what one may not ask are not theirs either."""
+    try:
+        subject = subject_of_mix(user, mix)
+    except AppError:
+        return []
+    runs = EvaluationRun.objects.filter(subject_digest=subject.digest, base=subject.base)
+    runs = runs.select_related("suite", "against", "base").order_by("created_at", "pk")
+    newest = {run.suite_id: run for run in runs}
+    return sorted(newest.values(), key=lambda run: (run.suite.probe, run.suite.name))
+
+
+def results_of(runs: Iterable[EvaluationRun]) -> list[MixResult]:
+    return [_result(run) for run in runs]
+
+
+def _result(run: EvaluationRun) -> MixResult:
+    if run.state != EvaluationRun.State.MEASURED or run.against is None:
+        return MixResult(run, "", "", None, None, None)
+    metric = metric_of(run)
+    base, value = (row.estimates["overall"].get(metric) for row in (run.against, run))
+    return MixResult(run, metric, effect_of(run), base, value, run.difference.get(metric))
