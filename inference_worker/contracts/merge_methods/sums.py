@@ -12,7 +12,8 @@ from inference_worker.contracts.merge_methods.rules import equal_ranks
 class CatOptions(Contract):
     rotate: bool = Field(
         default=False,
-        description="Turn the rank space at random, so that the parents cannot be read off the result. Same effect.",
+        description="Turn the rank space at random, as earlier versions did. The output's rotation hides more.",
+        json_schema_extra={"deprecated": True},
     )
 
 
