@@ -13,6 +13,7 @@ from reference.random_factors import random_factors
 
 from inference_worker.adapter_format import Factors
 from inference_worker.contracts.merge_methods import METHODS as WORDS
+from inference_worker.contracts.merge_methods.elementwise import SpaceOptions
 from inference_worker.merging.registry import METHODS, parse_options
 from inference_worker.merging.spaces import merge_in_space
 from inference_worker.merging.stack import Merged, ModuleStack
@@ -242,7 +243,7 @@ def test_a_combining_function_sees_whole_rows_once() -> None:
     """``merge_in_space`` hands every row of every adapter to the method, in order."""
     seen: list[slice] = []
     options = parse_options(METHODS["ties"], {})
-    assert hasattr(options, "space")
+    assert isinstance(options, SpaceOptions)
 
     def watch(updates: Any) -> torch.Tensor:
         seen.extend(rows for rows, _ in updates.blocks())
