@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
@@ -15,6 +16,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from marketplace import policy
+from marketplace.accounts.models import User
+from marketplace.adapters.lineage_graph import descendant_ids
 from marketplace.adapters.models import Adapter
 from marketplace.core.errors import AppError
 from marketplace.moderation import services
@@ -37,12 +40,33 @@ _WORDS = {
 }
 
 
+@dataclass(frozen=True)
+class Descendants:
+    """What was made from adapters: what the moderator sees, and how many more there are."""
+
+    seen: list[Adapter] = field(default_factory=list)
+    hidden: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.seen or self.hidden)
+
+
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         label="Reason",
         help_text="The owner reads this.",
         max_length=services.MAX_TEXT,
         widget=forms.Textarea(attrs={"rows": 5, "cols": 80, "autofocus": True}),
+    )
+
+
+class QuarantineForm(ReasonForm):
+    """Quarantine asks about what was made from the adapters, too."""
+
+    descendants = forms.BooleanField(
+        label="Quarantine everything that was made from them, too",
+        help_text="Their owners read the reason, too, and not which adapter it is about.",
+        required=False,
     )
 
 
@@ -153,9 +177,11 @@ class AdapterAdmin(DecidingAdmin):
         if action not in _WORDS or not adapters:
             self.message_user(request, "Choose at least one adapter and an action.", messages.ERROR)
             return HttpResponseRedirect(back)
-        form = ReasonForm(request.POST or None)
+        made = self._made_from(request, adapters) if action == Decision.Action.QUARANTINE else Descendants()
+        form = (QuarantineForm if made else ReasonForm)(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            self._decide_each(request, adapters, action, form.cleaned_data["reason"])
+            family = bool(form.cleaned_data.get("descendants"))
+            self._decide_each(request, adapters, action, form.cleaned_data["reason"], family=family)
             return HttpResponseRedirect(back)
         verb, consequence = _WORDS[Decision.Action(action)]
         context = {
@@ -164,26 +190,39 @@ class AdapterAdmin(DecidingAdmin):
             "opts": self.model._meta,
             "adapters": adapters,
             "consequence": consequence,
+            "descendants": made,
             "form": form,
             "verb": verb,
             "back": back,
         }
         return TemplateResponse(request, "admin/adapters/adapter/decide.html", context)
 
-    def _decide_each(self, request: HttpRequest, adapters: list[Adapter], action: str, reason: str) -> None:
-        done = 0
+    def _made_from(self, request: HttpRequest, adapters: list[Adapter]) -> Descendants:
+        """What stands to be quarantined with ``adapters``; of what the moderator does not see, the number alone."""
+        made = Adapter.objects.filter(
+            pk__in=descendant_ids(adapter.pk for adapter in adapters), moderation=Adapter.Moderation.VISIBLE
+        )
+        seen = list(made.filter(pk__in=self.get_queryset(request).values("pk")).select_related("owner"))
+        return Descendants(seen, made.count() - len(seen))
+
+    def _decide_each(
+        self, request: HttpRequest, adapters: list[Adapter], action: str, reason: str, *, family: bool = False
+    ) -> None:
+        decided: set[int] = set()
+        moderator: User = request.user  # type: ignore[assignment]
         for adapter in adapters:
+            if adapter.pk in decided:
+                continue  # It was made from another of these and went with it.
             try:
-                services.decide(
-                    moderator=request.user,  # type: ignore[arg-type]
-                    adapter=adapter,
-                    action=action,
-                    reason=reason,
-                )
+                if family:
+                    made = services.quarantine_with_descendants(moderator=moderator, adapter=adapter, reason=reason)
+                    decided.update(decision.adapter_id for decision in made)
+                else:
+                    services.decide(moderator=moderator, adapter=adapter, action=action, reason=reason)
+                    decided.add(adapter.pk)
             except AppError as error:
                 self.message_user(request, f"Not possible: {error.message}", messages.ERROR)
-            else:
-                done += 1
+        done = len(decided)
         if done:
             self.message_user(request, f"{done} decision{'s' if done > 1 else ''} taken.", messages.SUCCESS)
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from marketplace import policy
 from marketplace.accounts.models import User
+from marketplace.adapters.lineage_graph import descendant_ids
 from marketplace.adapters.models import Adapter
 from marketplace.core.errors import Conflict, Forbidden, Invalid
 from marketplace.jobs.checking import recheck_later
@@ -108,6 +109,28 @@ def decide(*, moderator: User, adapter: Adapter, action: str, reason: str) -> De
         transaction.on_commit(tasks.mail_decisions.delay, robust=True)
     adapter.moderation = locked.moderation
     return decision
+
+
+def quarantine_with_descendants(*, moderator: User, adapter: Adapter, reason: str) -> list[Decision]:
+    """Quarantine an adapter and everything that was made of it, however indirectly and whoever sees it, in one
+    transaction; each gets its own decision and audit entry. What is in quarantine already stays as it is.
+
+    Raises as ``decide`` does, also where nothing is left to quarantine; nothing is changed then.
+    """
+    # Owners of these may not know the adapter that theirs was made from, several generations before.
+    of_owners = f"Made, directly or indirectly, from an adapter that is in quarantine. {reason.strip()}"[:MAX_TEXT]
+    with transaction.atomic():
+        decisions = []
+        of_it = Adapter.objects.filter(pk__in=descendant_ids([adapter.pk]), moderation=_Moderation.VISIBLE)
+        descendants = list(of_it.select_related("owner").order_by("pk"))
+        adapter.refresh_from_db(fields=["moderation"])
+        if adapter.moderation != _Moderation.QUARANTINED or not descendants:
+            decisions.append(decide(moderator=moderator, adapter=adapter, action=_Action.QUARANTINE, reason=reason))
+        for descendant in descendants:
+            decisions.append(
+                decide(moderator=moderator, adapter=descendant, action=_Action.QUARANTINE, reason=of_owners)
+            )
+    return decisions
 
 
 def _follow(decision: Decision) -> list[str]:
