@@ -28,7 +28,7 @@ def without_token(request: HttpRequest) -> str | None:
     if query.get("drop"):
         dropped = query.pop("drop")[-1]
         kept = [place for place, name in enumerate(query.getlist("with")) if name != dropped]
-        for column in ("with", "weight", "version"):
+        for column in ("with", "weight", "layers", "version"):
             if column in query:
                 values = query.getlist(column)
                 query.setlist(column, [values[place] for place in kept if place < len(values)])
