@@ -14,7 +14,8 @@ import torch
 from reference import method_table as table
 from reference.by_hand import logits_by_hand
 from reference.random_factors import write_random
-from reference.tiny_adapters import adapter_logits, logits, make_adapter, tiny_gpt2, tiny_llama
+from reference.reloading import Reloader
+from reference.tiny_adapters import logits, make_adapter, tiny_gpt2, tiny_llama
 
 from inference_worker.adapter_format import open_directory
 from inference_worker.adapter_format.reader import AdapterReader
@@ -48,7 +49,7 @@ def test_merge_of_two_reloads_with_every_method(flags: str, tmp_path: Path) -> N
     base = FLAGS[flags][0].get("base", tiny_llama)
     parents = [make_adapter(tmp_path / f"p{seed}", seed, **own) for seed, own in enumerate(FLAGS[flags])]
     readers = [open_directory(parent) for parent in parents]
-    untouched = logits(base())
+    untouched, reloader = logits(base()), Reloader(base)
     for method in EVERY:
         out = tmp_path / method
         if flags == "lora_bias" and method not in ADD_BIASES:
@@ -57,7 +58,7 @@ def test_merge_of_two_reloads_with_every_method(flags: str, tmp_path: Path) -> N
             assert not out.exists()
             continue
         merge_adapters(readers, [0.7, -0.4], method, out, rank=table.wanted_rank(method, 3))
-        loaded = adapter_logits(out, base)
+        loaded = reloader.logits(out)
         torch.testing.assert_close(loaded, logits_by_hand(out, base), rtol=0, atol=3e-5)
         assert not torch.allclose(loaded, untouched, atol=1e-3), method
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from reference.method_table import neutral_methods, wanted_rank
+from reference.reloading import Reloader
 from reference.tiny_adapters import (
     adapter_logits,
     edit_config,
@@ -67,10 +68,11 @@ def test_flag_is_kept_by_every_method(flags: str, tmp_path: Path) -> None:
     assert not torch.allclose(expected, logits(tiny_llama()), atol=1e-3)
     with open_directory(parent) as reader:
         rank = max(info.rank for info in reader.modules.values())
+        reloader = Reloader()
         for method, options in neutral_methods():
             chosen = wanted_rank(method, rank)
             merge_adapters([reader], [1.0], method, tmp_path / method, rank=chosen, options=options)
-            torch.testing.assert_close(adapter_logits(tmp_path / method), expected, rtol=0, atol=3e-5)
+            torch.testing.assert_close(reloader.logits(tmp_path / method), expected, rtol=0, atol=3e-5)
 
 
 def test_conv1d_factors_are_as_for_linear(tmp_path: Path) -> None:
@@ -80,9 +82,10 @@ def test_conv1d_factors_are_as_for_linear(tmp_path: Path) -> None:
         info = reader.modules["transformer.h.0.attn.c_attn"]
         assert (info.d_in, info.d_out) == (32, 96)
         expected = adapter_logits(parent, tiny_gpt2)
+        reloader = Reloader(tiny_gpt2)
         for method, options in neutral_methods():
             merge_adapters([reader], [1.0], method, tmp_path / method, options=options)
-            torch.testing.assert_close(adapter_logits(tmp_path / method, tiny_gpt2), expected, rtol=0, atol=3e-5)
+            torch.testing.assert_close(reloader.logits(tmp_path / method), expected, rtol=0, atol=3e-5)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor
 from inference_worker.adapter_format import Factors
 from inference_worker.contracts.merge_methods import NoOptions
 from inference_worker.contracts.merge_methods.spectral import (
+    SPECTRAL,
     CoordinateOptions,
     CoreSpaceOptions,
     IsoCtsOptions,
@@ -22,6 +24,7 @@ from inference_worker.contracts.merge_methods.spectral import (
     SlerpOptions,
     TsvMOptions,
 )
+from inference_worker.merging import METHODS
 from inference_worker.merging.core import Basis, Core, settle
 from inference_worker.merging.core_space import merge_core_space
 from inference_worker.merging.iso_c import merge_iso_c
@@ -203,6 +206,39 @@ def test_dare_is_right_on_average_and_reproducible(merge, parts: list[Factors]) 
     expected = dense.total(deltas(parts), WEIGHTS)
     spread = float(torch.stack(runs).var(dim=0).sum() / len(runs)) ** 0.5
     assert float((torch.stack(runs).mean(dim=0) - expected).norm()) < 1.5 * spread
+
+
+@pytest.mark.parametrize(("d_in", "d_out"), [(9, 7), (5, 40)])
+def test_ranks_beyond_the_matrix(d_in: int, d_out: int) -> None:
+    """Σr is more than a side of the matrix: bases are square, and nothing is lost or made up."""
+    parts = [random_factors(seed, rank, d_in=d_in, d_out=d_out) for seed, rank in enumerate(RANKS)]
+    stack, dense_parts, most = stack_of(parts, WEIGHTS), deltas(parts), min(d_in, d_out)
+    a, b = [part.A.double() for part in parts], [part.B.double() for part in parts]
+
+    def ties(values: Sequence[Tensor]) -> Tensor:
+        return dense.ties(values, WEIGHTS, 0.5)
+
+    options = CoreSpaceOptions(density=0.5)
+    assert_close(product(merge_knots([stack], 13, options, 0)[0]), dense.knots(dense_parts, ties))
+    assert_close(product(merge_core_space([stack], 13, options, 0)[0]), dense.core_space(a, b, ties))
+    assert_close(product(merge_iso_c([stack], most, NoOptions(), 0)[0]), dense.iso_c(dense_parts, WEIGHTS, most))
+    assert_close(product(merge_karcher([stack], 13, KarcherOptions(), 0)[0]), dense.karcher(dense_parts, WEIGHTS))
+    counts = [min(rank, most) for rank in RANKS]
+    expected = dense.tsv_m(dense_parts, WEIGHTS, counts)
+    assert_close(product(merge_tsv_m([stack], 13, TsvMOptions(keep=1.0), 0)[0]), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", [info.name for info in SPECTRAL])
+def test_same_on_a_gpu(method: str, parts: list[Factors]) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    count = 2 if method == "slerp" else 3
+    stack, options = stack_of(parts[:count], WEIGHTS[:count]), METHODS[method].info.options()
+    expected = product(METHODS[method].merge([stack], 5, options, 0)[0])
+    for field in ("A", "B", "scale", "owner"):
+        setattr(stack, field, getattr(stack, field).cuda())
+    assert_close(product(METHODS[method].merge([stack], 5, options, 0)[0]).cpu(), expected)
 
 
 def test_settled_directions_do_not_show_the_rotation() -> None:
