@@ -80,10 +80,13 @@ class Check(models.Model):
 
     watch = models.ForeignKey(Watch, on_delete=models.CASCADE, related_name="checks")
     suite = models.ForeignKey(EvaluationSuite, on_delete=models.CASCADE, related_name="+")
-    run = models.ForeignKey(EvaluationRun, on_delete=models.CASCADE, related_name="+")
+    #: None once it is gone: what could not be made is forgotten when it is tried again.
+    run = models.ForeignKey(EvaluationRun, null=True, on_delete=models.SET_NULL, related_name="+")
     before = models.ForeignKey(EvaluationRun, null=True, on_delete=models.SET_NULL, related_name="+")
     reason = models.CharField(max_length=8, choices=Reason.choices)
     outcome = models.CharField(max_length=7, choices=Outcome.choices, default=Outcome.WAITING)
+    #: Why there is no result, empty where there is one.
+    fault = models.TextField(blank=True)
     #: What is compared: ``exact_match`` or ``token_f1``.
     metric = models.CharField(max_length=20, blank=True)
     #: {"value", "low", "high", "n"}: this run minus the one before, paired by example; None where pairs were not to be

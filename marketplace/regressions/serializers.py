@@ -12,14 +12,14 @@ from marketplace.regressions.settling import sentence_of
 
 class CheckSerializer(serializers.ModelSerializer[Check]):
     suite = serializers.CharField(source="suite.name")
-    run = serializers.CharField(source="run_id")
+    run = serializers.CharField(source="run_id", allow_null=True)
     before = serializers.CharField(source="before_id", allow_null=True)
     words = serializers.SerializerMethodField()
 
     class Meta:
         model = Check
         fields = [
-            *("suite", "run", "before", "reason", "outcome", "metric", "difference", "words"),
+            *("suite", "run", "before", "reason", "outcome", "fault", "metric", "difference", "words"),
             *("created_at", "settled_at"),
         ]
 

@@ -164,7 +164,7 @@ def _before(row: Watch, run: EvaluationRun) -> EvaluationRun | None:
     """The last measured run on the suite that this watch asked for."""
     checks = Check.objects.filter(watch=row, suite=run.suite, run__state=EvaluationRun.State.MEASURED)
     last = checks.exclude(run=run).select_related("run").order_by("-created_at", "-pk").first()
-    return last.run if last else None
+    return None if last is None else last.run
 
 
 def _refused(row: Watch, error: AppError) -> None:

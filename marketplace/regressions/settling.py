@@ -30,6 +30,7 @@ def _settle(key: int) -> bool:
         if row is None:
             return False
         compared = _judged(row)
+        row.fault = row.run.fault if row.run else "Its run is gone."
         row.outcome, row.metric = compared.outcome, compared.metric
         row.difference = compared.difference.model_dump() if compared.difference else None
         row.settled_at = timezone.now()
@@ -42,7 +43,7 @@ def _settle(key: int) -> bool:
 
 
 def _judged(row: Check) -> Compared:
-    if row.run.state == _State.FAILED:
+    if row.run is None or row.run.state == _State.FAILED:
         return Compared(_Outcome.FAILED, "", None)
     if row.before is None or row.before.state != _State.MEASURED:
         return Compared(_Outcome.FIRST, "", None)
@@ -64,7 +65,7 @@ def _tell_failed(row: Check) -> None:
         user=row.watch.owner,
         kind=Kind.REGRESSION,
         title=f"{row.watch.label} could not be evaluated on {row.suite.name}",
-        text=row.run.fault,
+        text=row.fault,
         address=f"/watches/{row.watch_id}",
     )
 
@@ -72,7 +73,7 @@ def _tell_failed(row: Check) -> None:
 def sentence_of(row: Check) -> str:
     """“Exact match 85 % before, 60 % now: −25 points (95 % interval −35 to −15, 40 pairs). Another revision of the
     base.” Empty where there is nothing to compare."""
-    if row.before is None or not row.metric:
+    if row.before is None or row.run is None or not row.metric:
         return ""
     old, new = (run.estimates["overall"][row.metric] for run in (row.before, row.run))
     numbers = f"{METRICS[row.metric]} {_percent(old)} before, {_percent(new)} now"
@@ -85,9 +86,8 @@ def sentence_of(row: Check) -> str:
 
 
 def _what_changed(row: Check) -> str:
-    assert row.before is not None
     reasons = []
-    if row.before.subject_digest != row.run.subject_digest:
+    if row.before and row.run and row.before.subject_digest != row.run.subject_digest:
         reasons.append("Another version of it runs now.")
     if row.reason in (Check.Reason.BASE, Check.Reason.ENGINE):
         reasons.append(f"{row.get_reason_display()}.")

@@ -100,6 +100,7 @@ class Migration(migrations.Migration):
                         max_length=7,
                     ),
                 ),
+                ("fault", models.TextField(blank=True)),
                 ("metric", models.CharField(blank=True, max_length=20)),
                 ("difference", models.JSONField(null=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
@@ -116,7 +117,10 @@ class Migration(migrations.Migration):
                 (
                     "run",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="evaluations.evaluationrun"
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="evaluations.evaluationrun",
                     ),
                 ),
                 (
