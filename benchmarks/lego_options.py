@@ -40,7 +40,6 @@ CHOICES: Mapping[str, Mapping[str, Any]] = {
     "no output reweighting": {"output_reweighting": False},
     "neither reweighting": {"parameter_reweighting": "none", "output_reweighting": False},
     "1 restart": {"restarts": 1},
-    "16 restarts": {"restarts": 16},
 }
 #: The same with weights from 0.5 to 1.5, which is where folding and sampling differ.
 WEIGHTED: Mapping[str, Mapping[str, Any]] = {
@@ -118,7 +117,10 @@ def run(folders: Sequence[Path], sizes: Sequence[int], sets: int, seeds: int, co
         # Of an adapter that fails its own task alone, nothing can be kept.
         able = [name for name, score in own.items() if score >= 0.5]
         print(f"{folder}: {len(able)} of {len(own)} adapters pass half of their own task", flush=True)
-        for names in task_sets(able, sizes, sets, seed=0):
+        chosen = task_sets(able, sizes, sets, seed=0)
+        if not chosen:
+            raise SystemExit(f"{folder} has too few finished adapters of rank 8 for a merge")
+        for names in chosen:
             started, new = time.monotonic(), 0
             if f"{folder.name}|{'+'.join(names)}|base" not in cells.found:
                 for label, scores in measure_others(bench, names).items():
