@@ -12,7 +12,6 @@ from typing import NamedTuple
 from inference_worker.contracts.adapter_uses import why_not_generated
 from inference_worker.contracts.common import AdapterFiles
 from marketplace import policy
-from marketplace.accounts.models import User
 from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, Artifact, Version
 from marketplace.core.errors import Invalid
@@ -50,7 +49,7 @@ class Member:
         )
 
 
-def find_adapter(*, user: User, full_name: str) -> Adapter:
+def find_adapter(*, user: policy.Person, full_name: str) -> Adapter:
     """``owner/name`` → the adapter, when ``user`` may see it."""
     owner, separator, name = full_name.partition("/")
     if not separator or not owner or not name:
@@ -61,7 +60,7 @@ def find_adapter(*, user: User, full_name: str) -> Adapter:
     return selectors.get_adapter(user=user, owner=owner, name=name)
 
 
-def resolve_members(*, user: User, members: Sequence[tuple[Adapter, float] | Choice]) -> list[Member]:
+def resolve_members(*, user: policy.Person, members: Sequence[tuple[Adapter, float] | Choice]) -> list[Member]:
     """The members' pinned or current versions, each readable by ``user`` and valid.
 
     Raises ``NotFound`` for what the user may not see, ``Forbidden`` (``access_required``) for what its owner has not

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
@@ -35,7 +35,7 @@ ORDER = ("-updated_at", "-id")
 def _user(request: Request) -> User:
     if not request.user.is_authenticated:
         raise NotAuthenticated("Sign in or send a token.")
-    return cast(User, request.user)
+    return request.user
 
 
 def _members(request: Request, rows: list[dict[str, Any]]) -> list[Choice]:
@@ -122,8 +122,8 @@ class MixEvaluationsView(APIView):
 
     @extend_schema(operation_id="mix_evaluations", responses=MixResultSerializer(many=True))
     def get(self, request: Request, owner: str, mix: str) -> Response:
-        """The newest result on each member's examples and on the base's probes, beside the bare base. Of what the mix is
-        now, and nothing while you cannot use a member."""
+        """The newest result on each member's examples and on the base's probes, beside the bare base. Of what the mix
+        is now, and nothing while you cannot use a member."""
         return self._results(request, get_mix(user=request.user, owner=owner, name=mix))
 
     @extend_schema(

@@ -90,10 +90,11 @@ def read_mix_form(user: Any, data: QueryDict, mix: Composition | None = None) ->
 def _written(data: QueryDict) -> Iterator[tuple[str, str, str]]:
     names, weights, pinned = data.getlist("with")[:64], data.getlist("weight"), data.getlist("version")
     if data.get("add"):
-        names = [*names, data["add"]]
+        names = [*names, data.get("add", "")]
     for place, name in enumerate(names):
         if name.strip() and name != data.get("drop"):
-            yield name.strip(), *(column[place] if place < len(column) else "" for column in (weights, pinned))  # type: ignore[misc]
+            weight, revision = (column[place] if place < len(column) else "" for column in (weights, pinned))
+            yield name.strip(), weight, revision
 
 
 def _form_of(user: Any, mix: Composition) -> MixForm:

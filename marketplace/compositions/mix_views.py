@@ -23,6 +23,7 @@ from marketplace.compositions.views import candidates
 from marketplace.core.errors import AppError
 from marketplace.core.pages import without_token
 from marketplace.core.pagination import keyset_page
+from marketplace.evaluations.models import EvaluationRun
 
 PAGE = 30
 
@@ -45,11 +46,13 @@ def mix_page(request: HttpRequest, owner: str, mix: str) -> HttpResponse:
     found = get_mix(user=request.user, owner=owner, name=mix)
     if request.path != found.get_absolute_url():
         return redirect(found, permanent=True)
+    runs = runs_of_mix(user=request.user, mix=found)
     context = {
         "mix": found,
         "shown": detail_of(user=request.user, mix=found),
         "own": policy.owns(request.user, found),
-        "results": results_of(runs_of_mix(user=request.user, mix=found)),
+        "results": results_of(runs),
+        "waits": any(run.state == EvaluationRun.State.WAITING for run in runs),
         "site_url": settings.SITE_URL,
     }
     return render(request, "compositions/mix.html", context)
