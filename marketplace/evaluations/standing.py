@@ -62,12 +62,17 @@ def evaluable(adapters: QuerySet[Adapter]) -> QuerySet[Adapter]:
     ).select_related("owner", "base", "current__artifact")
 
 
-def runs_text(adapter: Adapter) -> bool:
-    """Whether text can be generated with it here."""
-    if adapter.current is None or adapter.base is None or not adapter.base.generates:
-        return False
+def why_not_run(adapter: Adapter) -> str:
+    """Why no text comes out of it here, as a sentence; empty when some does."""
+    if adapter.current is None or adapter.current.artifact.state != Artifact.State.VALID:
+        return "It is not accepted yet."
+    if adapter.base is None:
+        return "Its base is unknown here, so nothing runs it."
+    if not adapter.base.generates:
+        return f"Its base {adapter.base.name} is not served at present."
     summary = adapter.current.artifact.summary
-    return not why_not_generated(summary.get("task_type", ""), summary.get("features", []))
+    reason = why_not_generated(summary.get("task_type", ""), summary.get("features", []))
+    return f"No text comes out of it: {reason}." if reason else ""
 
 
 def evaluate_adapter(adapter: Adapter, *, again: bool = False) -> list[EvaluationRun]:
@@ -78,7 +83,7 @@ def evaluate_adapter(adapter: Adapter, *, again: bool = False) -> list[Evaluatio
         if row is None:
             return []
         standing, _ = Standing.objects.update_or_create(adapter=row, defaults={"updated_at": timezone.now()})
-        if not runs_text(row):
+        if why_not_run(row):
             return []
         course = course_of(row)
         if standing.digest == course.digest and not again:
@@ -183,6 +188,8 @@ def current_runs(standing: Standing) -> list[EvaluationRun]:
 
 def runs_beside(run: EvaluationRun) -> list[EvaluationRun]:
     """The runs of what it was compared with on its suite, besides the bare base."""
+    if not run.differences:
+        return []
     others = EvaluationRun.objects.filter(pk__in=list(run.differences)).select_related("suite", "against", "base")
     return sorted(others, key=lambda other: other.label)
 

@@ -52,9 +52,14 @@ def examples_suite(adapter: Adapter) -> EvaluationSuite | None:
 
 
 def parents_suite(adapter: Adapter, parents: Iterable[Adapter]) -> EvaluationSuite | None:
-    """The examples of everything that it was made from; each one's task is its adapter's name."""
-    rows = [{**_row(example), "task": parent.full_name[:100]} for parent in parents for example in _answered(parent)]
+    """The examples of everything that it was made from; each one's task says of which, see ``parent_task``."""
+    rows = [{**_row(example), "task": parent_task(parent.pk)} for parent in parents for example in _answered(parent)]
     return _stored(adapter, _Kind.PARENTS, f"Examples of the parents of {adapter.full_name}", rows)
+
+
+def parent_task(adapter: int) -> str:
+    """By its key and not by its name: not everybody who sees a merge may see its parents."""
+    return f"adapter:{adapter}"
 
 
 def _answered(adapter: Adapter) -> Iterable[ExamplePrompt]:
@@ -71,7 +76,7 @@ def _stored(adapter: Adapter, kind: str, name: str, rows: list[dict[str, str]]) 
     if not rows:
         EvaluationSuite.objects.filter(adapter=adapter, kind=kind).delete()
         return None
-    sha256 = store_lines(json.dumps(row, ensure_ascii=False) for row in rows)
+    sha256 = store_lines(json.dumps(row) for row in rows)
     EvaluationSuite.objects.filter(adapter=adapter, kind=kind).exclude(sha256=sha256).delete()
     fields = {"name": name[:100], "count": len(rows)}
     return EvaluationSuite.objects.get_or_create(adapter=adapter, kind=kind, sha256=sha256, defaults=fields)[0]

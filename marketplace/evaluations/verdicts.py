@@ -15,6 +15,7 @@ MIN_EXAMPLES = 8
 
 METRICS = {"exact_match": "Exact match", "token_f1": "Token F1"}
 
+Named = tuple[EvaluationRun, str]
 Severity = Literal["good", "info", "warning", "error"]
 _Effect = Standing.Verdict
 _Kind = EvaluationSuite.Kind
@@ -61,8 +62,9 @@ def effect_of(run: EvaluationRun | None) -> str:
     return "" if run is None else effect(run.difference.get(metric_of(run)))
 
 
-def verdicts_of(runs: Iterable[EvaluationRun], parents: Iterable[EvaluationRun] = ()) -> list[Verdict]:
-    """Of the measured runs of one adapter; ``parents`` are the runs of what it was merged from."""
+def verdicts_of(runs: Iterable[EvaluationRun], parents: Iterable[Named] = ()) -> list[Verdict]:
+    """Of the measured runs of one adapter; ``parents`` are the runs of what it was merged from, each with the name that
+    the reader may know it by."""
     found: list[Verdict] = []
     for run in runs:
         if run.state != EvaluationRun.State.MEASURED or not run.difference:
@@ -106,19 +108,19 @@ def _of_probes(run: EvaluationRun) -> list[Verdict]:
     return [Verdict("forgets", "warning", "Forgets what its base could do", message, run)]
 
 
-def _against_parents(run: EvaluationRun, parents: Iterable[EvaluationRun]) -> list[Verdict]:
+def _against_parents(run: EvaluationRun, parents: Iterable[Named]) -> list[Verdict]:
     """Whether a merge is worth more than the best of what it was made from, on all their examples together."""
     metric = metric_of(run)
-    beside = [row for row in parents if str(row.pk) in run.differences and _estimate(row, metric)]
+    beside = [named for named in parents if str(named[0].pk) in run.differences and _estimate(named[0], metric)]
     if not beside:
         return []
-    best = max(beside, key=lambda row: (_value(row, metric), str(row.pk)))
+    best, label = max(beside, key=lambda named: (_value(named[0], metric), str(named[0].pk)))
     found = effect(run.differences[str(best.pk)].get(metric))
     if found in (_Effect.BETTER, ""):
         return []
     worse = found == _Effect.WORSE
     title = "Worse than its best parent" if worse else "No better than its best parent"
-    message = _sentence(run, run.differences[str(best.pk)], best.label)
+    message = _sentence(run, run.differences[str(best.pk)], label)
     return [Verdict("worse_than_parent" if worse else "no_better_than_parent", "warning", title, message, run)]
 
 

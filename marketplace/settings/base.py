@@ -380,6 +380,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
         "BaseStateEnum": "marketplace.bases.models.Base.State",
+        "EvaluationStateEnum": "marketplace.evaluations.models.EvaluationRun.State",
+        "SuiteKindEnum": "marketplace.evaluations.models.EvaluationSuite.Kind",
+        "AdapterVisibilityEnum": "marketplace.adapters.models.Adapter.Visibility",
+        "SuiteVisibilityEnum": "marketplace.evaluations.models.EvaluationSuite.Visibility",
         "JobStateEnum": "marketplace.jobs.models.Job.State",
         "TokenScopeEnum": "marketplace.accounts.models.Token.Scope",
     },

@@ -132,6 +132,18 @@ moderator 404 404 404 404 404 410 404 404
 """)
 TAKE_BACK = unless_yanked(TAKE_BACK, "404")
 
+#: Only the public adapter was evaluated; of the others there is no such run.
+EVALUATED = grid("""
+-         pub gat pri qua rem del inv pen
+anonymous ok  404 404 404 404 410 404 404
+stranger  ok  404 404 404 404 410 404 404
+reader    ok  404 404 404 404 410 404 404
+writer    ok  404 404 404 404 410 404 404
+owner     ok  404 404 404 404 410 404 404
+moderator ok  404 404 404 404 410 404 404
+""")
+EVALUATED = unless_yanked(EVALUATED, "404")
+
 #: Bringing back what was deleted.
 RESTORE = grid("""
 -         pub gat pri qua rem del inv pen

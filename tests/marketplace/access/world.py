@@ -36,6 +36,7 @@ from marketplace.compositions.lab.previews import create_preview
 from marketplace.compositions.lab.sweeps import Asked, Axes, create_sweep
 from marketplace.compositions.models import Composition, CompositionMember
 from marketplace.core.store import blob_store
+from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.jobs.models import Job
 from marketplace.moderation.groups import MODERATORS
 from marketplace.moderation.models import Block
@@ -122,8 +123,20 @@ def build() -> World:
         "export_id": str(export_of(owner, offered).pk),
         "preview_id": str(create_preview(user=owner, prompts=["x"], members=[(offered, 1.0)], method="cat").pk),
         "sweep_id": str(_sweep(owner, offered).pk),
+        **_measured(owner, offered),
     }
     return world
+
+
+def _measured(owner: User, adapter: Adapter) -> dict[str, str]:
+    """A private suite of the owner's, and a run of the adapter on its own examples."""
+    suite = EvaluationSuite.objects.create(owner=owner, name="Own", count=1, sha256=_blob("{}").sha256)
+    examples = EvaluationSuite.objects.create(kind="examples", adapter=adapter, name="E", count=1, sha256="0" * 64)
+    assert adapter.current is not None
+    run = EvaluationRun.objects.create(
+        key="k", artifact=adapter.current.artifact, base_id=adapter.base_id, suite=examples, state="failed"
+    )
+    return {"suite_id": str(suite.pk), "run_id": str(run.pk)}
 
 
 def _people(world: World) -> None:

@@ -17,6 +17,7 @@ from marketplace.core.store import blob_store
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.recorders import kept_digests
 from marketplace.evaluations.standing import current_runs, evaluate_adapter, overdue, runs_beside
+from marketplace.evaluations.suites import parent_task
 from marketplace.evaluations.tasks import evaluate_overdue
 from marketplace.evaluations.verdicts import verdicts_of
 from marketplace.jobs.models import Job
@@ -128,7 +129,7 @@ def test_a_merge_is_measured_on_its_parents_examples(
     standing = Standing.objects.get(adapter__name="both")
     run, *_ = current_runs(standing)
     assert (run.suite.kind, run.suite.count) == ("parents", 16)
-    assert set(run.estimates["tasks"]) == {"bob/reverse-words", "bob/opposites"}
+    assert set(run.estimates["tasks"]) == {parent_task(parent.pk) for parent in parents}
     beside = runs_beside(run)
     assert {other.label for other in beside} == {"bob/reverse-words", "bob/opposites"}
     assert set(run.differences) == {str(other.pk) for other in beside}
@@ -136,7 +137,7 @@ def test_a_merge_is_measured_on_its_parents_examples(
         own, theirs = (row.estimates["overall"]["exact_match"]["value"] for row in (run, other))
         assert run.differences[str(other.pk)]["exact_match"]["value"] == pytest.approx(own - theirs)
         assert other.against == run.against
-    codes = [verdict.code for verdict in verdicts_of([run], beside)]
+    codes = [verdict.code for verdict in verdicts_of([run], [(other, other.label) for other in beside])]
     assert codes[0] == standing.verdict
 
 
@@ -147,7 +148,7 @@ def test_parents_that_are_no_longer_open_are_left_out(
     evaluate_adapter(make_merge(ada, parents))
     run_waiting()
     run, *_ = current_runs(Standing.objects.get(adapter__name="both"))
-    assert set(run.estimates["tasks"]) == {"bob/reverse-words"}
+    assert set(run.estimates["tasks"]) == {parent_task(parents[0].pk)}
 
 
 def test_garbage_is_not_what_runs_stand_on(

@@ -95,12 +95,11 @@ def test_long_answers_are_judged_by_their_words() -> None:
 )
 def test_a_merge_is_compared_with_its_best_parent(against_best: dict[str, Any], expected: list[str]) -> None:
     weak, best = (run_of(estimate(0.1, 0.0, 0.2), own, "parents") for own in (0.3, 0.6))
-    best.subject = [{"label": "bob/best", "weight": 1.0}]
     merge = run_of(estimate(0.5, 0.4, 0.6), 0.6, "parents")
     merge.differences = {
         str(weak.pk): {"exact_match": estimate(0.3, 0.2, 0.4)},
         str(best.pk): {"exact_match": against_best},
     }
-    found = verdicts_of([merge], [weak, best])
+    found = verdicts_of([merge], [(weak, "bob/weak"), (best, "bob/best")])
     assert [verdict.code for verdict in found[1:]] == expected
     assert all("bob/best" in verdict.message for verdict in found[1:])

@@ -1,0 +1,15 @@
+"""REST addresses of this app, below ``/api/v1/``."""
+
+from django.urls import path
+
+from marketplace.evaluations import api
+
+urlpatterns = [
+    path(
+        "adapters/<str:owner>/<str:name>/evaluations/",
+        api.AdapterEvaluationsView.as_view(),
+        name="api-adapter-evaluations",
+    ),
+    path("suites/", api.SuitesView.as_view(), name="api-suites"),
+    path("suites/<uuid:suite_id>/", api.SuiteView.as_view(), name="api-suite"),
+]

@@ -1,0 +1,41 @@
+"""Evaluations that somebody asks for, by REST and by pages."""
+
+from __future__ import annotations
+
+import uuid
+
+from marketplace import policy
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter
+from marketplace.core.errors import Conflict
+from marketplace.evaluations.models import EvaluationRun
+from marketplace.evaluations.selectors import get_suite
+from marketplace.evaluations.services import request_evaluation
+from marketplace.evaluations.standing import evaluate_adapter, why_not_run
+from marketplace.evaluations.subjects import adapter_as_subject
+
+
+def ask_for_evaluation(
+    *, user: User, adapter: Adapter, suite_id: uuid.UUID | str | None = None, again: bool = False
+) -> list[EvaluationRun]:
+    """Run ``adapter`` on a suite that ``user`` chose, as their job; or, for those who may change it, on what every
+    adapter is run on, as its owner's.
+
+    Raises what the policy raises, ``NotFound`` for a suite out of sight, ``Conflict`` (``not_run``) where nothing can
+    be run or there is nothing to run it on.
+    """
+    policy.require(user, policy.Action.EDIT if suite_id is None else policy.Action.USE, adapter)
+    suite = None if suite_id is None else get_suite(user=user, suite_id=suite_id)
+    if reason := why_not_run(adapter):
+        raise Conflict(f"{adapter.full_name} cannot be evaluated. {reason}", code="not_run")
+    if suite is None:
+        found = evaluate_adapter(adapter, again=True)
+        if not found:
+            raise Conflict(
+                f"There is nothing to run {adapter.full_name} on. Give it examples with expected answers.",
+                code="not_run",
+            )
+        return found
+    assert adapter.base is not None
+    subject = adapter_as_subject(adapter, adapter.base)
+    return request_evaluation(user=user, subject=subject, suites=[suite], again=again)
