@@ -13,8 +13,8 @@ from torch.nn.functional import one_hot
 
 from inference_worker.merging.kmeans import Clustering, Points
 
-#: A move has to lower the inertia by this share of the total, so that rounding moves nothing.
-WORTH = 1e-6
+#: A move has to lower the inertia by this share of the total: less is not worth the time, and rounding moves nothing.
+WORTH = 1e-5
 
 
 def refine(points: Points, found: Clustering, clusters: Tensor) -> Clustering:
