@@ -17,6 +17,9 @@ class EmbedQuery(Contract):
     deadline: float  # Unix time, seconds
 
 
+Strategy = Literal["mix", "ensemble"]
+
+
 class WeightedAdapter(Contract):
     adapter: AdapterFiles
     weight: float = 1.0
@@ -44,6 +47,9 @@ class GenerateRequest(Contract):
     request: str
     base: BaseFiles
     adapters: tuple[WeightedAdapter, ...] = ()
+    #: ``mix`` adds the adapters' weighted updates up; ``ensemble`` runs the base with each by itself and writes by the
+    #: weighted mean of their log-probabilities, the weights being shares of the vote.
+    strategy: Strategy = "mix"
     prompt: str = Field(max_length=200_000)
     prompt_format: PromptFormat = PromptFormat()
     sampling: Sampling = Sampling()

@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from collections.abc import Sequence as SequenceOf
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,17 +18,17 @@ from torch import Tensor
 from inference_worker.contracts.common import AdapterFiles
 from inference_worker.contracts.generate import GenerateRequest
 from inference_worker.errors import BadInput, EngineError
-from inference_worker.mixing.composition import Composition, compose
 from inference_worker.serving.adapter_loader import load_adapter
 from inference_worker.serving.base_loader import LoadedBase
 from inference_worker.serving.detokenizer import TextStream
+from inference_worker.serving.ensemble import by_row, voices
 from inference_worker.serving.loaded_adapter import AdapterKey, LoadedAdapter, adapter_key
 from inference_worker.serving.model_runner import ModelRunner, PrefillFailed
 from inference_worker.serving.prompt import encode_continuation, encode_prompt, stop_strings, stop_token_ids
 from inference_worker.serving.resident_cache import CacheFull, ResidentCache
 from inference_worker.serving.sampling import RowSampler, choose_tokens
 from inference_worker.serving.scheduler import Limits, Scheduler
-from inference_worker.serving.sequence import GenerationHandle, Sequence
+from inference_worker.serving.sequence import GenerationHandle, Sequence, Voice
 from inference_worker.serving.settings import EngineSettings
 
 log = logging.getLogger(__name__)
@@ -80,8 +81,8 @@ class Engine:
         """
         handle = handle or GenerationHandle(request.request, request.deadline)
         with ExitStack() as acquired:
-            composition = self._compose(request, resolve, handle, acquired)
-            row = self._row(request, composition, handle)
+            members = self._members(request, resolve, handle, acquired)
+            row = self._row(request, members, handle)
             # From here on the row gives its adapters back, when it ends; until then the stack does.
             held = acquired.pop_all()
             row.release = partial(_release_both, held, release)
@@ -129,9 +130,9 @@ class Engine:
             ],
         }
 
-    def _compose(
+    def _members(
         self, request: GenerateRequest, resolve: Resolve, handle: GenerationHandle, acquired: ExitStack
-    ) -> Composition[LoadedAdapter]:
+    ) -> list[tuple[LoadedAdapter, float]]:
         """The request's adapters, held until ``acquired`` closes.
 
         While the cache is full of adapters in use the request waits for them, holding none of its own meanwhile, so
@@ -147,9 +148,9 @@ class Engine:
         while True:
             try:
                 with ExitStack() as attempt:
-                    composition = compose(self._acquire(request, resolve, attempt))
+                    members = self._acquire(request, resolve, attempt)
                     acquired.push(attempt.pop_all())
-                    return composition
+                    return members
             except CacheFull:
                 if handle.interrupted() or self._closing:
                     raise
@@ -177,7 +178,7 @@ class Engine:
             return load_adapter(config_path, weights_path, files.label, self.base)
 
     def _row(
-        self, request: GenerateRequest, composition: Composition[LoadedAdapter], handle: GenerationHandle
+        self, request: GenerateRequest, members: list[tuple[LoadedAdapter, float]], handle: GenerationHandle
     ) -> Sequence:
         tokenizer = self.base.tokenizer
         prompt, continuation = self._tokens(request)
@@ -191,16 +192,20 @@ class Engine:
                 code="prompt_too_long",
             )
         stops = stop_strings(request.prompt_format, request.sampling.stop)
-        return Sequence(
+        compositions, shares = voices(request.strategy, members)
+        row = Sequence(
             handle=handle,
             prompt=prompt,
-            composition=composition,
+            composition=compositions[0],
             sampler=RowSampler(request.sampling, prompt),
             text=TextStream(tokenizer, stops),
             max_tokens=min(request.sampling.max_tokens, room),
             continuation=continuation,
             stop_tokens=self.base.stop_tokens | stop_token_ids(tokenizer, stops),
+            shares=shares,
         )
+        row.voices = [Voice(row, composition) for composition in compositions[1:]]
+        return row
 
     def _tokens(self, request: GenerateRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Prompt and continuation (empty for a generation) as token ids of this base."""
@@ -258,8 +263,9 @@ class Engine:
     def _prefill(self, joining: list[Sequence]) -> None:
         if not joining:
             return
+        lanes = [lane for row in joining for lane in row.lanes]
         try:
-            logits = self._runner.prefill(joining)
+            logits = self._runner.prefill(lanes)
         except PrefillFailed as failure:
             if len(joining) > 1:  # One by one, so that only the row at fault fails.
                 for row in joining:
@@ -268,12 +274,13 @@ class Engine:
             log.error("Prefill failed for request %s", joining[0].handle.request, exc_info=failure.cause)
             joining[0].fail(as_engine_error(failure.cause))
             return
-        self._advance(joining, logits)
+        self._advance(lanes, logits)
 
     def _score(self, rows: list[Sequence]) -> None:
         """End rows with a continuation by its log-probabilities, as many at a time as their logits may take room."""
         while rows:
-            share = max(1, MAX_LOGITS // (max(len(row.continuation) for row in rows) * self.base.vocabulary))
+            widest = max(len(row.continuation) * row.width for row in rows)
+            share = max(1, MAX_LOGITS // (widest * self.base.vocabulary))
             chunk, rows = rows[:share], rows[share:]
             try:
                 for row, (logprobs, greedy) in zip(chunk, self._runner.score(chunk), strict=True):
@@ -289,12 +296,13 @@ class Engine:
                 log.error("Scoring failed for request %s", chunk[0].handle.request, exc_info=failure.cause)
                 chunk[0].fail(as_engine_error(failure.cause))
 
-    def _advance(self, rows: list[Sequence], logits: Tensor) -> None:
-        """Choose a token for each row (logits: (rows, vocabulary)) and end the rows that are over."""
+    def _advance(self, lanes: list[Sequence | Voice], logits: Tensor) -> None:
+        """Choose a token for each row (logits: (lanes, vocabulary)) and end the rows that are over."""
+        rows, logits = by_row(lanes, logits)
         finite = logits.isfinite().all(dim=-1).tolist()
         for row, is_finite in zip(rows, finite, strict=True):
             if not is_finite:
-                self._runner.remove(row)
+                self._remove(row)
                 row.fail(output_not_finite())
         alive = [index for index, is_finite in enumerate(finite) if is_finite]
         if not alive:
@@ -303,20 +311,24 @@ class Engine:
         for index, token in zip(alive, chosen, strict=True):
             reason = rows[index].advance(token)
             if reason is not None:
-                self._runner.remove(rows[index])
+                self._remove(rows[index])
                 rows[index].finish(reason)
 
+    def _remove(self, row: Sequence) -> None:
+        for lane in row.lanes:
+            self._runner.remove(lane)
+
     def _drop_interrupted(self) -> None:
-        for row in list(self._runner.rows):
+        for row in dict.fromkeys(lane.leader for lane in self._runner.rows):
             reason = row.interrupted()
             if reason is not None:
-                self._runner.remove(row)
+                self._remove(row)
                 row.finish(reason)
 
-    def _fail_rows(self, rows: list[Sequence], error: EngineError) -> None:
+    def _fail_rows(self, rows: SequenceOf[Sequence | Voice], error: EngineError) -> None:
         self._runner.clear()
         self._joining = []
-        for row in dict.fromkeys(rows):
+        for row in dict.fromkeys(lane.leader for lane in rows):
             row.fail(error)
 
 

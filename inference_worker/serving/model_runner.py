@@ -13,7 +13,8 @@ from torch import Tensor
 
 from inference_worker.serving.base_loader import LoadedBase
 from inference_worker.serving.kv_cache import RowCache
-from inference_worker.serving.sequence import Sequence
+from inference_worker.serving.sampling import average_logprobs
+from inference_worker.serving.sequence import Sequence, Voice
 from inference_worker.serving.slot_table import SlotTable
 
 
@@ -26,16 +27,16 @@ class PrefillFailed(Exception):
 
 
 class ModelRunner:
-    """One base and its running rows. Used by one thread."""
+    """One base and its running rows, voices of ensembles among them. Used by one thread."""
 
     def __init__(self, base: LoadedBase) -> None:
         self.base = base
-        self.rows: list[Sequence] = []
+        self.rows: list[Sequence | Voice] = []
         self._slots = SlotTable(base.layers, base.device, base.dtype)
         self._cache = RowCache()
 
     @torch.inference_mode()
-    def prefill(self, joining: SequenceOf[Sequence]) -> Tensor:
+    def prefill(self, joining: SequenceOf[Sequence | Voice]) -> Tensor:
         """Compute the prompts of ``joining`` and add them to the running rows.
 
         Returns the logits (len(joining), vocabulary) after each prompt. Raises ``PrefillFailed`` when the forward pass
@@ -57,15 +58,23 @@ class ModelRunner:
         Raises ``PrefillFailed`` as ``prefill`` does.
         """
         before = self._slots.rows
+        lanes = [lane for row in rows for lane in row.lanes]
         # The last token is only predicted, so it is not fed.
-        fed = [row.prompt + row.continuation[:-1] for row in rows]
+        fed = [lane.prompt + lane.continuation[:-1] for lane in lanes]
         keep = max(len(row.continuation) for row in rows)
-        logits = self._beside(rows, fed, RowCache(), keep=keep)  # (rows, keep, vocabulary)
+        logits = self._beside(lanes, fed, RowCache(), keep=keep)  # (lanes, keep, vocabulary)
         while self._slots.rows > before:
             self._slots.remove(self._slots.rows - 1)
-        return [_scores(logits[index, -len(row.continuation) :], row.continuation) for index, row in enumerate(rows)]
+        scores, start = [], 0
+        for row in rows:
+            own = logits[start : start + row.width, -len(row.continuation) :]
+            start += row.width
+            scores.append(_scores(average_logprobs(own, row.shares) if row.voices else own[0], row.continuation))
+        return scores
 
-    def _beside(self, rows: SequenceOf[Sequence], fed: list[tuple[int, ...]], cache: RowCache, keep: int) -> Tensor:
+    def _beside(
+        self, rows: SequenceOf[Sequence | Voice], fed: list[tuple[int, ...]], cache: RowCache, keep: int
+    ) -> Tensor:
         """Logits (rows, keep, vocabulary) of the last ``keep`` tokens of ``fed``, beside the running rows.
 
         The rows hold slots behind the running ones afterwards, unless it raises ``PrefillFailed``.
@@ -107,7 +116,7 @@ class ModelRunner:
         return logits
 
     @torch.inference_mode()
-    def remove(self, row: Sequence) -> None:
+    def remove(self, row: Sequence | Voice) -> None:
         """Let go of a row; the last row takes its place."""
         number = next(index for index, other in enumerate(self.rows) if other is row)
         self._slots.remove(number)

@@ -57,6 +57,16 @@ def choose_tokens(logits: Tensor, samplers: SequenceOf[RowSampler]) -> list[int]
     return picked
 
 
+def average_logprobs(logits: Tensor, shares: SequenceOf[float]) -> Tensor:
+    """Weighted mean of log-probabilities over an ensemble's members, normalised again.
+
+    ``logits``: (members, …, vocabulary); ``shares`` sum to 1. The result (…, vocabulary) holds log-probabilities: those
+    of the product of the members' distributions, each to the power of its share (Hinton 2002, product of experts).
+    """
+    weights = torch.tensor(shares, device=logits.device).view(-1, *[1] * (logits.dim() - 1))
+    return (weights * logits.float().log_softmax(dim=-1)).sum(dim=0).log_softmax(dim=-1)
+
+
 def penalise(scores: Tensor, seen: set[int], penalty: float) -> Tensor:
     """``scores`` (vocabulary,) with seen tokens divided (positive) or multiplied (negative) by ``penalty``."""
     places = torch.tensor(sorted(seen), device=scores.device)

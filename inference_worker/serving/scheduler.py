@@ -23,6 +23,16 @@ class Row(Protocol):
     @property
     def budget(self) -> int: ...
 
+    @property
+    def width(self) -> int: ...
+
+
+class Running(Protocol):
+    """A row of the batch, as far as the policy cares."""
+
+    @property
+    def budget(self) -> int: ...
+
 
 RowType = TypeVar("RowType", bound=Row)
 
@@ -55,9 +65,14 @@ class Scheduler(Generic[RowType]):
 
     def add(self, row: RowType) -> None:
         """Queue a row; raises ``QueueFull``, or ``EngineError`` for a row that could never be admitted."""
-        if row.budget > self.limits.max_cache_tokens:
+        if row.width > self.limits.max_rows:
             raise EngineError(
-                f"The request may come to {row.budget} tokens, but the engine's cache holds "
+                f"The ensemble has {row.width} members, but the engine runs {self.limits.max_rows} rows at once.",
+                code="too_many_adapters",
+            )
+        if row.width * row.budget > self.limits.max_cache_tokens:
+            raise EngineError(
+                f"The request may come to {row.width * row.budget} tokens, but the engine's cache holds "
                 f"{self.limits.max_cache_tokens}. Shorten the prompt or ask for fewer tokens.",
                 code="request_too_long",
             )
@@ -72,21 +87,23 @@ class Scheduler(Generic[RowType]):
             self._waiting = deque(row for row in self._waiting if not any(row is other for other in taken))
         return taken
 
-    def admit(self, running: SequenceOf[Row]) -> list[RowType]:
+    def admit(self, running: SequenceOf[Running]) -> list[RowType]:
         """Take the rows that join now, from the head of the queue. Empty when nothing fits or nothing waits."""
         admitted: list[RowType] = []
+        lanes = 0
         longest_budget = max((row.budget for row in running), default=0)
         longest_prompt = 0
         while self._waiting:
             row = self._waiting[0]
-            rows = len(running) + len(admitted) + 1
+            rows = len(running) + lanes + row.width
             longest_budget = max(longest_budget, row.budget)
             longest_prompt = max(longest_prompt, len(row.prompt))
-            prefill = longest_prompt * (len(admitted) + 1)
+            prefill = longest_prompt * (lanes + row.width)
             if rows > self.limits.max_rows or rows * longest_budget > self.limits.max_cache_tokens:
                 break
             # A single prompt above the prefill limit still has to run, alone.
             if admitted and prefill > self.limits.max_prefill_tokens:
                 break
             admitted.append(self._waiting.popleft())
+            lanes += row.width
         return admitted

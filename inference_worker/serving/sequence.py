@@ -110,6 +110,24 @@ class Sequence:
     release: Callable[[], None] = field(default=lambda: None)
     tokens: list[int] = field(default_factory=list)
     length: int = 0
+    #: Of an ensemble: the other members, and the share of the vote that each has, the row's own first.
+    voices: list[Voice] = field(default_factory=list)
+    shares: tuple[float, ...] = (1.0,)
+
+    @property
+    def lanes(self) -> list[Sequence | Voice]:
+        """What is computed for this row: itself and its voices."""
+        return [self, *self.voices]
+
+    @property
+    def width(self) -> int:
+        """Rows of the batch that this one takes."""
+        return 1 + len(self.voices)
+
+    @property
+    def leader(self) -> Sequence:
+        """Itself; see ``Voice``."""
+        return self
 
     @property
     def budget(self) -> int:
@@ -175,3 +193,28 @@ class Sequence:
     def _send_text(self, text: str) -> None:
         if text:
             self.handle.send(GenerateEvent(kind="token", text=text, completion_tokens=len(self.tokens)))
+
+
+@dataclass(eq=False)
+class Voice:
+    """Another composition that reads what its leader's row reads; only its distribution counts."""
+
+    leader: Sequence
+    composition: Composition[LoadedAdapter]
+    length: int = 0
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return self.leader.prompt
+
+    @property
+    def continuation(self) -> tuple[int, ...]:
+        return self.leader.continuation
+
+    @property
+    def tokens(self) -> list[int]:
+        return self.leader.tokens
+
+    @property
+    def budget(self) -> int:
+        return self.leader.budget

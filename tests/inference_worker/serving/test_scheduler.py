@@ -16,6 +16,7 @@ from inference_worker.serving.scheduler import Limits, QueueFull, Scheduler
 class FakeRow:
     prompt: tuple[int, ...]
     max_tokens: int = 10
+    width: int = 1
 
     @property
     def budget(self) -> int:
