@@ -32,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--suite", required=True, help="a file of JSON lines, or testbed:NAME (see docs/evaluation.md)", metavar="SUITE"
     )
     parser.add_argument("--each", action="store_true", help="evaluate every adapter by itself instead of their mix")
+    parser.add_argument("--ensemble", action="store_true", help="let the adapters vote on every token")
     parser.add_argument("--against-base", action="store_true", help="evaluate the bare base too")
     parser.add_argument("--metric", action="append", choices=METRICS, help="default: exact_match and token_f1")
     parser.add_argument("--limit", type=_positive, help="at most so many examples, spread over the tasks")
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
                     suite=suite,
                     settings=settings,
                     cache=args.cache,
+                    strategy="ensemble" if args.ensemble else "mix",
                     progress=_show if sys.stderr.isatty() else _quiet,
                 )
             )

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from inference_worker.contracts.common import BaseFiles, Contract, OutputFile, PromptFormat, Sha256
-from inference_worker.contracts.generate import WeightedAdapter
+from inference_worker.contracts.generate import Strategy, WeightedAdapter
 
 Metric = Literal["exact_match", "token_f1", "perplexity"]
 METRICS: tuple[Metric, ...] = ("exact_match", "token_f1", "perplexity")
@@ -58,6 +58,7 @@ class Evaluation(Contract):
     suite_digest: str
     base: str
     composition: tuple[tuple[str, float], ...]
+    strategy: Strategy = "mix"
     settings: EvaluationSettings
     overall: dict[str, Estimate]
     tasks: dict[str, dict[str, Estimate]]
@@ -112,6 +113,7 @@ class EvaluateRequest(Contract):
     """Job ``evaluate``: each of ``compositions`` (an empty one is the bare base) on each of ``suites``.
 
     ``compare`` names pairs of compositions, (before, after), to be compared example by example on every suite.
+    ``ensembles`` names those whose members vote on every token instead of being added up.
     """
 
     base: BaseFiles
@@ -120,10 +122,12 @@ class EvaluateRequest(Contract):
     settings: EvaluationSettings = EvaluationSettings()
     known: tuple[KnownEvaluation, ...] = ()
     compare: tuple[tuple[int, int], ...] = Field(default=(), max_length=64)
+    ensembles: tuple[int, ...] = Field(default=(), max_length=16)
 
     @model_validator(mode="after")
     def _places_exist(self) -> EvaluateRequest:
         places = [place for pair in self.compare for place in pair] + [known.composition for known in self.known]
+        places += self.ensembles
         if any(not 0 <= place < len(self.compositions) for place in places):
             raise ValueError("a composition is named that is not in the request")
         if any(known.suite >= len(self.suites) for known in self.known):

@@ -13,7 +13,7 @@ from typing import Any
 
 from inference_worker.contracts.common import AdapterFiles, BaseFiles
 from inference_worker.contracts.evaluate import ENGINE_VERSION, Estimate, Evaluation, EvaluationSettings, Outcome
-from inference_worker.contracts.generate import GenerateEvent, GenerateRequest, Sampling, WeightedAdapter
+from inference_worker.contracts.generate import GenerateEvent, GenerateRequest, Sampling, Strategy, WeightedAdapter
 from inference_worker.errors import BadInput, EngineError
 from inference_worker.evaluation.statistics import estimate
 from inference_worker.evaluation.store import OutcomeStore, base_digest
@@ -48,6 +48,7 @@ class _Run:
     suite: Suite
     settings: EvaluationSettings
     store: OutcomeStore
+    strategy: Strategy
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -56,6 +57,7 @@ class _Run:
             request=f"evaluate-{index}",
             base=self.base,
             adapters=tuple(WeightedAdapter(adapter=member.files, weight=member.weight) for member in self.members),
+            strategy=self.strategy,
             prompt=self.suite.examples[index].prompt,
             prompt_format=self.suite.prompt_format,
             deadline=time.time() + DEADLINE,
@@ -72,9 +74,12 @@ def evaluate(
     suite: Suite,
     settings: EvaluationSettings | None = None,
     cache: Path | None = None,
+    strategy: Strategy = "mix",
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Exact match, token F1 and perplexity of ``base`` with ``members`` on ``suite``, with 95 % intervals.
+
+    Members are added up, or vote on every token as an ``ensemble``.
 
     Prompts are answered greedily by the engine that serves, many at a time. With ``cache``, outcomes are kept there as
     they come: a run that was stopped goes on, and one that was made is read. Raises ``EngineError`` when an example
@@ -84,8 +89,8 @@ def evaluate(
     started = time.monotonic()
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="evaluation-")))
-        store = stack.enter_context(OutcomeStore(folder, _key(pool, base, members, suite, settings)))
-        run = _Run(pool, resolve, base, members, suite, settings, store)
+        store = stack.enter_context(OutcomeStore(folder, _key(pool, base, members, suite, settings, strategy)))
+        run = _Run(pool, resolve, base, members, suite, settings, store, strategy)
         chosen = suite.chosen(settings.limit, settings.seed)
         cached = sum(_known(store, index, settings) for index in chosen)
         _fill(run, chosen, progress)
@@ -96,6 +101,7 @@ def evaluate(
         suite_digest=suite.digest,
         base=base.name,
         composition=tuple((member.files.label, member.weight) for member in members),
+        strategy=strategy,
         settings=settings,
         overall=_estimates(outcomes, settings),
         tasks={name: _estimates([o for o in outcomes if o.task == name], settings) for name in sorted(tasks - {""})},
@@ -112,10 +118,16 @@ def evaluate(
 
 
 def _key(
-    pool: EnginePool, base: BaseFiles, members: Sequence[Member], suite: Suite, settings: EvaluationSettings
+    pool: EnginePool,
+    base: BaseFiles,
+    members: Sequence[Member],
+    suite: Suite,
+    settings: EvaluationSettings,
+    strategy: Strategy,
 ) -> dict[str, Any]:
     """Everything that an outcome depends on. Weight 0 is absence, and the order of members says nothing."""
-    return {
+    voting = {"strategy": strategy} if strategy != "mix" else {}
+    return voting | {
         "engine": ENGINE_VERSION,
         "base": base_digest(base),
         "members": sorted([m.files.config, m.files.weights, m.weight] for m in members if m.weight != 0.0),

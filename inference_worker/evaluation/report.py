@@ -40,7 +40,7 @@ def _head(evaluation: Evaluation) -> str:
     parts = [
         name.rpartition("/")[2] + (f":{weight:g}" if weight != 1.0 else "") for name, weight in evaluation.composition
     ]
-    return "+".join(parts)
+    return ("|" if evaluation.strategy == "ensemble" else "+").join(parts)
 
 
 def _cell(value: Estimate | None) -> str:

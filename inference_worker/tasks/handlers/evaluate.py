@@ -89,7 +89,8 @@ def _made(
     cache: Path,
 ) -> Evaluation:
     members = [Member(weighted.adapter, weighted.weight) for weighted in request.compositions[place]]
-    name = " + ".join(member.files.label for member in members) or "the bare base"
+    between = " | " if place in request.ensembles else " + "
+    name = between.join(member.files.label for member in members) or "the bare base"
     total = len(request.suites) * len(request.compositions)
     found = evaluate(
         pool=pool,
@@ -99,6 +100,7 @@ def _made(
         suite=suite,
         settings=request.settings,
         cache=cache if members else context.blobs.scratch / SHARED,
+        strategy="ensemble" if place in request.ensembles else "mix",
         progress=partial(_report, context, before, total, f"{name} on {suite.name}"),
     )
     context.log(f"{name} on {suite.name}: {_words(found)}.")

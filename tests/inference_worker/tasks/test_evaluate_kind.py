@@ -106,6 +106,26 @@ def test_what_is_known_is_not_made_again_and_is_compared_with(context: JobContex
         EvaluateRequest(base=BASE, compositions=((),), suites=(suite,), compare=((0, 1),))
 
 
+def test_an_ensemble_is_evaluated_as_what_it_is(context: JobContext) -> None:
+    pair = (stored(context, "reverse-words"), stored(context, "plural-nouns"))
+    request = EvaluateRequest(
+        base=BASE,
+        compositions=(pair, pair),
+        suites=(SuiteFiles(name="probes", builtin="testbed:reverse", count=6),),
+        settings=EvaluationSettings(max_tokens=24),
+        ensembles=(1,),
+    )
+    mix, ensemble = run(context, request).evaluations
+    assert (mix.strategy, ensemble.strategy) == ("mix", "ensemble")
+    # Each is known under its own name, so neither is taken for the other.
+    assert mix.cached == ensemble.cached == 0
+    single = request.model_copy(update={"compositions": (pair[:1], pair[:1])})
+    alone, voting = run(context, single).evaluations
+    assert alone.overall == voting.overall
+    with pytest.raises(ValidationError, match="not in the request"):
+        EvaluateRequest(base=BASE, compositions=(pair,), suites=request.suites, ensembles=(1,))
+
+
 def test_a_broken_suite_is_named(context: JobContext, tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text("{}")
