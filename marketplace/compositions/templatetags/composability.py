@@ -30,6 +30,12 @@ def mean(values: list[float] | None) -> float | None:
 
 
 @register.filter
+def in_state(verdicts: list[dict[str, Any]], state: str) -> list[dict[str, Any]]:
+    """The methods of one verdict."""
+    return [verdict for verdict in verdicts if verdict["state"] == state]
+
+
+@register.filter
 def size_ratio(norms: list[float]) -> str:
     """How many times as large the first of two changes is as the second."""
     first, second = norms
