@@ -14,6 +14,7 @@ from inference_worker.adapter_format.reader import open_directory
 from inference_worker.cli.merge_arguments import (
     add_output_arguments,
     add_weight_arguments,
+    examples_of,
     layer_weights_of,
     option,
     output_of,
@@ -23,6 +24,7 @@ from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_recipe import parse_recipe
 from inference_worker.contracts.mergekit import adapters_of, read_mergekit, translate
 from inference_worker.errors import BadInput
+from inference_worker.fitting.merge_weights import find_weights
 from inference_worker.merging.pipeline import MergeReport, Progress, merge_adapters
 from inference_worker.merging.replay import find_folders, replay_recipe
 
@@ -51,6 +53,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "those given, in its order",
     )
     add_weight_arguments(parser)
+    finding = ", ".join(name for name, info in METHODS.items() if info.examples)
+    parser.add_argument("--base", metavar="DIR", help=f"directory or hub id of the base, for {finding}")
+    parser.add_argument(
+        "--examples",
+        action="append",
+        default=[],
+        metavar="SUITE",
+        help=f"examples for {finding} to find the weights from: a file of JSON lines with prompt and expected, or "
+        "testbed:NAME; may be repeated",
+    )
+    parser.add_argument(
+        "--template", default="{prompt}", help="text around the prompts of a file, such as '{prompt}\\nOutput:'"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of whatever is random (default 0)")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the method")
     add_output_arguments(parser)
@@ -81,15 +96,25 @@ def _merge(args: argparse.Namespace, progress: Progress) -> MergeReport:
         args.parser.error("name at least one adapter")
     with ExitStack() as stack:
         readers = [stack.enter_context(open_directory(path)) for path in args.adapters]
+        options = dict(option(text) for text in args.option)
+        weights: Sequence[float] = args.weights or [1.0] * len(readers)
+        layer_weights = layer_weights_of(args, len(readers))
+        fit = examples_of(args)
+        if fit is not None:
+            weights, layer_weights, found = find_weights(
+                fit, readers, weights, args.method, options, args.seed, progress
+            )
+            words = f"{found.held_start:.4f}, with the weights found {found.held_end:.4f}"
+            print(f"merge: loss on held-out examples {words}", file=sys.stderr)
         return merge_adapters(
             readers,
-            args.weights or [1.0] * len(readers),
+            weights,
             args.method,
             args.out,
             output=output_of(args),
-            layer_weights=layer_weights_of(args, len(readers)),
+            layer_weights=layer_weights,
             seed=args.seed,
-            options=dict(option(text) for text in args.option),
+            options=options,
             threads=args.threads,
             progress=progress,
         )

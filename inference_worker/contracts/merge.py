@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from inference_worker.contracts.common import AdapterFiles, Contract, OutputFile
+from inference_worker.contracts.merge_fit import FoundWeights, MergeFit
 from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, OutputDtype
 
 __all__ = ["MAX_ADAPTERS", "MergeOutput", "MergeRequest", "MergeResult", "MergedModule", "OutputDtype"]
@@ -16,7 +17,8 @@ MAX_ADAPTERS = 64
 
 class MergeRequest(Contract):
     """``options`` are the method's own, checked by the registry. ``layer_weights`` is empty, or has one entry per
-    adapter: factors on its weight by group of layers or modules."""
+    adapter: factors on its weight by group of layers or modules. ``fit`` holds the examples for a method that finds the
+    weights itself, beginning with those given; without it such a method takes the weights as they are."""
 
     adapters: tuple[AdapterFiles, ...] = Field(min_length=1, max_length=MAX_ADAPTERS)
     weights: tuple[float, ...]
@@ -25,6 +27,7 @@ class MergeRequest(Contract):
     output: MergeOutput = MergeOutput()
     seed: int = 0
     options: dict[str, Any] = {}
+    fit: MergeFit | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -73,3 +76,4 @@ class MergeResult(Contract):
     modules: int
     rank: int
     seconds: float
+    found: FoundWeights | None = None

@@ -13,6 +13,9 @@ from inference_worker.adapter_format.layout import natural_order
 from inference_worker.adapter_format.reader import AdapterReader
 from inference_worker.errors import BadInput, Refused
 
+#: The group of modules that stand in no layer.
+OUTSIDE = -1
+
 
 class WeightedSum:
     """Adapters on a model, mixed by ``weights`` (groups, K): module m computes y + Σᵢ weights[group(m), i] · Bᵢ(Aᵢ x).
@@ -32,6 +35,10 @@ class WeightedSum:
         self._hooks = [
             layers[name].register_forward_hook(self._hook(name, readers, place.device)) for name in self.names
         ]
+
+    def outside(self) -> list[str]:
+        """The adapted modules that stand in no layer."""
+        return [name for name in self.names if layer_of(name) == OUTSIDE]
 
     def set(self, weights: Tensor) -> None:
         """``weights`` (groups, K), or (K,) for all groups alike; may carry gradients."""
@@ -61,8 +68,8 @@ class WeightedSum:
 
 
 def layer_of(name: str) -> int:
-    """The number of the transformer layer that a module stands in; −1 outside of layers."""
-    return next((int(part) for part in name.split(".") if part.isdecimal()), -1)
+    """The number of the transformer layer that a module stands in; OUTSIDE for one that stands in none."""
+    return next((int(part) for part in name.split(".") if part.isdecimal()), OUTSIDE)
 
 
 def _check(reader: AdapterReader, layers: Mapping[str, nn.Module]) -> None:

@@ -58,6 +58,9 @@ _FUNCTIONS: dict[str, MergeFunction] = {
     "lego": merge_lego,
     "linear": merge_linear,
     "svd": merge_svd,
+    # Their weights are found before (see ``inference_worker.fitting``); what is left is the weighted sum.
+    "lorahub": merge_svd,
+    "lora_soup": merge_svd,
     "knots": merge_knots,
     "core_space": merge_core_space,
     "tsv_m": merge_tsv_m,

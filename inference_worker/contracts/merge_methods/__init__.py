@@ -5,12 +5,13 @@ per group of methods; their order is the order in which people see them.
 """
 
 from inference_worker.contracts.merge_methods.elementwise import ELEMENTWISE
+from inference_worker.contracts.merge_methods.fitted import FITTED
 from inference_worker.contracts.merge_methods.info import MergeMethodInfo, NoOptions
 from inference_worker.contracts.merge_methods.lego import LEGO, LegoOptions
 from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal
 from inference_worker.contracts.merge_methods.spectral import SPECTRAL
 from inference_worker.contracts.merge_methods.sums import SUMS, CatOptions
 
-METHODS: dict[str, MergeMethodInfo] = {info.name: info for info in (*LEGO, *SUMS, *ELEMENTWISE, *SPECTRAL)}
+METHODS: dict[str, MergeMethodInfo] = {info.name: info for info in (*LEGO, *SUMS, *ELEMENTWISE, *SPECTRAL, *FITTED)}
 
 __all__ = ["METHODS", "CatOptions", "LegoOptions", "MemberFacts", "MergeMethodInfo", "NoOptions", "Refusal"]

@@ -36,6 +36,8 @@ class MergeMethodInfo:
     options: type[Contract]
     refuse: RefusalRule = takes_all
     warn: CaveatRule = no_caveats
+    #: Whether it finds the weights itself, from examples.
+    examples: bool = False
 
     def refusal(self, members: Sequence[MemberFacts], options: Contract | None = None) -> Refusal | None:
         """Why the method cannot merge ``members`` with ``options`` (its defaults unless told); None when it can."""
@@ -55,4 +57,5 @@ class MergeMethodInfo:
             "exact": self.exact,
             "rank": self.rank,
             "options": self.options.model_json_schema(),
+            "examples": self.examples,
         }

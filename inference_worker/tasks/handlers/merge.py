@@ -9,6 +9,8 @@ from pathlib import Path
 
 from inference_worker.adapter_format.reader import open_adapter
 from inference_worker.contracts.merge import MergeRequest, MergeResult
+from inference_worker.contracts.merge_fit import FoundWeights
+from inference_worker.fitting.merge_weights import find_weights
 from inference_worker.merging import merge_adapters
 from inference_worker.merging.pipeline import MergeReport
 from inference_worker.tasks.context import JobContext
@@ -18,7 +20,7 @@ def handle(request: MergeRequest, context: JobContext) -> MergeResult:
     """Raises ``Refused`` and ``BadInput`` with the adapter or option named."""
     started = time.monotonic()
     folder = context.workdir / "merged"
-    report = write_merge(request, context, folder, context.progress, context.log)
+    report, found = write_merge(request, context, folder, context.progress, context.log)
     context.log("Storing the merged adapter.")
     files_written = context.store(folder)
     return MergeResult(
@@ -27,6 +29,7 @@ def handle(request: MergeRequest, context: JobContext) -> MergeResult:
         modules=len(report.modules),
         rank=report.rank,
         seconds=round(time.monotonic() - started, 3),
+        found=found,
     )
 
 
@@ -40,8 +43,9 @@ def write_merge(
     folder: Path,
     progress: Callable[[float, str], None],
     say: Callable[[str], None] = _unsaid,
-) -> MergeReport:
-    """Merge what the plan names into the new ``folder``. Previews and sweeps merge by it, too."""
+) -> tuple[MergeReport, FoundWeights | None]:
+    """Merge what the plan names into the new ``folder``, with weights from examples where it has some. Previews and
+    sweeps merge by it, too."""
     folder.mkdir()
     with ExitStack() as stack:
         readers = []
@@ -49,15 +53,22 @@ def write_merge(
             config, weights = context.blobs.path(files.config), context.blobs.path(files.weights)
             readers.append(stack.enter_context(open_adapter(config, weights, files.label)))
             say(f"Opened {files.label}.")
-        return merge_adapters(
+        weights, layer_weights, found = request.weights, request.layer_weights, None
+        if request.fit is not None:
+            weights, layer_weights, found = find_weights(
+                request.fit, readers, weights, request.method, request.options, request.seed, progress
+            )
+            say(f"Loss on held-out examples {found.held_start:.4f}, with the weights found {found.held_end:.4f}.")
+        report = merge_adapters(
             readers,
-            request.weights,
+            weights,
             request.method,
             folder,
             output=request.output,
-            layer_weights=request.layer_weights,
+            layer_weights=layer_weights,
             seed=request.seed,
             options=request.options,
             digests=[{"config": files.config, "weights": files.weights} for files in request.adapters],
             progress=progress,
         )
+        return report, found

@@ -56,7 +56,7 @@ class Bench:
         folder = self._context.workdir / "trial"
         files: AdapterFiles | None = None
         try:
-            report = write_merge(request, self._context, folder, progress)
+            report, _ = write_merge(request, self._context, folder, progress)
             files = AdapterFiles(
                 label=LABEL, config=_digest(folder / CONFIG_NAME), weights=_digest(folder / WEIGHTS_NAME)
             )
