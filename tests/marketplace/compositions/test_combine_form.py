@@ -111,6 +111,7 @@ def test_the_page_shows_every_method_and_the_chosen_ones_options(client: Any) ->
     assert 'value="svd"' in page
     assert "option_restarts" in page
     assert "1 to 64" in page
+    assert "Nothing chosen yet" in client.get("/combine/").content.decode()
     other = client.get(f"/combine/?{BOTH}&method=svd").content.decode()
     assert "option_restarts" not in other
     assert "the fewest bricks" not in other
