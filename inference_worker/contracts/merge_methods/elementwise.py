@@ -13,6 +13,10 @@ from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal,
 from inference_worker.contracts.merge_methods.spectral import update_is_all
 
 Space = Literal["dense", "core", "factor"]
+_SPACES = (
+    "Where entries are compared. dense: in the change of the weights itself, as the papers mean it. core: in a small "
+    "core of it, much faster, with other entries. factor: in A and B separately, as PEFT does; all ranks must be equal."
+)
 
 
 class TaskArithmeticOptions(Contract):
@@ -24,12 +28,7 @@ class TaskArithmeticOptions(Contract):
 class SpaceOptions(Contract):
     """What all elementwise methods have."""
 
-    space: Space = Field(
-        default="dense",
-        description="Where entries are compared. dense: in the change of the weights itself, as the papers mean it. "
-        "core: in a small core of it, much faster, with other entries. factor: in A and B separately, as PEFT does; "
-        "all ranks must be equal.",
-    )
+    space: Space = Field(default="dense", description=_SPACES)
     scaling: float = Field(default=1.0, ge=0.0, le=10.0, description="λ, a factor on the result.")
 
 
@@ -61,7 +60,7 @@ class _Random(_Density):
 
 
 class TiesOptions(_Signs, _Density):
-    density: float = Field(default=0.2, ge=0.001, le=1.0, description="Share of each adapter's entries that is kept.")
+    pass
 
 
 class MagnitudePruneOptions(_Density):
@@ -103,8 +102,9 @@ class BreadcrumbsOptions(_OptionalSigns, _Density):
 
 
 class SceOptions(SpaceOptions):
+    space: Space = Field(default="core", description=_SPACES)
     select: float = Field(
-        default=0.1, ge=0.001, le=1.0, description="Share of entries kept: those in which the adapters differ most."
+        default=0.5, ge=0.001, le=1.0, description="Share of entries kept: those in which the adapters differ most."
     )
 
 

@@ -40,7 +40,9 @@ COUNTERPARTS: dict[str, Counterpart] = {
     "della_linear": Counterpart("della", {"elect_signs": False}, False, True, False, _DELLA),
     "breadcrumbs": Counterpart("breadcrumbs", {"elect_signs": False}, numbers=_CRUMBS),
     "breadcrumbs_ties": Counterpart("breadcrumbs", {"elect_signs": True}, signs=True, numbers=_CRUMBS),
-    "sce": Counterpart("sce", numbers={"select_topk": ("select", 1.0, 1.0)}, scaling=False, weights=False),
+    "sce": Counterpart(
+        "sce", {"space": "dense"}, numbers={"select_topk": ("select", 1.0, 1.0)}, scaling=False, weights=False
+    ),
 }
 
 #: Methods that work on the whole weights in mergekit and on the adapters' updates here.

@@ -289,7 +289,7 @@ def test_what_differs_is_said_in_comments() -> None:
         (recipe("ties", (1.0, -1.0), options={"average": "weight"}), "signed weights"),
         (recipe("ties", options={"majority": "frequency"}), "signs by their total"),
         (recipe("dare_linear"), "rescale=l1"),
-        (recipe("sce", (0.5, 1.0)), "knows no weights"),
+        (recipe("sce", (0.5, 1.0), options={"space": "dense"}), "knows no weights"),
         (recipe("cat", output=MergeOutput(exclude=("mlp",))), "merges all modules"),
         (recipe("unheard"), "no method unheard"),
     ],

@@ -115,7 +115,7 @@ def test_breadcrumbs(density: float, gamma: float) -> None:
 @pytest.mark.parametrize("select", [1.0, 0.3])
 def test_sce(select: float) -> None:
     contributions = [slow.rows_of(weight * product(pair)) for weight, pair in zip(WEIGHTS, three(), strict=True)]
-    check(merge(stack_of(three(), WEIGHTS), "sce", select=select), slow.sce(contributions, select))
+    check(merge(stack_of(three(), WEIGHTS), "sce", space="dense", select=select), slow.sce(contributions, select))
 
 
 def test_sce_counts_adapters_without_the_module_as_zero() -> None:
@@ -123,7 +123,7 @@ def test_sce_counts_adapters_without_the_module_as_zero() -> None:
     stack.line_up = tuple((index, 1.0) for index in range(5))
     zero = [[0.0] * D_IN for _ in range(D_OUT)]
     contributions = [slow.rows_of(product(pair)) for pair in three()]
-    check(merge(stack, "sce", select=0.3), slow.sce([*contributions, zero, zero], 0.3))
+    check(merge(stack, "sce", space="dense", select=0.3), slow.sce([*contributions, zero, zero], 0.3))
 
 
 def test_task_arithmetic_is_the_scaled_sum() -> None:
@@ -166,7 +166,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         ("dare_ties", {"rescale": "l1"}),
         ("della", {}),
         ("breadcrumbs", {}),
-        ("sce", {}),
+        ("sce", {"space": "dense"}),
     ]
     whole = [product(merge(stack, method, **options)) for method, options in calls]
     monkeypatch.setattr("inference_worker.merging.spaces.BLOCK", 3 * 3 * D_IN)

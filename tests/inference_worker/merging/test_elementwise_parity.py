@@ -196,5 +196,5 @@ def test_updates_as_in_mergekit(
 def test_sce_as_in_mergekit(select: float, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         expected = mergekits("sce", None, patch, select_topk=select)
-    actual = ours("sce", [1.0] * 3, select=select)
+    actual = ours("sce", [1.0] * 3, space="dense", select=select)
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5 * float(expected.norm()))
