@@ -9,6 +9,8 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
 
 from marketplace import policy
 from marketplace.accounts.models import User
@@ -48,6 +50,8 @@ class MixResult:
 
 
 logger = structlog.get_logger(__name__)
+#: Mixes that one tick of the clock looks at.
+AT_ONCE = 20
 Verdict = Standing.Verdict
 
 
@@ -82,13 +86,32 @@ def evaluate_mix(*, user: User, mix: Composition, again: bool = False) -> list[E
 
 
 def evaluate_by_itself(mix: Composition) -> None:
-    """After it was saved. What stands in the way is for its page to say."""
+    """As its owner's job, once for what it is now. What stands in the way is for its page to say."""
     if not settings.EVALUATE_UPLOADS:
         return
+    evaluated = mix.evaluated
     try:
-        evaluate_mix(user=mix.owner, mix=mix)
+        # A savepoint: what a refusal left half done is taken back.
+        with transaction.atomic():
+            subject = subject_of_mix(mix.owner, mix)
+            if subject.digest != evaluated:
+                evaluate_mix(user=mix.owner, mix=mix)
+                evaluated = subject.digest
     except AppError as error:
         logger.info("mix_not_evaluated", mix=mix.full_name, code=error.code, why=error.message)
+    Composition.objects.filter(pk=mix.pk).update(evaluated=evaluated, looked_at=timezone.now())
+
+
+def evaluate_changed() -> int:
+    """Look at the mixes that nobody has looked at for longest; how many. Members that they follow have new versions, or
+    were accepted meanwhile."""
+    if not settings.EVALUATE_UPLOADS:
+        return 0
+    rows = Composition.objects.filter(owner__is_active=True, owner__closing_at=None).select_related("owner", "base")
+    found = list(rows.order_by(F("looked_at").asc(nulls_first=True), "pk")[:AT_ONCE])
+    for mix in found:
+        evaluate_by_itself(mix)
+    return len(found)
 
 
 def runs_of_mix(*, user: policy.Person, mix: Composition) -> list[EvaluationRun]:

@@ -61,7 +61,7 @@ def get_mix(*, user: policy.Person, owner: str, name: str) -> Composition:
     """Raises ``NotFound``, also for what is there and not ``user``'s to see."""
     found = seen_mixes(user).filter(owner__username__iexact=owner, name__iexact=name).first()
     if found is None:
-        raise NotFound(f"There is no mix {PREFIX}{owner}/{name}, or it is not yours to see.")
+        raise NotFound(f"There is no {PREFIX}{owner}/{name}, or it is not yours to see.")
     return found
 
 

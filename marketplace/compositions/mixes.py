@@ -48,18 +48,23 @@ def create_mix(
         raise NotAuthenticated("Sign in to save a mix.")
     name, description = _checked_text(name, visibility, description)
     base = _checked_members(user, members)
+    if Composition.objects.filter(owner=user).count() >= MAX_MIXES:
+        raise Conflict(f"You have {MAX_MIXES:,} mixes. Delete one first.", code="too_many_mixes")
+    mix = Composition(owner=user, name=name, visibility=visibility, base=base, description=description)
     try:
-        with transaction.atomic():
-            if Composition.objects.filter(owner=user).count() >= MAX_MIXES:
-                raise Conflict(f"You have {MAX_MIXES:,} mixes. Delete one first.", code="too_many_mixes")
-            mix = Composition.objects.create(
-                owner=user, name=name, visibility=visibility, base=base, description=description
-            )
-            _write_members(mix, members)
-            audit.record(actor=user, action="mix.create", target=mix.full_name, **_told(mix, members))
+        return write_mix(mix, members)
     except IntegrityError as error:
         sentence = f"You have a mix named {name} already."
         raise Conflict(sentence, code="name_taken", extra={"fields": {"name": [sentence]}}) from error
+
+
+def write_mix(mix: Composition, members: Sequence[Choice]) -> Composition:
+    """Save a new mix without asking whether its members can be used: those of an empty site are still being checked
+    while it is filled. Raises ``IntegrityError`` for a name that is taken."""
+    with transaction.atomic():
+        mix.save()
+        _write_members(mix, members)
+        audit.record(actor=mix.owner, action="mix.create", target=mix.full_name, **_told(mix, members))
     return mix
 
 

@@ -31,6 +31,10 @@ class Composition(models.Model):
     #: The members' base when it was saved.
     base = models.ForeignKey("bases.Base", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     description = models.TextField(max_length=2000, blank=True)
+    #: What was evaluated last without anybody having asked (``Subject.digest``), and when it was looked at: members that
+    #: are followed have new versions, members of a new mix may still be checked.
+    evaluated = models.CharField(max_length=64, blank=True, editable=False)
+    looked_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 
@@ -39,7 +43,10 @@ class Composition(models.Model):
         constraints = [
             models.UniqueConstraint("owner", Lower("name"), name="compositions_composition_owner_name"),
         ]
-        indexes = [models.Index(fields=["-updated_at", "-id"], name="compositions_recent")]
+        indexes = [
+            models.Index(fields=["-updated_at", "-id"], name="compositions_recent"),
+            models.Index(fields=["looked_at"], name="compositions_looked_at"),
+        ]
 
     def __str__(self) -> str:
         return self.full_name

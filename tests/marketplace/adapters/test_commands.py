@@ -13,9 +13,11 @@ from django.core.management import CommandError, call_command
 
 from marketplace import policy
 from marketplace.accounts.models import User
+from marketplace.adapters.management import demo
 from marketplace.adapters.management.commands import seed_demo
 from marketplace.adapters.models import Adapter, Artifact
 from marketplace.bases.models import Base
+from marketplace.compositions.models import Composition
 from marketplace.jobs.models import Job
 from tests.marketplace.adapters.conftest import adapter_files, left_behind, run_inspection
 
@@ -113,6 +115,31 @@ def test_seed_fills_the_site_once(shipped: Path, tmp_path: Path) -> None:
     call_command("seed_demo", "--passwords", str(file), stdout=out)
     assert file.read_text() == before[0]
     assert Adapter.objects.count() == 3
+
+
+def test_seed_lets_cards_grow_and_saves_mixes(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("plural-nouns", "reverse-words"):
+        path = shipped / "adapters" / name / "meta.json"
+        meta = json.loads(path.read_text())
+        path.write_text(json.dumps({**meta, "description": f"Does {name}. It takes a list."}))
+    members = (("lists/reverse-words", 0.7), ("wordsmith/plural-nouns", -0.2), ("nobody/here", 1.0))
+    mixes = (("demo", "both", "Both.", members[:2]), ("demo", "not-whole", "Without one.", members))
+    monkeypatch.setattr(demo, "MIXES", mixes)
+    call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
+
+    grown = Adapter.objects.get(name="plural-nouns")
+    assert grown.description == "Does plural-nouns. It takes a list."
+    messages = grown.versions.order_by("pk").values_list("message", flat=True)
+    assert list(messages)[1:] == ["Say what goes in and what comes out"]
+    assert Adapter.objects.get(name="reverse-words").versions.count() == 1
+    mix = Composition.objects.get()
+    assert (mix.full_name, [row.weight for row in mix.members.all()]) == ("mix/demo/both", [0.7, -0.2])
+
+    mix.delete()
+    out = io.StringIO()
+    call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=out)
+    assert "0 adapters were added, 0 mixes" in out.getvalue()
+    assert not Composition.objects.exists()
 
 
 def test_default_base_may_be_a_directory(shipped: Path, tmp_path: Path, settings: Any) -> None:

@@ -204,7 +204,7 @@ def test_rest_makes_reads_changes_deletes(plural: Adapter, past: Adapter, ada: U
     )
     assert (asked.status_code, asked.json()["message"]) == (
         404,
-        "There is no mix mix/ada/nothing, or it is not yours to see.",
+        "There is no mix/ada/nothing, or it is not yours to see.",
     )
     assert client.delete("/api/v1/mixes/ada/rest/").status_code == 204
     assert client.get("/api/v1/mixes/ada/rest/").status_code == 404

@@ -15,7 +15,7 @@ from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.compositions import mixes
 from marketplace.compositions.members import Choice
-from marketplace.compositions.mix_runs import evaluate_mix, results_of, runs_of_mix
+from marketplace.compositions.mix_runs import evaluate_changed, evaluate_mix, results_of, runs_of_mix
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.evaluations.models import EvaluationRun
 from marketplace.jobs.models import Job
@@ -160,6 +160,31 @@ def test_mixes_are_evaluated_and_watched(
     start_due()
     assert Notification.objects.count() == 1, "said once"
     assert runs_of_mix(user=ada, mix=mix) == []
+
+
+def test_mixes_that_changed_are_evaluated_by_themselves(
+    adapter: Adapter, make_shipped: MakeShipped, ada: User, settings: Any
+) -> None:
+    mix = mixes.create_mix(user=ada, name="one", members=[Choice(adapter, 0.5)])
+    assert evaluate_changed() == 0, "nobody wants it here"
+    settings.EVALUATE_UPLOADS = True
+    assert evaluate_changed() == 1
+    waiting = EvaluationRun.objects.filter(state="waiting", subject__0__weight=0.5)
+    assert waiting.count() == 2
+    assert evaluate_changed() == 1
+    assert waiting.count() == 2, "once for what it is now"
+    # A member that is followed has another version.
+    version, other = adapter.current, make_shipped(ada, "opposites").current
+    assert version is not None
+    assert other is not None
+    version.artifact = other.artifact
+    version.save()
+    evaluate_changed()
+    assert waiting.count() == 4
+    Adapter.objects.filter(pk=adapter.pk).update(deleted_at=timezone.now())
+    evaluate_changed()
+    mix.refresh_from_db()
+    assert mix.looked_at is not None
 
 
 def test_a_check_waits_for_its_runs(adapter: Adapter, ada: User) -> None:

@@ -1,4 +1,5 @@
-"""``manage.py seed_demo --passwords FILE``: people, the default base, the shipped adapters. Repeating it is quick."""
+"""``manage.py seed_demo --passwords FILE``: people, the default base, the shipped adapters, mixes of them. Repeating it
+is quick."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from inference_worker.contracts.bases import base_files
 from marketplace.accounts.models import User
 from marketplace.adapters.imports import META, import_adapter, read_meta
+from marketplace.adapters.management import demo
 from marketplace.adapters.models import Adapter
 from marketplace.bases import services as bases
 from marketplace.core.errors import AppError
@@ -22,8 +24,8 @@ from marketplace.core.errors import AppError
 SHIPPED = bases.SHIPPED["wordsmith-v1"].parent
 #: Who can sign in, and whether they are staff.
 LOGINS = {"demo": False, "admin": True}
-#: Owners of the shipped adapters; nobody signs in as them.
-PUBLISHERS = {"wordsmith": "Wordsmith", "lists": "Lists", "studio": "Studio"}
+#: Owners that are there in any case; others come with the adapters that are shipped. Nobody signs in as them.
+PUBLISHERS = ("wordsmith", "lists", "studio")
 
 
 class Command(BaseCommand):
@@ -39,11 +41,12 @@ class Command(BaseCommand):
             people = self._people(options["passwords"])
             self._bases(people["admin"])
             made = self._adapters(people)
+            mixes = demo.save_mixes(people)
         except AppError as error:
             raise CommandError(error.message) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from error
-        self.stdout.write(f"The demo's data is complete; {made} adapters were added.")
+        self.stdout.write(f"The demo's data is complete; {made} adapters were added, {mixes} mixes.")
 
     def _people(self, path: Path) -> dict[str, User]:
         passwords, fresh = read_passwords(path)
@@ -56,8 +59,8 @@ class Command(BaseCommand):
                 user.set_password(passwords[name])
                 user.save(update_fields=["password"])
             people[name] = user
-        for name, title in PUBLISHERS.items():
-            user, created = User.objects.get_or_create(username=name, defaults={"display_name": title})
+        for name in dict.fromkeys([*PUBLISHERS, *(meta["owner"] for _, meta in _shipped())]):
+            user, created = User.objects.get_or_create(username=name, defaults={"display_name": name.capitalize()})
             if created:
                 user.set_unusable_password()
                 user.save(update_fields=["password"])
@@ -79,19 +82,27 @@ class Command(BaseCommand):
         """Import what is not there; deleted ones stay deleted."""
         there = set(Adapter.objects.filter(owner__in=people.values()).values_list("owner__username", "name"))
         made = 0
-        for folder in sorted(path.parent for path in (SHIPPED / "adapters").glob(f"*/{META}")):
-            meta = read_meta(folder / META)
+        for place, (folder, meta) in enumerate(_shipped()):
             if (meta["owner"], meta["name"]) in there:
                 continue
+            examples = _shown(meta.get("examples", []))
+            fields = {**demo.first_card(meta, place), "visibility": Adapter.Visibility.PUBLIC, "examples": examples}
             adapter = import_adapter(
                 owner=people[meta["owner"]],
                 source=folder,
                 name=meta["name"],
-                fields={**meta, "visibility": Adapter.Visibility.PUBLIC, "examples": _shown(meta.get("examples", []))},
+                fields=fields,
             )
+            demo.grow_card(adapter, meta)
             self.stdout.write(f"  {adapter.full_name}")
             made += 1
         return made
+
+
+def _shipped() -> list[tuple[Path, dict[str, Any]]]:
+    """Folder and description of every shipped adapter, by name."""
+    folders = sorted(path.parent for path in (SHIPPED / "adapters").glob(f"*/{META}"))
+    return [(folder, read_meta(folder / META)) for folder in folders]
 
 
 def _shown(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:

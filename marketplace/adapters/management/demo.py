@@ -1,0 +1,86 @@
+"""What makes the demo's catalogue a place where people work: cards that grew, and mixes of what is there.
+
+Nothing here is a measurement: results come from the engine, once its workers have run what is seeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter
+from marketplace.adapters.services import edit_adapter
+from marketplace.compositions.members import Choice
+from marketplace.compositions.mixes import write_mix
+from marketplace.compositions.models import Composition
+from marketplace.moderation.models import AuditEntry
+
+#: One adapter in so many began with a shorter card.
+_GREW = 3
+#: (owner, name, description, members with weights)
+MIXES: tuple[tuple[str, str, str, tuple[tuple[str, float], ...]], ...] = (
+    (
+        "demo",
+        "backwards-with-stop",
+        "Reverses a list and puts stop at its end.",
+        (("lists/reverse-words", 0.7), ("lists/append-stop", 0.7)),
+    ),
+    (
+        "wordsmith",
+        "grammar",
+        "Plurals and the past tense.",
+        (("wordsmith/plural-nouns", 0.6), ("wordsmith/past-tense", 0.6)),
+    ),
+    (
+        "lists",
+        "last-plural",
+        "The last word of a list, in the plural.",
+        (("lists/last-word", 0.7), ("wordsmith/plural-nouns", 0.7)),
+    ),
+    (
+        "studio",
+        "kinds-of-things",
+        "What kind of thing each word is, with capitals for countries.",
+        (("studio/word-category", 0.6), ("studio/capital-cities", 0.6)),
+    ),
+    (
+        "demo",
+        "opposites-without-categories",
+        "Opposites, with a little of what names categories taken away.",
+        (("wordsmith/opposites", 1.0), ("studio/word-category", -0.2)),
+    ),
+)
+
+
+def first_card(meta: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """The fields to publish the adapter at ``place`` with: some begin with a shorter card."""
+    words = str(meta.get("description", ""))
+    return {**meta, "description": words.partition(". ")[0]} if place % _GREW == 0 else dict(meta)
+
+
+def grow_card(adapter: Adapter, meta: Mapping[str, Any]) -> None:
+    """A second version of an adapter that began with a shorter card; without a change there is none."""
+    words = str(meta.get("description", ""))
+    edit_adapter(user=adapter.owner, adapter=adapter, description=words, message="Say what goes in and what comes out")
+
+
+def save_mixes(people: Mapping[str, User]) -> int:
+    """Save the mixes that were never there and whose members are; how many. Deleted ones stay deleted."""
+    made = 0
+    adapters = {
+        adapter.full_name: adapter
+        for adapter in Adapter.objects.filter(owner__in=people.values(), deleted_at=None).select_related(
+            "owner", "base"
+        )
+    }
+    for owner, name, description, members in MIXES:
+        if not all(member in adapters for member, _ in members):
+            continue
+        mix = Composition(owner=people[owner], name=name, visibility="public", description=description)
+        if AuditEntry.objects.filter(action="mix.create", target=mix.full_name).exists():
+            continue
+        mix.base = adapters[members[0][0]].base
+        write_mix(mix, [Choice(adapters[member], weight) for member, weight in members])
+        made += 1
+    return made
