@@ -19,7 +19,7 @@ from marketplace.adapters.selectors import get_adapter, recipe_of
 from marketplace.compositions.api import settings_of
 from marketplace.compositions.cluster_overview import module_clusters, overview_of
 from marketplace.compositions.clusters import details_of, labels_of, read_report, units_of
-from marketplace.compositions.lab import previews, recipes, sweeps
+from marketplace.compositions.lab import files, previews, recipes, sweeps
 from marketplace.compositions.lab.serializers import (
     ClustersSerializer,
     LineageQuerySerializer,
@@ -31,7 +31,7 @@ from marketplace.compositions.lab.serializers import (
 )
 from marketplace.compositions.lab.sweep_chart import table_of
 from marketplace.compositions.services import with_short_forms
-from marketplace.core.errors import NotFound
+from marketplace.core.errors import Invalid, NotFound
 from marketplace.jobs.models import Job
 from marketplace.jobs.serializers import JobSerializer
 
@@ -104,11 +104,18 @@ class RecipesView(APIView):
 
     @extend_schema(operation_id="merge_from_recipe", request=RecipeRequestSerializer, responses=ACCEPTED)
     def post(self, request: Request) -> Response:
-        """Make a merge as a recipe says; its parents are found by the digests of their files."""
+        """Make a merge as a recipe says, whose parents are found by the digests of their files, or as a mergekit file
+        says, whose adapters are named ``base+owner/name``."""
         body = RecipeRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         data = dict(body.validated_data)
-        recipe = recipes.read_recipe(data.pop("recipe"))
+        text, table = data.pop("mergekit"), data.pop("recipe", None)
+        if bool(text) == bool(table):
+            raise Invalid("Give a recipe or a mergekit file, one of the two.", extra={"fields": {"recipe": ["One."]}})
+        if text:
+            found = files.plan_mergekit(user=request.user, text=text)
+            return _accepted(recipes.create_planned_merge(user=request.user, plan=found.plan, **data))
+        recipe = recipes.read_recipe(table)
         return _accepted(recipes.create_merge_from_recipe(user=request.user, recipe=recipe, **data))
 
 
@@ -117,10 +124,17 @@ class RecipeView(APIView):
 
     throttle_classes = [MergeThrottle]
 
-    @extend_schema(operation_id="adapter_recipe", responses={200: dict, 404: ErrorSerializer})
+    @extend_schema(
+        operation_id="adapter_recipe",
+        parameters=[OpenApiParameter("as", str, enum=["recipe", "mergekit"], description="mergekit: its YAML.")],
+        responses={200: dict, 404: ErrorSerializer, 409: ErrorSerializer},
+    )
     def get(self, request: Request, owner: str, name: str) -> Response:
-        """The current version's recipe. Parents that you may not see have an empty label."""
+        """The current version's recipe, or ``{"mergekit": …}`` with the same merge as mergekit's YAML where it can make
+        it. Parents that you may not see have an empty label."""
         adapter = get_adapter(user=request.user, owner=owner, name=name)
+        if request.query_params.get("as") == "mergekit":
+            return Response({"mergekit": files.mergekit_of(user=request.user, adapter=adapter)})
         recipe = recipe_of(user=request.user, adapter=adapter)
         if not recipe:
             raise NotFound(f"{adapter.full_name} has no recipe; it was not made by a merge.")

@@ -102,11 +102,17 @@ def create_merge_from_recipe(
     """
     if not user.is_authenticated:
         raise NotAuthenticated("Sign in to merge adapters.")
-    check_name(user, name)
     plan = plan_recipe(user=user, recipe=recipe, versions=[])
-    return enqueue_merge(
-        user=user, plan=plan, name=name, subject={"name": name, "title": title}, idempotency_key=idempotency_key
-    )
+    return create_planned_merge(user=user, plan=plan, name=name, title=title, idempotency_key=idempotency_key)
+
+
+def create_planned_merge(
+    *, user: User, plan: MergePlan, name: str, title: str = "", idempotency_key: str | None = None
+) -> Job:
+    """Enqueue what a file described."""
+    check_name(user, name)
+    subject = {"name": name, "title": title}
+    return enqueue_merge(user=user, plan=plan, name=name, subject=subject, idempotency_key=idempotency_key)
 
 
 def plan_recipe(*, user: User, recipe: MergeRecipe, versions: Sequence[Version]) -> MergePlan:

@@ -58,7 +58,7 @@ class SweepEstimateSerializer(serializers.Serializer[Any]):
 class SweepCellSerializer(serializers.Serializer[Any]):
     """One measurement; intervals are 95 %."""
 
-    kind = serializers.ChoiceField(choices=["base", "parent", "point"])
+    kind = serializers.CharField(help_text="base, parent or point")
     position = serializers.IntegerField()
     label = serializers.CharField()
     overall = serializers.DictField(child=SweepEstimateSerializer(), help_text="metric → estimate")
@@ -85,7 +85,10 @@ class SweepSerializer(serializers.Serializer[Any]):
 class RecipeRequestSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=96)
     title = serializers.CharField(max_length=120, required=False, default="", allow_blank=True)
-    recipe = serializers.DictField(help_text="the contents of recipe.json")
+    recipe = serializers.DictField(required=False, help_text="the contents of recipe.json")
+    mergekit = serializers.CharField(
+        required=False, default="", max_length=100_000, trim_whitespace=False, help_text="or a mergekit file's YAML"
+    )
     idempotency_key = serializers.CharField(max_length=100, required=False, allow_null=True, default=None)
 
 

@@ -19,10 +19,10 @@ from marketplace.accounts.throttling import MergeThrottle, spend
 from marketplace.adapters.models import Version
 from marketplace.adapters.selectors import get_adapter, recipe_of, visible_adapters
 from marketplace.compositions.forms import parameters_of
-from marketplace.compositions.lab import previews, recipes, sweeps
+from marketplace.compositions.lab import files, previews, recipes, sweeps
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
 from marketplace.compositions.members import Choice
-from marketplace.core.errors import AppError, NotFound
+from marketplace.core.errors import AppError, Conflict, NotFound
 from marketplace.jobs import selectors as jobs
 from marketplace.jobs.models import Job
 
@@ -99,6 +99,36 @@ def recipe_file(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     response = HttpResponse(json.dumps(recipe, indent=2, ensure_ascii=False), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{adapter.name}-recipe.json"'
     return response
+
+
+@require_safe
+def mergekit_file(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """The recipe as a mergekit file; what mergekit cannot do is said on the adapter's page."""
+    adapter = get_adapter(user=request.user, owner=owner, name=name)
+    try:
+        text = files.mergekit_of(user=request.user, adapter=adapter)
+    except Conflict as error:
+        messages.error(request, error.message)
+        return redirect(adapter.get_absolute_url())
+    response = HttpResponse(text, content_type="application/yaml")
+    response["Content-Disposition"] = f'attachment; filename="{adapter.name}-mergekit.yaml"'
+    return response
+
+
+@login_required
+@require_POST
+def from_file(request: HttpRequest) -> HttpResponse:
+    """Fill the combine page's form from the text of a recipe or of a mergekit file."""
+    spend(request, MergeThrottle)
+    try:
+        found = files.plan_file(user=request.user, data=request.POST.get("text", "").encode())
+    except AppError as error:
+        messages.error(request, error.message)
+        return redirect("combine")
+    for note in found.notes:
+        messages.warning(request, note)
+    members = [Choice(member.adapter, member.weight) for member in found.plan.members]
+    return redirect(f"{reverse('combine')}?{urlencode(parameters_of(found.plan.request, members))}")
 
 
 @login_required

@@ -68,6 +68,9 @@ moderator ok  ok  404 ok  ok  410 ok  ok
 #: A part that these adapters lack: where it were shown, it is not found.
 HAS_NONE = {role: ["404" if answer == "ok" else answer for answer in row] for role, row in SEE.items()}
 
+#: A file of a kind that these adapters' recipes cannot be written as.
+IN_NO_FORM = {role: ["no" if answer == "ok" else answer for answer in row] for role, row in SEE.items()}
+
 #: Versions beside each other: those that were not accepted are their authors' alone, whoever sees the adapter.
 COMPARE = {**SEE, "moderator": columns("ok", "ok", "404", "ok", "ok", "410", "404", "404")}
 

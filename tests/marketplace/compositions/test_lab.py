@@ -382,3 +382,54 @@ def test_short_forms_of_the_output(pair: Members, ada: User) -> None:
     job = services.create_merge(user=ada, name="short", members=pair, method="cat", rank=4, dtype="float16")
     assert job.request["output"] == MergeRequest.model_validate(job.request).output.model_dump(mode="json")
     assert (job.request["output"]["rank"], job.request["output"]["dtype"]) == (4, "float16")
+
+
+MERGEKIT = """
+merge_method: task_arithmetic
+base_model: tiny
+models:
+  - model: tiny+ada/plural
+    parameters: {weight: 1.0}
+  - model: tiny+bob/past
+    parameters: {weight: -0.5}
+"""
+
+
+def test_mergekit_files_in_and_out(merged: Adapter, ada: User, client: Any) -> None:
+    client.force_login(ada)
+    file = client.get("/ada/both/mergekit.yaml")
+    assert file["Content-Type"] == "application/yaml"
+    assert "tiny+bob/past" in file.content.decode()
+    assert client.get("/api/v1/adapters/ada/both/recipe/?as=mergekit").json()["mergekit"] == file.content.decode()
+    body = {"name": "from-mergekit", "mergekit": MERGEKIT}
+    accepted = client.post("/api/v1/merges/recipes/", body, content_type="application/json")
+    assert accepted.status_code == 202, accepted.content
+    request = Job.objects.get(pk=accepted.json()["id"]).request
+    assert request["weights"] == [1.0, -0.5]
+    wrong = body | {"mergekit": MERGEKIT.replace("task_arithmetic", "passthrough")}
+    refused = client.post("/api/v1/merges/recipes/", wrong | {"name": "x"}, content_type="application/json")
+    assert refused.status_code == 400
+    assert "passthrough" in refused.json()["message"]
+    assert client.post("/api/v1/merges/recipes/", {"name": "y"}, content_type="application/json").status_code == 400
+
+
+def test_hidden_parents_make_no_mergekit_file(merged: Adapter, client: Any) -> None:
+    Adapter.objects.filter(name="past").update(visibility="private")
+    assert client.get("/api/v1/adapters/ada/both/recipe/?as=mergekit").status_code == 409
+    sent = client.get("/ada/both/mergekit.yaml", follow=True)
+    assert "A parent of this merge is private" in sent.content.decode()
+
+
+@pytest.mark.parametrize("kind", ["recipe", "mergekit"])
+def test_a_file_fills_in_the_form(pair: Members, ada: User, client: Any, kind: str) -> None:
+    client.force_login(ada)
+    text = recipe_of(pair).model_dump_json() if kind == "recipe" else MERGEKIT
+    sent = client.post("/combine/from-file", {"text": text}, follow=True)
+    form = sent.context["form"]
+    assert [(member.adapter.full_name, member.weight) for member in form.members] == [
+        ("ada/plural", "1"),
+        ("bob/past", "-0.5"),
+    ]
+    assert form.method == ("svd" if kind == "recipe" else "task_arithmetic")
+    broken = client.post("/combine/from-file", {"text": "{]"}, follow=True)
+    assert "cannot be read" in broken.content.decode()
