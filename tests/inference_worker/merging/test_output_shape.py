@@ -32,6 +32,13 @@ def parents(tmp_path: Path) -> list[Path]:
     return [make_adapter(tmp_path / f"p{seed}", seed, r=4 + 2 * seed, targets=["q_proj", "up_proj"]) for seed in (0, 1)]
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two adapters of rank 4, made once."""
+    folder = tmp_path_factory.mktemp("pair")
+    return [make_adapter(folder / f"e{seed}", seed, targets=["q_proj", "up_proj"]) for seed in range(2)]
+
+
 def merge(
     folders: list[Path], method: str, out: Path, weights: list[float] | None = None, **options: Any
 ) -> MergeReport:
@@ -63,10 +70,9 @@ def test_cat_cut_to_a_rank_is_svd(parents: list[Path], tmp_path: Path) -> None:
         assert module.cut == pytest.approx(missing, rel=1e-4)
 
 
-def test_linear_cut_says_both_errors(tmp_path: Path) -> None:
-    equal = [make_adapter(tmp_path / f"e{seed}", seed) for seed in range(2)]
-    whole = merge(equal, "linear", tmp_path / "whole")
-    cut = merge(equal, "linear", tmp_path / "cut", output=MergeOutput(rank=1))
+def test_linear_cut_says_both_errors(pair: list[Path], tmp_path: Path) -> None:
+    whole = merge(pair, "linear", tmp_path / "whole")
+    cut = merge(pair, "linear", tmp_path / "cut", output=MergeOutput(rank=1))
     result, full = dense_deltas(tmp_path / "cut"), dense_deltas(tmp_path / "whole")
     assert_equal(result, {name: truncate(delta, 1) for name, delta in full.items()})
     for before, after in zip(whole.modules, cut.modules, strict=True):
@@ -134,25 +140,37 @@ def test_inertia_is_for_clusters(parents: list[Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_pruning_one_adapter_by_any_method(method: str, tmp_path: Path) -> None:
+def test_pruning_one_adapter_by_any_method(method: str, pair: list[Path], tmp_path: Path) -> None:
     if method == "slerp":
         pytest.skip("takes exactly two adapters")
-    parent = make_adapter(tmp_path / "p", 3)
+    parent = pair[0]
     report = merge([parent], method, tmp_path / "out", [1.0], output=MergeOutput(rank=2))
     assert {module.rank for module in report.modules} == {2}
-    assert_equal(peft_delta(load_peft(tmp_path / "out"), "default"), dense_deltas(tmp_path / "out"))
     if METHODS[method].info.exact:
         assert_equal(dense_deltas(tmp_path / "out"), {n: truncate(d, 2) for n, d in dense_deltas(parent).items()})
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_ranks_that_differ_reload_by_any_method(method: str, pair: list[Path], tmp_path: Path) -> None:
+    ranks = (ModuleRank(modules="0/q_proj", rank=2), ModuleRank(modules="mlp", rank="same"))
+    report = merge(pair, method, tmp_path / "out", output=MergeOutput(rank=1, ranks=ranks))
+    found = {module.name: module.rank for module in report.modules}
+    assert found == {
+        "model.layers.0.self_attn.q_proj": 2,
+        "model.layers.1.self_attn.q_proj": 1,
+        "model.layers.0.mlp.up_proj": 4,
+        "model.layers.1.mlp.up_proj": 4,
+    }
+    assert_equal(peft_delta(load_peft(tmp_path / "out"), "default"), dense_deltas(tmp_path / "out"))
 
 
 # --- rotation ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_rotation_leaves_the_update(method: str, tmp_path: Path) -> None:
-    two = [make_adapter(tmp_path / f"e{seed}", seed) for seed in range(2)]
+def test_rotation_leaves_the_update(method: str, pair: list[Path], tmp_path: Path) -> None:
     for rotate in (False, True):
-        merge(two, method, tmp_path / str(rotate), seed=4, output=MergeOutput(rotate=rotate))
+        merge(pair, method, tmp_path / str(rotate), seed=4, output=MergeOutput(rotate=rotate))
     assert_equal(dense_deltas(tmp_path / "True"), dense_deltas(tmp_path / "False"))
 
 
