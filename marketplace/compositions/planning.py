@@ -11,12 +11,14 @@ from pydantic import ValidationError
 
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge import MergeRequest
+from inference_worker.contracts.merge_fit import MergeFit
 from inference_worker.contracts.merge_methods import METHODS, MemberFacts
 from inference_worker.contracts.merge_output import InertiaRank, MergeOutput
 from inference_worker.contracts.module_selectors import select_modules
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.compositions import verdict
+from marketplace.compositions.fit_examples import examples_for
 from marketplace.compositions.members import MAX_MEMBERS, Choice, Member, resolve_members, shapes_of
 from marketplace.core.errors import Invalid, NotAuthenticated
 
@@ -75,7 +77,8 @@ def plan_merge(
     judged = verdict.plan_verdict(resolved)
     _check_legal(judged, resolved, method, parsed)
     _check_output(resolved, method, written)
-    request = _request(resolved, method, written, parsed, seed, layer_weights)
+    fit = examples_for(user, resolved, method)
+    request = _request(resolved, method, written, parsed, seed, layer_weights, fit)
     return MergePlan(resolved, request, judged)
 
 
@@ -88,12 +91,16 @@ def vary(
     options: Mapping[str, Any],
 ) -> MergePlan:
     """The same adapters merged otherwise; nothing about them is asked for again. Raises ``Invalid``."""
+    if METHODS[method].examples and plan.request.fit is None:
+        title = METHODS[method].title
+        raise invalid("sweep_methods", f"{title} finds its weights itself; choose it as the merge's own method.")
     parsed, written = checked_options(method, options), checked_output(output)
     members = [replace(member, weight=weight) for member, weight in zip(plan.members, weights, strict=True)]
     _check_legal(plan.verdict, members, method, parsed)
     _check_output(members, method, written)
     groups = [[group.model_dump() for group in groups] for groups in plan.request.layer_weights]
-    request = _request(members, method, written, parsed, plan.request.seed, groups)
+    fit = plan.request.fit if METHODS[method].examples else None
+    request = _request(members, method, written, parsed, plan.request.seed, groups, fit)
     return MergePlan(members, request, plan.verdict)
 
 
@@ -171,6 +178,7 @@ def _request(
     options: Contract,
     seed: int,
     layer_weights: Iterable[Sequence[Mapping[str, Any]]],
+    fit: MergeFit | None,
 ) -> MergeRequest:
     groups = [list(groups) for groups in layer_weights]
     try:
@@ -183,6 +191,7 @@ def _request(
                 "output": output,
                 "seed": seed,
                 "options": options.model_dump(mode="json"),
+                "fit": fit,
             }
         )
     except ValidationError as error:

@@ -73,6 +73,10 @@ def record_merge(job: Job, result: dict[str, Any]) -> None:
             return  # Every byte is there already.
     request = MergeRequest.model_validate(job.request)
     members = job.subject["members"]
+    if merged.found is not None:
+        # Lineage tells the weights that were found, not those that the search began with.
+        found = [parent["weight"] for parent in merged.recipe["parents"]]
+        members = [{**member, "weight": weight} for member, weight in zip(members, found, strict=True)]
     versions = _planned_versions(job)
     strongest = max(zip(members, versions, strict=True), key=lambda pair: abs(pair[0]["weight"]))[1]
     licence = job.subject["licence"]
