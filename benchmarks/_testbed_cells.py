@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -30,12 +30,18 @@ def mergeable(spec: AdapterSpec) -> bool:
 class Bench:
     """One testbed: its finished adapters that can be merged, and the examples that everything is measured on."""
 
-    def __init__(self, folder: Path, count: int, lengths: Sequence[int] = (4,)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        count: int,
+        lengths: Sequence[int] = (4,),
+        takes: Callable[[AdapterSpec], bool] = mergeable,
+    ) -> None:
         self.folder = folder
         self.tokenizer = load_tokenizer(folder / "base")
         self.model = load_base(folder / "base")
         finished = {path.parent.name for path in (folder / "adapters").glob("*/meta.json")}
-        self.specs = {spec.name: spec for spec in ADAPTERS if spec.name in finished and mergeable(spec)}
+        self.specs = {spec.name: spec for spec in ADAPTERS if spec.name in finished and takes(spec)}
         self.examples = {
             name: task_examples(TASKS[spec.task], count, 1, unseen=True, lengths=lengths)
             for name, spec in self.specs.items()

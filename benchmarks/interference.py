@@ -13,30 +13,23 @@ which neither adapter was seen; ``--fit`` stores the better one.
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import combinations
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
 
-from inference_worker.adapter_format.reader import AdapterReader, Factors, open_directory
-from inference_worker.adapter_format.writer import write_atomically
+from benchmarks._testbed_cells import Bench, Cells
+from inference_worker.adapter_format import open_directory
 from inference_worker.composability import compare_adapters
 from inference_worker.composability.fitting import Observation, fit_predictor
 from inference_worker.contracts.composability import MEASURES_VERSION
-from inference_worker.contracts.interference import Predictors
-from inference_worker.contracts.merge_limits import ALONE, CARRIED, NEVER
+from inference_worker.contracts.interference import Predictor, Predictors
 from inference_worker.merging.registry import METHODS
-from inference_worker.merging.stack import ModuleStack
-from inference_worker.testbed.evaluate import right_answers, task_examples
-from inference_worker.testbed.library import ADAPTERS
+from inference_worker.testbed.library import AdapterSpec
 from inference_worker.testbed.manifest import SHIPPED
-from inference_worker.testbed.saving import load_base, load_tokenizer
-from inference_worker.testbed.tasks import TASKS, Example
 
 MERGES = ("cat", "lego")
 #: Of an adapter that gains less than this alone, a share kept means nothing.
@@ -44,108 +37,79 @@ LEAST_GAIN = 0.3
 _SAVE_EVERY = 10
 
 
-class World:
-    """A base whose weights are changed in place, and the adapters that can be added up."""
-
-    def __init__(self, folder: Path, count: int) -> None:
-        self.tokenizer = load_tokenizer(folder / "base")
-        self.model = load_base(folder / "base")
-        self.weights = {
-            name: (module.weight, module.weight.detach().clone())
-            for name, module in self.model.named_modules()
-            if isinstance(module, torch.nn.Linear) and name != "lm_head"
-        }
-        self.readers: dict[str, AdapterReader] = {}
-        self.examples: dict[str, list[Example]] = {}
-        for spec in ADAPTERS:
-            directory = folder / "adapters" / spec.name
-            # The description of a trained adapter is written last.
-            if not (directory / "meta.json").exists():
-                continue
-            reader = open_directory(directory)
-            if not (NEVER.keys() | ALONE.keys() | CARRIED) & set(reader.features):
-                self.readers[spec.name] = reader
-                self.examples[spec.name] = task_examples(TASKS[spec.task], count, 1, unseen=True)
-        self.factors = {
-            name: {module: reader.read(module) for module in reader.modules} for name, reader in self.readers.items()
-        }
-
-    @torch.no_grad()
-    def scores(self, changes: dict[str, Factors], names: Sequence[str]) -> list[float]:
-        """Exact match on the named adapters' tasks with ``changes`` added to the base, which is put back."""
-        for module, (a, b) in changes.items():
-            self.weights[module][0].addmm_(b, a)
-        examples = [example for name in names for example in self.examples[name]]
-        right = right_answers(self.model, self.tokenizer, examples)
-        for module in changes:
-            weight, before = self.weights[module]
-            weight.copy_(before)
-        size = len(examples) // len(names)
-        return [sum(right[start : start + size]) / size for start in range(0, len(right), size)]
-
-    def merged(self, method: str, names: Sequence[str]) -> dict[str, Factors]:
-        """Both adapters at weight 1, by ``method`` with its defaults."""
-        modules = sorted({module for name in names for module in self.factors[name]})
-        stacks = [self._stack(module, names) for module in modules]
-        binding = METHODS[method]
-        results = binding.merge(stacks, None, binding.info.options(), 0)
-        return {module: Factors(item.A, item.B) for module, item in zip(modules, results, strict=True)}
-
-    def _stack(self, module: str, names: Sequence[str]) -> ModuleStack:
-        parts = [(i, self.factors[name][module]) for i, name in enumerate(names) if module in self.factors[name]]
-        ranks = [factors.A.shape[0] for _, factors in parts]
-        return ModuleStack(
-            name=module,
-            A=torch.cat([factors.A for _, factors in parts]),
-            B=torch.cat([factors.B for _, factors in parts], dim=1),
-            scale=torch.ones(sum(ranks), dtype=torch.float64),
-            owner=torch.tensor([i for i, _ in parts]).repeat_interleave(torch.tensor(ranks)),
-            ranks=tuple(ranks),
-        )
+def adds_up(spec: AdapterSpec) -> bool:
+    """Whether its effect is a sum of low-rank updates alone; ranks may differ."""
+    return not spec.dora and not spec.modules_to_save
 
 
-def measure(world: World, out: Path, most: int, seconds: float, seed: int) -> dict[str, Any]:
-    """Go on with what ``out`` holds: adapters alone first, then pairs in random order."""
-    state: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"base": {}, "alone": {}, "pairs": {}}
+def measure(bench: Bench, cells: Cells, most: int, seconds: float, seed: int) -> None:
+    """Fill ``cells``: every adapter alone, then pairs in random order, by both methods."""
     started = time.monotonic()
-    for name in world.readers:
-        if name not in state["alone"]:
-            state["base"][name] = world.scores({}, [name])[0]
-            state["alone"][name] = world.scores(world.factors[name], [name])[0]
-    able = [name for name in world.readers if state["alone"][name] - state["base"][name] >= LEAST_GAIN]
-    print(f"{len(able)} of {len(world.readers)} adapters gain {LEAST_GAIN} or more alone", flush=True)
-    pairs = list(combinations(sorted(able), 2))
+    for name in bench.specs:
+        if f"alone {name}" not in cells.found:
+            alone = bench.scores(bench.adapters[name], [name])
+            cells.found[f"alone {name}"] = [*bench.scores({}, [name]), *alone]
+    pairs = list(combinations(able(bench, cells), 2))
     Random(seed).shuffle(pairs)
     for done, pair in enumerate(pairs[:most], start=1):
-        key = " + ".join(pair)
         if time.monotonic() - started > seconds:
             break
-        if key not in state["pairs"]:
-            state["pairs"][key] = {method: world.scores(world.merged(method, pair), pair) for method in MERGES}
+        for method in MERGES:
+            key = f"{method} {' + '.join(pair)}"
+            if key not in cells.found:
+                cells.found[key] = bench.scores(merged(bench, method, pair), pair)
         if done % _SAVE_EVERY == 0:
-            write_atomically(out, json.dumps(state).encode())
+            cells.save()
             print(f"{done} pairs, {time.monotonic() - started:.0f} s", flush=True)
-    write_atomically(out, json.dumps(state).encode())
-    return state
+    cells.save()
 
 
-def observations(world: World, state: dict[str, Any], method: str) -> list[Observation]:
-    """The measured pairs with what each adapter kept of its gain."""
-    names = list(world.readers)
-    keys = [key for key in state["pairs"] if all(name in world.readers for name in key.split(" + "))]
-    positions = [tuple(names.index(name) for name in key.split(" + ")) for key in keys]
-    measured = compare_adapters(list(world.readers.values()), [(first, second) for first, second in positions])
-    found = []
-    for key, (first, second), measures in zip(keys, positions, measured, strict=True):
-        kept = [
-            (score - state["base"][names[i]]) / (state["alone"][names[i]] - state["base"][names[i]])
-            for i, score in zip((first, second), state["pairs"][key][method], strict=True)
-        ]
-        found.append(Observation(first, second, measures, (kept[0], kept[1])))
+def able(bench: Bench, cells: Cells) -> list[str]:
+    """The adapters that gain enough alone."""
+    gains = {name: cells.found[f"alone {name}"] for name in sorted(bench.specs)}
+    return [name for name, (base, alone) in gains.items() if alone - base >= LEAST_GAIN]
+
+
+def merged(bench: Bench, method: str, pair: tuple[str, str]) -> dict[str, object]:
+    """Both adapters at weight 1, by ``method`` with its defaults: module name → factors."""
+    stacks = bench.stacks(pair, [1.0, 1.0])
+    binding = METHODS[method]
+    results = binding.merge(stacks, None, binding.info.options(), 0)
+    return {stack.name: result for stack, result in zip(stacks, results, strict=True)}
+
+
+def observations(bench: Bench, cells: Cells) -> dict[str, list[Observation]]:
+    """Method → the measured pairs with what each adapter kept of its gain."""
+    names = able(bench, cells)
+    pairs = [pair for pair in combinations(range(len(names)), 2) if _keys(names, pair) <= cells.found.keys()]
+    with ExitStack() as stack:
+        readers = [stack.enter_context(open_directory(bench.folder / "adapters" / name)) for name in names]
+        measured = compare_adapters(readers, pairs)
+    found: dict[str, list[Observation]] = {method: [] for method in MERGES}
+    for pair, measures in zip(pairs, measured, strict=True):
+        for method in MERGES:
+            scores = cells.found[f"{method} {names[pair[0]]} + {names[pair[1]]}"]
+            kept = []
+            for end, score in zip(pair, scores, strict=True):
+                base, alone = cells.found[f"alone {names[end]}"]
+                kept.append((score - base) / (alone - base))
+            found[method].append(Observation(*pair, measures, (kept[0], kept[1])))
     return found
 
 
-def main() -> None:
+def _keys(names: list[str], pair: tuple[int, int]) -> set[str]:
+    return {f"{method} {names[pair[0]]} + {names[pair[1]]}" for method in MERGES}
+
+
+def show(found: Predictor) -> None:
+    print(f"{found.method}: {found.pairs} pairs of {found.adapters} adapters keep {found.mean:.2f}; use {found.source}")
+    for source in ("model", "cosine"):
+        print(f"  {source}: Spearman {getattr(found, source)} on held-out adapters")
+    for feature in sorted(found.features, key=lambda item: -abs(item.coefficient)):
+        print(f"    {feature.name}: {feature.coefficient:+.3f}")
+
+
+def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--testbed", type=Path, default=SHIPPED, help="a built testbed; default: the shipped one")
     parser.add_argument("--out", type=Path, required=True, help="measured pairs, read if there")
@@ -153,27 +117,23 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="most time for measuring pairs")
     parser.add_argument("--count", type=int, default=32, help="examples per task")
     parser.add_argument("--fit", type=Path, help="store the prediction there")
+    parser.add_argument("--world", default="wordsmith-v1", help="what the testbed is called in the stored prediction")
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    return parser
+
+
+def run(args: argparse.Namespace) -> Predictors:
     torch.set_num_threads(1)
-    world = World(args.testbed, args.count)
-    state = measure(world, args.out, args.pairs, args.minutes * 60, args.seed)
-    predictors = []
-    for method in MERGES:
-        found = fit_predictor(method, observations(world, state, method))
-        predictors.append(found)
-        print(f"{method}: {found.pairs} pairs of {found.adapters} adapters keep {found.mean:.2f}; use {found.source}")
-        for source in ("model", "cosine"):
-            value = getattr(found, source)
-            print(f"  {source}: Spearman {value.value:.2f} [{value.low:.2f}, {value.high:.2f}] on held-out adapters")
-        for feature in sorted(found.features, key=lambda item: -abs(item.coefficient)):
-            print(f"    {feature.name}: {feature.coefficient:+.3f}")
+    bench, cells = Bench(args.testbed, args.count, takes=adds_up), Cells(args.out)
+    measure(bench, cells, args.pairs, args.minutes * 60, args.seed)
+    found = observations(bench, cells)
+    predictors = tuple(fit_predictor(method, found[method]) for method in MERGES)
+    stored = Predictors(measures=MEASURES_VERSION, measured_on=args.world, predictors=predictors)
     if args.fit:
-        stored = Predictors(
-            measures=MEASURES_VERSION, measured_on="wordsmith-v1, unseen wordings", predictors=tuple(predictors)
-        )
         args.fit.write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return stored
 
 
 if __name__ == "__main__":
-    main()
+    for each in run(options().parse_args()).predictors:
+        show(each)

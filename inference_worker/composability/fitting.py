@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 #: Ridge regression's penalty on coefficients of standardised features, per hundred rows.
 PENALTY = 2.0
 FOLDS, REPEATS, DRAWS = 5, 50, 1000
+#: Of fewer held-out pairs nothing is said.
+_FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ def _correlation(observations: Sequence[Observation], predicted: Floats, truth: 
     known: NDArray[np.bool_] = np.isfinite(predicted)
     ends = np.array([(item.first, item.second) for item in observations])[known]
     predicted, truth = predicted[known], truth[known]
+    if len(truth) < _FEWEST:
+        return Correlation(value=0.0, low=-1.0, high=1.0)
     adapters, positions = np.unique(ends, return_inverse=True)
     positions = positions.reshape(ends.shape)
     rng = np.random.default_rng(seed)
@@ -135,7 +139,6 @@ def _correlation(observations: Sequence[Observation], predicted: Floats, truth: 
     for _ in range(DRAWS):
         drawn = np.bincount(rng.integers(0, len(adapters), len(adapters)), minlength=len(adapters))
         times = drawn[positions[:, 0]] * drawn[positions[:, 1]]
-        if np.count_nonzero(times) > 2:
-            draws.append(spearman(predicted.repeat(times), truth.repeat(times)))
-    low, high = np.quantile(draws, (0.025, 0.975)) if draws else (-1.0, 1.0)
+        draws.append(spearman(predicted.repeat(times), truth.repeat(times)) if times.any() else 0.0)
+    low, high = np.quantile(draws, (0.025, 0.975))
     return Correlation(value=_short(spearman(predicted, truth)), low=_short(float(low)), high=_short(float(high)))

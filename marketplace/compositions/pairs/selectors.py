@@ -75,6 +75,13 @@ def running_comparison(user: policy.Person, artifacts: Iterable[int]) -> Job | N
     return next((job for job in jobs if wanted <= set(job.subject["artifacts"])), None)
 
 
+def is_running(user: policy.Person, job_id: str) -> bool:
+    """Whether this comparison is the user's and has not ended."""
+    if not user.is_authenticated or not job_id:
+        return False
+    return any(str(job.pk) == job_id and not job.has_ended for job in _recent(user))
+
+
 def _recent(user: policy.Person) -> QuerySet[Job]:
     jobs = Job.objects.filter(owner=user.pk, kind=KIND).order_by("-created_at", "-pk")
     return jobs.defer("request", "log")[:20]

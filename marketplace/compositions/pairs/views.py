@@ -16,6 +16,7 @@ from marketplace.compositions.members import resolve_members
 from marketplace.compositions.pairs import services
 from marketplace.compositions.pairs.page import fit_context, members_query
 from marketplace.compositions.pairs.partners import compare_with_candidates
+from marketplace.compositions.pairs.selectors import is_running
 from marketplace.core.errors import AppError, NotAuthenticated
 
 _TEMPLATE = "compositions/verdict.html"
@@ -27,11 +28,9 @@ def fit(request: HttpRequest) -> HttpResponse:
 
     While the comparison ``job`` goes on there is nothing new (204), so what is open on the page stays open.
     """
-    form = read_form(request.user, request.GET)
-    context = fit_context(request.user, form)
-    if context.get("running") is not None and str(context["running"].pk) == request.GET.get("job"):
+    if is_running(request.user, request.GET.get("job", "")):
         return HttpResponse(status=204)
-    return render(request, _TEMPLATE, context)
+    return render(request, _TEMPLATE, fit_context(request.user, read_form(request.user, request.GET)))
 
 
 @require_POST
