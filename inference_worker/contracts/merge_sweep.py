@@ -13,14 +13,15 @@ from inference_worker.contracts.merge import MergeRequest
 MAX_POINTS = 64
 MAX_EXAMPLES = 512
 
-Text = Annotated[str, StringConstraints(max_length=4000)]
+Text = Annotated[str, StringConstraints(max_length=20_000)]
 
 
 class SweepExample(Contract):
-    """``task`` groups examples: of a parent's own, its name."""
+    """``also`` are other right answers. ``task`` groups examples: of a parent's own, its name."""
 
-    prompt: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     expected: Text
+    also: tuple[Text, ...] = ()
     task: str = ""
 
 

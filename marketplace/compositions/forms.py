@@ -24,6 +24,7 @@ from marketplace.compositions.output_fields import (
     read_rule,
     read_selectors,
     write_layer_weights,
+    write_number,
     write_ranks,
     write_rule,
 )
@@ -206,7 +207,7 @@ def parameters_of(request: MergeRequest, members: Sequence[Choice] = ()) -> list
     layers = request.layer_weights or [()] * len(labels)
     fields: list[tuple[str, str]] = []
     for label, weight, groups in zip(labels, request.weights, layers, strict=True):
-        fields += [("with", label), ("weight", f"{weight:g}"), ("layers", write_layer_weights(groups))]
+        fields += [("with", label), ("weight", write_number(weight)), ("layers", write_layer_weights(groups))]
     output = request.output
     rule = write_rule(output.rank)
     kind, _, share = rule.partition(" ")

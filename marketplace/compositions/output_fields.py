@@ -26,11 +26,16 @@ def read_rule(text: str) -> int | str | dict[str, float]:
     raise ValueError(f"“{text[:40]}” is no rank. Write a number, same, energy 0.95 or inertia 0.9.")
 
 
+def write_number(value: float) -> str:
+    """As short as it can be while it reads back as the same number."""
+    return repr(float(value)).removesuffix(".0")
+
+
 def write_rule(rule: RankRule | Mapping[str, float] | None) -> str:
     if isinstance(rule, EnergyRank | InertiaRank):
         rule = rule.model_dump()
     if isinstance(rule, Mapping):
-        return " ".join(f"{name} {value:g}" for name, value in rule.items())
+        return " ".join(f"{name} {write_number(value)}" for name, value in rule.items())
     return "" if rule is None else str(rule)
 
 
@@ -56,7 +61,7 @@ def read_groups(text: str, value: Callable[[str], Any], key: str) -> list[dict[s
 
 
 def write_layer_weights(groups: Iterable[GroupWeight]) -> str:
-    return "; ".join(f"{group.modules}: {group.factor:g}" for group in groups)
+    return "; ".join(f"{group.modules}: {write_number(group.factor)}" for group in groups)
 
 
 def write_ranks(ranks: Iterable[ModuleRank]) -> str:

@@ -19,7 +19,7 @@ from marketplace.catalog.types import CatalogFilters
 from marketplace.compositions import services
 from marketplace.compositions.forms import CombineForm, dtype_choices, rank_rules, read_form
 from marketplace.compositions.lab import previews, sweeps
-from marketplace.compositions.lab.forms import LabForm, read_lab, suggested_prompts, suites_for, sweep_arguments
+from marketplace.compositions.lab.forms import LabForm, read_lab, suggested_prompts, suite_choices, sweep_arguments
 from marketplace.compositions.method_groups import method_groups
 from marketplace.compositions.option_fields import option_fields
 from marketplace.compositions.pairs.page import fit_context
@@ -113,7 +113,7 @@ def _context(request: HttpRequest, form: CombineForm, lab: LabForm) -> dict[str,
         **fit_context(request.user, form),
         "lab": lab,
         "prompts": [*prompts, *[""] * (MAX_PROMPTS - len(prompts))],
-        "suites": suites_for(chosen[0].base if chosen else None),
+        "suites": suite_choices(request.user, chosen[0].base if chosen else None),
         "key": form.key or secrets.token_urlsafe(12),
         "errors": form.faults,
     }

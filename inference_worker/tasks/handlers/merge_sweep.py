@@ -152,7 +152,7 @@ def suite_of(suite: SweepSuite) -> Suite:
     """Raises ``BadInput`` for a built-in suite that there is none of."""
     if suite.builtin:
         return builtin_suite(suite.builtin, count=suite.count)
-    examples = tuple(Example(example.prompt, (example.expected,), task=example.task) for example in suite.examples)
+    examples = tuple(Example(one.prompt, (one.expected, *one.also), task=one.task) for one in suite.examples)
     return Suite(suite.name, examples, suite.prompt_format)
 
 

@@ -15,6 +15,7 @@ from marketplace.compositions.forms import CombineForm
 from marketplace.compositions.lab.sweeps import PARENTS, Asked, Axes
 from marketplace.compositions.output_fields import read_number, read_rule
 from marketplace.core.errors import Invalid
+from marketplace.evaluations.selectors import suites_for
 
 OWN = "own"
 #: What stands between a prompt and its expected answer in the field of own examples.
@@ -104,13 +105,9 @@ def _turns(lists: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[row[place] for row in lists if place < len(row)] for place in range(max(map(len, lists), default=0))]
 
 
-def suites_for(base: Base | None) -> list[tuple[str, str]]:
+def suite_choices(user: Any, base: Base | None) -> list[tuple[str, str]]:
     """What a sweep can be measured on: value and words."""
     found = [(PARENTS, "the adapters' own examples with answers"), (OWN, "examples written here")]
-    if base is not None and base.name.startswith("wordsmith"):
-        found += [
-            ("testbed:compositions:unseen", "testbed: two tasks in one instruction"),
-            ("testbed:named:unseen", "testbed: every named task"),
-            ("testbed:readable", "testbed: what the base reads in English"),
-        ]
+    if base is not None:
+        found += [(str(suite.pk), f"suite: {suite.name}") for suite in suites_for(user, base)]
     return found

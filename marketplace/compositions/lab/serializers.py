@@ -42,7 +42,7 @@ class SweepRequestSerializer(MergeSettingsSerializer):
         help_text="as output.rank",
     )
     suite = serializers.CharField(
-        max_length=100, default=PARENTS, help_text="“parents”: the members' own examples; or testbed:NAME"
+        max_length=100, default=PARENTS, help_text="“parents”: the members' own examples; a suite's id; or testbed:NAME"
     )
     count = serializers.IntegerField(min_value=1, max_value=64, default=8, help_text="per task of a built-in suite")
     examples = SweepExampleSerializer(many=True, required=False, max_length=MAX_EXAMPLES)

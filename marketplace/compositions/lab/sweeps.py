@@ -33,11 +33,14 @@ from marketplace.compositions.output_fields import write_rule
 from marketplace.compositions.planning import MergePlan, invalid, plan_merge, vary
 from marketplace.core.errors import Invalid
 from marketplace.core.store import blob_store
+from marketplace.evaluations.selectors import get_suite, lines_of
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
 from marketplace.moderation import audit
 
 PARENTS = "parents"
+#: What names of built-in suites begin with.
+BUILTIN = "testbed:"
 MAX_TOKENS = 48
 
 
@@ -55,7 +58,8 @@ class Axes:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is measured on: the parents' own examples (``parents``), a built-in suite by name, or ``examples``."""
+    """What is measured on: the parents' own examples (``parents``), a built-in suite by name, one of the site by its
+    id, or ``examples``."""
 
     suite: str = PARENTS
     count: int = 8
@@ -126,12 +130,14 @@ def _grid(
 
 
 def _request(user: User, plans: Sequence[MergePlan], axes: Axes, asked: Asked, base: Any) -> MergeSweepRequest:
-    prompt_format = prompt_format_of(base=base, members=plans[0].members)[0]
+    asks = prompt_format_of(base=base, members=plans[0].members)[0].model_dump()
     try:
         return MergeSweepRequest(
             base=base_files_of(base),
             points=tuple(SweepPoint(label=_label(plan, axes), merge=plan.request) for plan in plans),
-            suite=SweepSuite(**_suite(user, plans[0], asked), count=asked.count, prompt_format=prompt_format),
+            suite=SweepSuite.model_validate(
+                {"prompt_format": asks, "count": asked.count, **_suite(user, plans[0], asked)}
+            ),
             settings=EvaluationSettings(max_tokens=MAX_TOKENS),
         )
     except ValidationError as error:
@@ -159,8 +165,10 @@ def _suite(user: User, plan: MergePlan, asked: Asked) -> dict[str, Any]:
             {"prompt": str(row.get("prompt", "")), "expected": str(row.get("expected", ""))} for row in asked.examples
         ]
         return {"name": "Own examples", "examples": examples}
-    if asked.suite != PARENTS:
+    if asked.suite.startswith(BUILTIN):
         return {"name": asked.suite, "builtin": asked.suite}
+    if asked.suite != PARENTS:
+        return _stored_suite(user, asked.suite)
     found = parents_examples(user, [member.adapter for member in plan.members])
     if not found:
         raise invalid(
@@ -169,6 +177,19 @@ def _suite(user: User, plan: MergePlan, asked: Asked) -> dict[str, Any]:
             "own, or choose another suite.",
         )
     return {"name": "The adapters' own examples", "examples": found}
+
+
+def _stored_suite(user: User, suite_id: str) -> dict[str, Any]:
+    """A suite of the site, by its id. Raises ``NotFound``."""
+    suite = get_suite(user=user, suite_id=suite_id)
+    found: dict[str, Any] = {"prompt_format": suite.prompt_format} if suite.prompt_format else {}
+    if suite.builtin:
+        return {**found, "name": suite.name, "builtin": suite.builtin}
+    examples = []
+    for line in itertools.islice(lines_of(suite), MAX_EXAMPLES):
+        first, *others = line["expected"] if isinstance(line["expected"], list) else [line["expected"]]
+        examples.append({"prompt": line["prompt"], "expected": first, "also": others, "task": line.get("task", "")})
+    return {**found, "name": suite.name, "examples": examples}
 
 
 def parents_examples(user: User, parents: Sequence[Adapter]) -> list[SweepExample]:

@@ -68,6 +68,7 @@ def test_everything_that_can_be_written(ada: User) -> None:
     "query",
     [
         f"{BOTH}&method=lego&rank=4",
+        f"{BOTH.replace('-0,5', '0.12345678901234567')}&method=svd&rank_rule=energy&rank=0.987654321",
         f"{BOTH}&method=svd&rank_rule=energy&rank=0.9&ranks=mlp%3A+same&rotate=on&seed=3",
         f"{BOTH}&method=cat&rank_rule=same&include=0&dtype=bfloat16",
         f"{BOTH}&method=lego&options_of=lego&option_normalise=each&option_variant=settled",

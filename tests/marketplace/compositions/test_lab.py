@@ -29,6 +29,7 @@ from marketplace.compositions.lab import previews, recipes, sweeps
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
 from marketplace.core.store import blob_store
+from marketplace.evaluations.models import EvaluationSuite
 from marketplace.jobs import checking
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import cancel_job, record_outcome
@@ -194,6 +195,19 @@ def test_a_sweep_needs_answers(pair: Members, ada: User) -> None:
     assert sweep(ada, pair, sweeps.Axes(), own).request["suite"]["name"] == "Own examples"
     builtin = sweeps.Asked(suite="testbed:named", count=3)
     assert sweep(ada, pair, sweeps.Axes(), builtin).request["suite"]["builtin"] == "testbed:named"
+
+
+def test_a_sweep_on_a_suite_of_the_site(pair: Members, ada: User, bob: User) -> None:
+    lines = b'{"prompt": "plural: ox", "expected": ["oxen", "oxes"], "task": "odd"}\n'
+    stored = blob_store().put_bytes(lines)
+    suite = EvaluationSuite.objects.create(name="Odd ones", owner=ada, sha256=stored.sha256, count=1)
+    request = sweep(ada, pair, sweeps.Axes(), sweeps.Asked(suite=str(suite.pk))).request["suite"]
+    asked = {"prompt": "plural: ox", "expected": "oxen", "also": ["oxes"], "task": "odd"}
+    assert (request["name"], request["examples"]) == ("Odd ones", [asked])
+    with pytest.raises(NotFound):
+        sweep(bob, pair, sweeps.Axes(), sweeps.Asked(suite=str(suite.pk)))
+    with pytest.raises(NotFound):
+        sweep(ada, pair, sweeps.Axes(), sweeps.Asked(suite="nothing"))
 
 
 def estimate(value: float, width: float = 0.1) -> Estimate:
