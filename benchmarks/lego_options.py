@@ -38,7 +38,6 @@ CHOICES: Mapping[str, Mapping[str, Any]] = {
     "no parameter reweighting": {"parameter_reweighting": "none"},
     "parameter reweighting by ∞-norm": {"parameter_reweighting": "inf"},
     "no output reweighting": {"output_reweighting": False},
-    "neither reweighting": {"parameter_reweighting": "none", "output_reweighting": False},
     "1 restart": {"restarts": 1},
 }
 #: The same with weights from 0.5 to 1.5, which is where folding and sampling differ.
@@ -128,8 +127,8 @@ def run(folders: Sequence[Path], sizes: Sequence[int], sets: int, seeds: int, co
             for cell in cells_of(folder.name, names, seeds):
                 if cell.key not in cells.found:
                     cells.found[cell.key] = measure(bench, cell)
+                    cells.save()
                     new += 1
-            cells.save()
             print(f"{' + '.join(names)}: {new} cells in {time.monotonic() - started:.0f} s", flush=True)
 
 

@@ -21,7 +21,7 @@ from inference_worker.testbed.tasks import TASKS
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    return Bench(SHIPPED, count=4)
+    return Bench(SHIPPED, count=4, exact=True)
 
 
 def test_scores_are_those_of_the_written_adapter(bench: Bench, tmp_path: Path) -> None:
