@@ -11,6 +11,8 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "cat": {},
     "svd": {},
     "linear": {},
+    "lorahub": {},
+    "lora_soup": {},
     "lego": {},
     "task_arithmetic": {},
     "ties": {"density": 1.0},
@@ -56,6 +58,8 @@ WHOLE = {**NEUTRAL, "tsv_m": {"keep": 1.0}, "iso_c": {}, "iso_cts": {"common": 1
 IDENTICAL = {
     "cat": 3.0,
     "svd": 3.0,
+    "lorahub": 3.0,  # the weighted sum, once the weights are found
+    "lora_soup": 3.0,
     "linear": 9.0,  # three times A times three times B
     "lego": 1.0,
     "task_arithmetic": 3.0,

@@ -41,7 +41,7 @@ FLAGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "trainable_tokens": ({"trainable_token_indices": [1, 5]}, {}),
 }
 #: Sums, in which biases of the updates (lora_bias) add up; every other method refuses them by name.
-ADD_BIASES = ("cat", "svd", "linear", "task_arithmetic")
+ADD_BIASES = ("cat", "svd", "linear", "task_arithmetic", "lorahub", "lora_soup")
 
 
 @pytest.mark.parametrize("flags", sorted(FLAGS))
