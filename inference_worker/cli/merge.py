@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ from inference_worker.adapter_format.reader import open_directory
 from inference_worker.cli.merge_arguments import (
     add_output_arguments,
     add_weight_arguments,
-    examples_of,
     layer_weights_of,
     option,
     output_of,
@@ -24,12 +24,11 @@ from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_recipe import parse_recipe
 from inference_worker.contracts.mergekit import adapters_of, read_mergekit, translate
 from inference_worker.errors import BadInput
-from inference_worker.fitting.merge_weights import find_weights
 from inference_worker.merging.pipeline import MergeReport, Progress, merge_adapters
 from inference_worker.merging.replay import find_folders, replay_recipe
 
 #: Arguments about how to merge and about what comes out.
-_HOW = ("weights", "layer_weights", "option")
+_HOW = ("weights", "layer_weights", "option", "base", "examples")
 _OUTPUT = ("rank", "ranks", "dtype", "rotate", "modules", "exclude")
 
 
@@ -99,13 +98,12 @@ def _merge(args: argparse.Namespace, progress: Progress) -> MergeReport:
         options = dict(option(text) for text in args.option)
         weights: Sequence[float] = args.weights or [1.0] * len(readers)
         layer_weights = layer_weights_of(args, len(readers))
-        fit = examples_of(args)
-        if fit is not None:
-            weights, layer_weights, found = find_weights(
-                fit, readers, weights, args.method, options, args.seed, progress
-            )
-            words = f"{found.held_start:.4f}, with the weights found {found.held_end:.4f}"
-            print(f"merge: loss on held-out examples {words}", file=sys.stderr)
+        if METHODS[args.method].examples:
+            # Loading what a base needs takes longer than most merges, so only these methods do it.
+            fitting = importlib.import_module("inference_worker.cli.merge_fit")
+            weights, layer_weights = fitting.found_weights(args, readers, weights, options, progress)
+        elif args.examples or args.base:
+            raise BadInput(f"{args.method} takes its weights as given: leave --base and --examples out.")
         return merge_adapters(
             readers,
             weights,

@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from inference_worker.contracts.common import BaseFiles, PromptFormat
-from inference_worker.contracts.merge_fit import FitExample, FitGroup, MergeFit
-from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_output import (
     MemberWeights,
     MergeOutput,
@@ -22,8 +18,6 @@ from inference_worker.contracts.merge_output import (
     ranks_from_text,
 )
 from inference_worker.errors import BadInput
-from inference_worker.evaluation.builtin import PREFIX, builtin_suite
-from inference_worker.evaluation.suite import read_suite
 
 Value = TypeVar("Value")
 
@@ -144,21 +138,3 @@ def _layer_weights(text: str) -> tuple[int | None, MemberWeights]:
     number, separator, groups = text.rpartition("=")
     parse = _checked(member_weights_from_text)
     return (int(number) if separator else None), parse(groups)
-
-
-def examples_of(args: argparse.Namespace) -> MergeFit | None:
-    """The examples for a method that finds its weights. Raises ``BadInput`` where some are missing or of no use."""
-    if not METHODS[args.method].examples:
-        if args.examples or args.base:
-            raise BadInput(f"{args.method} takes its weights as given: leave --base and --examples out.")
-        return None
-    if not args.examples or not args.base:
-        raise BadInput(f"{args.method} finds the weights from examples: give --base and --examples.")
-    prompt_format = PromptFormat(template=args.template.replace("\\n", "\n"))
-    groups = []
-    for name in args.examples:
-        builtin = name.startswith(PREFIX)
-        suite = builtin_suite(name, count=16) if builtin else read_suite(Path(name), prompt_format=prompt_format)
-        examples = [FitExample(prompt=one.prompt, expected=one.expected[0]) for one in suite.examples]
-        groups.append(FitGroup(name=suite.name, prompt_format=suite.prompt_format, examples=tuple(examples)))
-    return MergeFit(base=BaseFiles(name=args.base, source=args.base), groups=tuple(groups))

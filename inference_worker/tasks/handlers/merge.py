@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +11,6 @@ from pathlib import Path
 from inference_worker.adapter_format.reader import open_adapter
 from inference_worker.contracts.merge import MergeRequest, MergeResult
 from inference_worker.contracts.merge_fit import FoundWeights
-from inference_worker.fitting.merge_weights import find_weights
 from inference_worker.merging import merge_adapters
 from inference_worker.merging.pipeline import MergeReport
 from inference_worker.tasks.context import JobContext
@@ -55,7 +55,9 @@ def write_merge(
             say(f"Opened {files.label}.")
         weights, layer_weights, found = request.weights, request.layer_weights, None
         if request.fit is not None:
-            weights, layer_weights, found = find_weights(
+            # Loading what a base needs takes longer than most merges, so only merges with examples do it.
+            fitting = importlib.import_module("inference_worker.fitting.merge_weights")
+            weights, layer_weights, found = fitting.find_weights(
                 request.fit, readers, weights, request.method, request.options, request.seed, progress
             )
             say(f"Loss on held-out examples {found.held_start:.4f}, with the weights found {found.held_end:.4f}.")
