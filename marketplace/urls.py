@@ -21,6 +21,7 @@ API_APPS = [
     "evaluations",
     "notifications",
     "regressions",
+    "likes",
 ]
 
 urlpatterns = [
@@ -39,6 +40,7 @@ urlpatterns = [
     path("", include("marketplace.evaluations.urls")),
     path("", include("marketplace.notifications.urls")),
     path("", include("marketplace.regressions.urls")),
+    path("", include("marketplace.likes.urls")),
     # Last: /{owner}/{name} would swallow the others.
     path("", include("marketplace.adapters.urls")),
 ]

@@ -15,6 +15,7 @@ from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, Pa
 from marketplace.adapters.services.deleting import entomb
 from marketplace.compositions.models import Composition
 from marketplace.jobs.models import Job
+from marketplace.likes.services import forget_likes
 from marketplace.moderation import audit
 from marketplace.moderation.models import Report
 from marketplace.notifications.models import MutedLetter, Notification
@@ -62,6 +63,7 @@ def _forget_traces(user: User) -> None:
     Collaborator.objects.filter(user=user).delete()
     AccessRequest.objects.filter(user=user).delete()
     Transfer.objects.filter(receiver=user).exclude(state=Transfer.State.ACCEPTED).delete()
+    forget_likes(user)
     Watch.objects.filter(owner=user).delete()
     Composition.objects.filter(owner=user).delete()
     Notification.objects.filter(user=user).delete()

@@ -25,6 +25,7 @@ from marketplace.core.sending import attachment_headers, chunks_of, send_chunks
 from marketplace.core.store import blob_store
 from marketplace.core.stored_zip import Entry, StoredZip
 from marketplace.jobs.models import Job
+from marketplace.likes.models import Like
 from marketplace.moderation import audit
 from marketplace.moderation.models import AuditEntry, Report
 from marketplace.notifications.models import MutedLetter, Notification
@@ -172,6 +173,7 @@ def _activity(user: User) -> dict[str, Any]:
         "notifications": _rows(
             Notification.objects.filter(user=user), ("kind", "title", "text", "address", "created_at", "read_at")
         ),
+        "likes": _rows(Like.objects.filter(user=user), ("adapter__name", "created_at")),
         "watches": _rows(
             Watch.objects.filter(owner=user), ("adapter__name", "mix__name", "every", "next_at", "created_at")
         ),

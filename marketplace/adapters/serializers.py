@@ -147,7 +147,7 @@ class AdapterSerializer(serializers.ModelSerializer[Adapter]):
         model = Adapter
         fields = [
             "full_name", "owner", "name", "title", "description", "license", "tags", "base", "base_name", "visibility",
-            "moderation", "origin", "state", "rank", "size", "commit", "yanked", "deprecated", "downloads",
+            "moderation", "origin", "state", "rank", "size", "commit", "yanked", "deprecated", "downloads", "likes",
             "created_at", "updated_at",
         ]  # fmt: skip
 

@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "marketplace.playground",
     "marketplace.notifications",
     "marketplace.regressions",
+    "marketplace.likes",
     "marketplace.evaluations",
 ]
 MIDDLEWARE = [

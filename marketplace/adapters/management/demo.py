@@ -5,7 +5,8 @@ Nothing here is a measurement: results come from the engine, once its workers ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from marketplace.accounts.models import User
@@ -14,10 +15,13 @@ from marketplace.adapters.services import edit_adapter
 from marketplace.compositions.members import Choice
 from marketplace.compositions.mixes import write_mix
 from marketplace.compositions.models import Composition
+from marketplace.likes.services import write_like
 from marketplace.moderation.models import AuditEntry
 
 #: One adapter in so many began with a shorter card.
 _GREW = 3
+#: Of 256: how often one of the demo's people likes what another one publishes.
+_LIKES = 110
 #: (owner, name, description, members with weights)
 MIXES: tuple[tuple[str, str, str, tuple[tuple[str, float], ...]], ...] = (
     (
@@ -84,3 +88,13 @@ def save_mixes(people: Mapping[str, User]) -> int:
         write_mix(mix, [Choice(adapters[member], weight) for member, weight in members])
         made += 1
     return made
+
+
+def like_some(people: Mapping[str, User], new: Iterable[Adapter]) -> None:
+    """The demo's people like some of what the others publish: of what is new, so that nobody likes again what they
+    stopped liking."""
+    for adapter in new:
+        for person in people.values():
+            digest = hashlib.sha256(f"{person.username} {adapter.full_name}".encode()).digest()
+            if person != adapter.owner and digest[0] < _LIKES:
+                write_like(user=person, adapter=adapter, likes=True)

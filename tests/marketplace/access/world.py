@@ -41,8 +41,8 @@ from marketplace.jobs.models import Job
 from marketplace.moderation.groups import MODERATORS
 from marketplace.moderation.models import Block
 from marketplace.notifications.models import Kind, Notification
-
 from marketplace.regressions.models import Watch
+
 #: Visibility, moderation, state of the check, whether it is deleted.
 STATES: dict[str, tuple[str, str, str, bool]] = {
     "public": ("public", "visible", "valid", False),
@@ -112,8 +112,8 @@ def build() -> World:
     notice = Notification.objects.create(user=owner, kind=Kind.ACCESS, title="Asked", address="/owner/public")
     world.things = {
         "mix": mix.name,
-        "notification_id": str(notice.pk),
         "watch_id": str(Watch.objects.create(owner=owner, mix=mix).pk),
+        "notification_id": str(notice.pk),
         "job_id": str(job.pk),
         "token_id": str(token.pk),
         "upload_id": world.uploads["owner"],

@@ -40,13 +40,14 @@ class Command(BaseCommand):
         try:
             people = self._people(options["passwords"])
             self._bases(people["admin"])
-            made = self._adapters(people)
+            new = self._adapters(people)
+            demo.like_some(people, new)
             mixes = demo.save_mixes(people)
         except AppError as error:
             raise CommandError(error.message) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from error
-        self.stdout.write(f"The demo's data is complete; {made} adapters were added, {mixes} mixes.")
+        self.stdout.write(f"The demo's data is complete; {len(new)} adapters were added, {mixes} mixes.")
 
     def _people(self, path: Path) -> dict[str, User]:
         passwords, fresh = read_passwords(path)
@@ -69,8 +70,15 @@ class Command(BaseCommand):
 
     def _bases(self, admin: User) -> None:
         if (SHIPPED / "base" / "config.json").is_file():
-            bases.register_base(
+            first = bases.register_base(
                 actor=admin, name="wordsmith-v1", license="apache-2.0", aliases=["brickyard/wordsmith-v1"]
+            )
+            bases.register_base(
+                actor=admin,
+                name="wordsmith-v2",
+                license="apache-2.0",
+                aliases=["brickyard/wordsmith-v2"],
+                parent=first,
             )
         if settings.DEFAULT_BASE and str(bases.SHIPPED["wordsmith-v1"]) != settings.DEFAULT_BASE_SOURCE:
             base = base_files(settings.DEFAULT_BASE_SOURCE, settings.DEFAULT_BASE_REVISION)
@@ -78,10 +86,10 @@ class Command(BaseCommand):
                 actor=admin, name=settings.DEFAULT_BASE, source=base.source, revision=base.revision or ""
             )
 
-    def _adapters(self, people: dict[str, User]) -> int:
-        """Import what is not there; deleted ones stay deleted."""
+    def _adapters(self, people: dict[str, User]) -> list[Adapter]:
+        """Import what is not there; deleted ones stay deleted. Those that are new."""
         there = set(Adapter.objects.filter(owner__in=people.values()).values_list("owner__username", "name"))
-        made = 0
+        made = []
         for place, (folder, meta) in enumerate(_shipped()):
             if (meta["owner"], meta["name"]) in there:
                 continue
@@ -95,7 +103,7 @@ class Command(BaseCommand):
             )
             demo.grow_card(adapter, meta)
             self.stdout.write(f"  {adapter.full_name}")
-            made += 1
+            made.append(adapter)
         return made
 
 
