@@ -50,8 +50,8 @@ def write_merge(
     with ExitStack() as stack:
         readers = []
         for files in request.adapters:
-            config, weights = context.blobs.path(files.config), context.blobs.path(files.weights)
-            readers.append(stack.enter_context(open_adapter(config, weights, files.label)))
+            paths = context.blobs.path(files.config), context.blobs.path(files.weights)
+            readers.append(stack.enter_context(open_adapter(*paths, files.label)))
             say(f"Opened {files.label}.")
         weights, layer_weights, found = request.weights, request.layer_weights, None
         if request.fit is not None:
