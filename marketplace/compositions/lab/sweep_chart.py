@@ -9,7 +9,7 @@ from inference_worker.contracts.evaluate import Estimate
 from inference_worker.contracts.merge_sweep import MergeSweepResult, SweepCell
 
 METRIC = "exact_match"
-LEFT, TOP, HEIGHT, FOOT = 44.0, 16.0, 220.0, 56.0
+LEFT, TOP, HEIGHT, FOOT = 44.0, 16.0, 220.0, 84.0
 MIN_STEP, MAX_STEP, SHOWN = 26.0, 84.0, 720.0
 #: Labels are written below the points while so many of them have room.
 MOST_LABELS = 12

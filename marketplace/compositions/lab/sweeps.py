@@ -164,7 +164,7 @@ def _suite(user: User, plan: MergePlan, asked: Asked) -> dict[str, Any]:
         examples = [
             {"prompt": str(row.get("prompt", "")), "expected": str(row.get("expected", ""))} for row in asked.examples
         ]
-        return {"name": "Own examples", "examples": examples}
+        return {"name": "examples of your own", "examples": examples}
     if asked.suite.startswith(BUILTIN):
         return {"name": asked.suite, "builtin": asked.suite}
     if asked.suite != PARENTS:
@@ -176,7 +176,7 @@ def _suite(user: User, plan: MergePlan, asked: Asked) -> dict[str, Any]:
             "None of these adapters has an example with its expected answer that you may see. Write examples of your "
             "own, or choose another suite.",
         )
-    return {"name": "The adapters' own examples", "examples": found}
+    return {"name": "the adapters' own examples", "examples": found}
 
 
 def _stored_suite(user: User, suite_id: str) -> dict[str, Any]:

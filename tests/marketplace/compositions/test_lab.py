@@ -192,7 +192,7 @@ def test_a_sweep_needs_answers(pair: Members, ada: User) -> None:
     with pytest.raises(Invalid, match="None of these adapters has an example"):
         sweep(ada, pair, sweeps.Axes())
     own = sweeps.Asked(examples=[{"prompt": "a", "expected": "b"}])
-    assert sweep(ada, pair, sweeps.Axes(), own).request["suite"]["name"] == "Own examples"
+    assert sweep(ada, pair, sweeps.Axes(), own).request["suite"]["name"] == "examples of your own"
     builtin = sweeps.Asked(suite="testbed:named", count=3)
     assert sweep(ada, pair, sweeps.Axes(), builtin).request["suite"]["builtin"] == "testbed:named"
 
