@@ -24,6 +24,8 @@ from marketplace.compositions.models import Composition
 from marketplace.core.sending import attachment_headers, chunks_of, send_chunks
 from marketplace.core.store import blob_store
 from marketplace.core.stored_zip import Entry, StoredZip
+from marketplace.evaluations.models import EvaluationSuite
+from marketplace.evaluations.selectors import lines_of
 from marketplace.jobs.models import Job
 from marketplace.likes.models import Like
 from marketplace.moderation import audit
@@ -42,6 +44,7 @@ adapters.json       adapters with their versions, examples, collaborators, forme
 adapters/           cards{files}
 uploads.json        files that arrived, and what was found in them
 mixes.json          saved compositions with their members
+suites.json         examples that you uploaded to run adapters on
 jobs.json           what was computed for you, with plans and results
 activity.json       reports, offers, requests for access, shared adapters, generations (their prompts are not kept)
 audit.json          every write by you, and on what is yours
@@ -192,6 +195,12 @@ def _mixes(user: User) -> Iterator[dict[str, Any]]:
         yield {**{column: getattr(mix, column) for column in columns}, "members": members}
 
 
+def _suites(user: User) -> Iterator[dict[str, Any]]:
+    columns = ("name", "visibility", "created_at")
+    for suite in EvaluationSuite.objects.filter(owner=user).order_by("created_at", "pk").iterator(_BATCH):
+        yield {**{column: getattr(suite, column) for column in columns}, "examples": list(lines_of(suite))}
+
+
 def _jobs(user: User) -> Iterator[dict[str, Any]]:
     fields = ("id", "kind", "title", "state", "request", "result", "error_message", "created_at", "finished_at")
     return _rows(Job.objects.filter(owner=user), fields)
@@ -219,6 +228,7 @@ _PARTS = {
     "adapters": lambda user: (_adapter(adapter) for adapter in _adapters(user).iterator(_BATCH)),
     "uploads": _uploads,
     "mixes": _mixes,
+    "suites": _suites,
     "jobs": _jobs,
     "activity": _activity,
     "audit": _audit,

@@ -24,7 +24,7 @@ from marketplace.adapters.serializers import (
     VersionSerializer,
 )
 from marketplace.catalog.selectors import search
-from marketplace.catalog.types import CatalogFilters, SearchPage
+from marketplace.catalog.types import SORTS, VERDICTS, CatalogFilters, SearchPage
 from marketplace.core.pagination import PAGE_PARAMETERS, keyset_page, next_url, page_arguments, page_body, page_schema
 
 _FILTERS = [
@@ -34,9 +34,10 @@ _FILTERS = [
     OpenApiParameter("owner", str),
     OpenApiParameter("license", str),
     OpenApiParameter("origin", str, enum=Adapter.Origin.values),
+    OpenApiParameter("verdict", str, enum=VERDICTS, description="What was measured of it."),
     OpenApiParameter("rank_min", int),
     OpenApiParameter("rank_max", int),
-    OpenApiParameter("sort", str, enum=["newest", "downloads", "name"], description="Order without `q`."),
+    OpenApiParameter("sort", str, enum=SORTS, description="Order without `q`."),
     *PAGE_PARAMETERS,
 ]
 

@@ -40,7 +40,7 @@ def listed_adapters(user: policy.Person) -> QuerySet[Adapter]:
     such. Without the columns that pages of one adapter alone show: hundreds of rows of measurements would be read and
     parsed for nothing."""
     listed = Adapter.objects.filter(policy.allowed(user, policy.Action.LIST))
-    return listed.select_related("owner", "base", "current__artifact").defer(
+    return listed.select_related("owner", "base", "current__artifact", "standing").defer(
         "current__artifact__modules", "current__artifact__problems"
     )
 

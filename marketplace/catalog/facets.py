@@ -19,12 +19,13 @@ class Unnest(Func):
 
 
 def count_facets(matching: QuerySet[Adapter]) -> dict[str, list[FacetValue]]:
-    """Values of base, tag, license and origin among ``matching`` with their counts, most frequent first."""
+    """Values of base, tag, license, origin and verdict among ``matching`` with their counts, most frequent first."""
     columns: dict[str, Expression | F] = {
         "base": Coalesce(F("base__name"), NullIf(F("base_name"), Value(""))),
         "tag": Unnest(F("tags")),
         "license": NullIf(F("license"), Value("")),
         "origin": F("origin"),
+        "verdict": NullIf(F("standing__verdict"), Value("")),
     }
     return {name: _count(matching, column) for name, column in columns.items()}
 

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.selectors import listed_adapters
 from marketplace.catalog import cursors, meaning, words
 from marketplace.catalog.facets import count_facets
-from marketplace.catalog.types import CatalogFilters, FacetValue, Mode, SearchHit, SearchPage
+from marketplace.catalog.types import FORGETS, CatalogFilters, FacetValue, Mode, SearchHit, SearchPage
 from marketplace.core.live import embed_query
 from marketplace.core.pagination import keyset_page
 
@@ -29,7 +30,10 @@ _ORDERS = {
     "newest": ("-created_at", "-id"),
     "downloads": ("-downloads", "-id"),
     "name": ("name", "id"),
+    "gain": ("-known_gain", "-id"),
 }
+#: Below every gain: what was not measured comes last.
+_UNKNOWN_GAIN = -2.0
 
 
 def search(
@@ -64,6 +68,9 @@ def filtered(adapters: QuerySet[Adapter], filters: CatalogFilters) -> QuerySet[A
         conditions &= Q(license__iexact=filters.license)
     if filters.origin:
         conditions &= Q(origin=filters.origin)
+    if filters.verdict:
+        measured = Q(standing__forgets=True) if filters.verdict == FORGETS else Q(standing__verdict=filters.verdict)
+        conditions &= measured
     if filters.rank_min is not None:
         conditions &= Q(current__artifact__rank__gte=filters.rank_min)
     if filters.rank_max is not None:
@@ -72,7 +79,10 @@ def filtered(adapters: QuerySet[Adapter], filters: CatalogFilters) -> QuerySet[A
 
 
 def _browse(candidates: QuerySet[Adapter], filters: CatalogFilters, cursor: str) -> SearchPage:
-    page = keyset_page(candidates, order=_ORDERS[filters.sort], cursor=cursor or None, limit=filters.limit)
+    ordered = candidates
+    if filters.sort == "gain":
+        ordered = candidates.annotate(known_gain=Coalesce(F("standing__gain"), Value(_UNKNOWN_GAIN)))
+    page = keyset_page(ordered, order=_ORDERS[filters.sort], cursor=cursor or None, limit=filters.limit)
     return SearchPage(
         results=[SearchHit(adapter, score=0.0) for adapter in page.items],
         mode="browse",

@@ -11,11 +11,15 @@ from django.http import QueryDict
 
 from marketplace.adapters.models import Adapter
 from marketplace.core.errors import Invalid
+from marketplace.evaluations.models import Standing
 
 Mode = Literal["meaning_and_words", "words", "browse"]
-Sort = Literal["newest", "downloads", "name"]
+Sort = Literal["newest", "downloads", "name", "gain"]
 
-SORTS: tuple[Sort, ...] = ("newest", "downloads", "name")
+SORTS: tuple[Sort, ...] = ("newest", "downloads", "name", "gain")
+#: What measurements may be filtered by: verdicts, and what was forgotten beside them.
+FORGETS = "forgets"
+VERDICTS = (*Standing.Verdict.values, FORGETS)
 DEFAULT_LIMIT = 24
 MAX_LIMIT = 100
 
@@ -25,7 +29,8 @@ class CatalogFilters:
     """The URL parameters of the catalogue besides ``q`` and ``cursor``; empty means "do not filter".
 
     ``base`` is the base's name (or the name in the config where the base is unknown), ``tags`` must all be present,
-    ``rank_min`` and ``rank_max`` include their ends, ``sort`` orders browsing without a query.
+    ``rank_min`` and ``rank_max`` include their ends, ``verdict`` is what was measured (``VERDICTS``), ``sort`` orders
+    browsing without a query.
     """
 
     base: str = ""
@@ -33,6 +38,7 @@ class CatalogFilters:
     owner: str = ""
     license: str = ""
     origin: str = ""
+    verdict: str = ""
     rank_min: int | None = None
     rank_max: int | None = None
     sort: Sort = "newest"
@@ -40,11 +46,14 @@ class CatalogFilters:
 
     @classmethod
     def from_params(cls, params: QueryDict) -> CatalogFilters:
-        """Read ``base``, ``tag`` (repeatable), ``owner``, ``license``, ``origin``, ``rank_min``, ``rank_max``,
-        ``sort`` and ``limit``. Raises ``Invalid`` naming each parameter at fault."""
+        """Read ``base``, ``tag`` (repeatable), ``owner``, ``license``, ``origin``, ``verdict``, ``rank_min``,
+        ``rank_max``, ``sort`` and ``limit``. Raises ``Invalid`` naming each parameter at fault."""
         faults: dict[str, list[str]] = {}
         numbers = {name: _number(params, name, faults) for name in ("rank_min", "rank_max", "limit")}
         origin, sort = params.get("origin", ""), params.get("sort") or "newest"
+        verdict = params.get("verdict", "")
+        if verdict and verdict not in VERDICTS:
+            faults["verdict"] = [f"Choose one of: {', '.join(VERDICTS)}."]
         if origin and origin not in Adapter.Origin.values:
             faults["origin"] = [f"Choose one of: {', '.join(Adapter.Origin.values)}."]
         known_sort = next((name for name in SORTS if name == sort), None)
@@ -60,6 +69,7 @@ class CatalogFilters:
             owner=params.get("owner", "").strip(),
             license=params.get("license", "").strip(),
             origin=origin,
+            verdict=verdict,
             rank_min=numbers["rank_min"],
             rank_max=numbers["rank_max"],
             sort=known_sort,
@@ -71,7 +81,7 @@ class CatalogFilters:
         pairs: list[tuple[str, str]] = [("q", query)] if query else []
         pairs += [("base", self.base)] if self.base else []
         pairs += [("tag", tag) for tag in self.tags]
-        for name in ("owner", "license", "origin", "rank_min", "rank_max"):
+        for name in ("owner", "license", "origin", "verdict", "rank_min", "rank_max"):
             value = getattr(self, name)
             pairs += [(name, str(value))] if value not in ("", None) else []
         pairs += [("sort", self.sort)] if self.sort != "newest" else []
@@ -118,7 +128,7 @@ class FacetValue:
 @dataclass(frozen=True)
 class SearchPage:
     """One page of results. ``note`` is a sentence for people when something does not answer, else empty;
-    ``next_cursor`` is empty on the last page; ``facets`` has the keys base, tag, license, origin."""
+    ``next_cursor`` is empty on the last page; ``facets`` has the keys base, tag, license, origin, verdict."""
 
     results: list[SearchHit]
     mode: Mode

@@ -14,12 +14,13 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.catalog import selectors
 from marketplace.catalog.home import home as read_home
-from marketplace.catalog.types import CatalogFilters, FacetValue, SearchPage
+from marketplace.catalog.types import FORGETS, CatalogFilters, FacetValue, SearchPage
 from marketplace.core.errors import Gone, Invalid, NotFound
+from marketplace.evaluations.models import Standing
 
 #: Bricks in a full course of the home page's wall; every second course has one fewer, as masons lay them.
 _COURSE = 5
-SORTS = [("newest", "Newest"), ("downloads", "Most downloaded"), ("name", "Name")]
+SORTS = [("newest", "Newest"), ("downloads", "Most downloaded"), ("gain", "Gain over base"), ("name", "Name")]
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,16 @@ def _facets(query: str, filters: CatalogFilters, page: SearchPage) -> list[Facet
         Facet("Base", links("base", filters.base)),
         Facet("Tags", tags),
         Facet("Made by", links("origin", filters.origin, dict(ORIGINS))),
+        Facet("Measured", links("verdict", filters.verdict, _VERDICTS)),
         Facet("Licence", links("license", filters.license)),
     ]
     return [facet for facet in facets if facet.links]
 
 
+_VERDICTS = {
+    **{str(value): label for value, label in Standing.Verdict.choices},
+    FORGETS: "Forgets what its base could do",
+}
 ORIGINS = [("upload", "training"), ("merge", "merging")]
 
 
@@ -133,10 +139,16 @@ def _chosen(query: str, filters: CatalogFilters) -> list[FacetLink]:
         FacetLink(f"tag {tag}", 0, True, _href(query, filters.without(tags=_toggled(filters.tags, tag))))
         for tag in filters.tags
     ]
-    for name, words in [("base", "base"), ("owner", "by"), ("license", "licence"), ("origin", "made by")]:
+    for name, words in [
+        ("base", "base"),
+        ("owner", "by"),
+        ("license", "licence"),
+        ("origin", "made by"),
+        ("verdict", "measured:"),
+    ]:
         value = getattr(filters, name)
         if value:
-            label = dict(ORIGINS).get(value, value)
+            label = {**dict(ORIGINS), **_VERDICTS}.get(value, value)
             found.append(FacetLink(f"{words} {label}", 0, True, _href(query, filters.without(**{name: ""}))))
     for name, words in [("rank_min", "rank from"), ("rank_max", "rank to")]:
         value = getattr(filters, name)

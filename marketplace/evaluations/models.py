@@ -96,7 +96,8 @@ class EvaluationRun(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     key = models.CharField(max_length=64, db_index=True)
-    #: The members: [{"label", "config", "weights", "weight", "version"}]; an empty list is the bare base.
+    #: The members: [{"label", "config", "weights", "weight", "version"}], with "ensemble" where they vote; empty for
+    #: the bare base.
     subject = models.JSONField(default=list)
     subject_digest = models.CharField(max_length=64, db_index=True)
     #: Where the subject is one adapter at full weight; the run goes when its bytes go.
@@ -142,10 +143,15 @@ class EvaluationRun(models.Model):
         return f"{self.label} on {self.suite_id}"
 
     @property
+    def is_ensemble(self) -> bool:
+        """Whether its members vote on every token instead of being added up."""
+        return any(row.get("ensemble") for row in self.subject)
+
+    @property
     def label(self) -> str:
         """The members' names, with weights other than 1."""
         names = [row["label"] + (f" × {row['weight']:g}" if row["weight"] != 1.0 else "") for row in self.subject]
-        return " + ".join(names) or "the bare base"
+        return (" | " if self.is_ensemble else " + ").join(names) or "the bare base"
 
 
 class Standing(models.Model):

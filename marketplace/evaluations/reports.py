@@ -15,7 +15,9 @@ from marketplace.evaluations.suites import parent_task
 from marketplace.evaluations.verdicts import METRICS, Verdict, metric_of, verdicts_of, where
 
 Numbers = dict[str, Any]  # contracts.evaluate.Estimate
+Kind = Literal["adapter", "parent", "ensemble"]
 HIDDEN = "a parent that you may not see"
+ENSEMBLE = "the parents as an ensemble"
 
 _State = EvaluationRun.State
 _Kind = EvaluationSuite.Kind
@@ -27,7 +29,7 @@ class Bar:
     of 1. ``kind`` says whose it is."""
 
     label: str
-    kind: Literal["adapter", "parent"]
+    kind: Kind
     base: float
     value: float
     low: float
@@ -180,7 +182,10 @@ def _parents(user: policy.Person, run: EvaluationRun) -> list[tuple[EvaluationRu
     seen = nameable_adapters(user).filter(versions__in=versions).values("pk")
     known = Version.objects.filter(pk__in=versions, adapter__in=seen).select_related("adapter__owner")
     names = {version.pk: version.adapter.full_name for version in known}
-    return [(other, names.get(other.subject[0]["version"], HIDDEN)) for other in beside]
+    return [
+        (other, ENSEMBLE if other.is_ensemble else names.get(other.subject[0]["version"], HIDDEN))
+        for other in sorted(beside, key=lambda other: other.is_ensemble)
+    ]
 
 
 def _result(user: policy.Person, run: EvaluationRun, adapter: Adapter, names: dict[str, str]) -> Result:
@@ -191,12 +196,12 @@ def _result(user: policy.Person, run: EvaluationRun, adapter: Adapter, names: di
         return Result(run, title, own)
     metric, parents = metric_of(run), _parents(user, run)
     bars = [_bar(run, adapter.full_name, "adapter", metric)]
-    bars += [_bar(other, label, "parent", metric) for other, label in parents]
+    bars += [_bar(other, label, "ensemble" if other.is_ensemble else "parent", metric) for other, label in parents]
     lines = [_line(run, adapter.full_name), *(_line(other, label) for other, label in parents)]
     return Result(run, title, own, metric, tuple(bars), tuple(lines), tuple(_parts(run, names)))
 
 
-def _bar(run: EvaluationRun, label: str, kind: Literal["adapter", "parent"], metric: str) -> Bar:
+def _bar(run: EvaluationRun, label: str, kind: Kind, metric: str) -> Bar:
     value = float(run.estimates["overall"][metric]["value"])
     difference = run.difference.get(metric) or {"value": 0.0, "low": 0.0, "high": 0.0}
     base = value - difference["value"]

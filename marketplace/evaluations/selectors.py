@@ -52,8 +52,9 @@ def _key(value: uuid.UUID | str) -> uuid.UUID:
 
 
 def lines_of(suite: EvaluationSuite) -> Iterator[dict[str, object]]:
-    """The examples of an uploaded suite as they are stored; none for built-in ones, which the engine makes."""
-    if suite.sha256:
+    """The examples of an uploaded suite as they are stored; none for built-in ones, which the engine makes, and where a
+    moderator has blocked the bytes."""
+    if suite.sha256 and blob_store().has(suite.sha256):
         with blob_store().open(suite.sha256) as file:
             for line in file:
                 yield json.loads(line)

@@ -155,6 +155,7 @@ def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list
         suites=tuple(_files(suite, plan.prompt_format(suite)) for suite, _ in rows),
         settings=plan.options,
         known=tuple(_known(rows)),
+        ensembles=tuple(place for place, subject in enumerate(plan.compositions) if subject.ensemble),
         compare=(*((0, place) for place in range(1, last + 1)), *((place, last) for place in range(1, last))),
     )
     versions = sorted({m.version.pk for subject in plan.compositions for m in subject.members})
@@ -162,7 +163,11 @@ def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list
         owner=user,
         kind=KIND,
         request=request,
-        subject={"runs": [[str(run.pk) for run in runs] for _, runs in rows], "versions": versions},
+        subject={
+            "runs": [[str(run.pk) for run in runs] for _, runs in rows],
+            "versions": versions,
+            "adapter": plan.subject.members[0].adapter.pk if plan.subject.artifact is not None else None,
+        },
         title=f"Evaluation of {plan.subject.label} on {', '.join(suite.name for suite, _ in rows)}",
     )
     waiting = [run.pk for _, runs in rows for run in runs if run.job_id is None and run.state == _State.WAITING]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from django.conf import settings
@@ -28,11 +28,13 @@ from marketplace.evaluations.verdicts import effect_of, metric_of
 log = structlog.get_logger(__name__)
 
 _Kind = EvaluationSuite.Kind
+#: Members of an ensemble, each of which takes a row of the engine.
+MAX_VOICES = 8
 
 
 @dataclass(frozen=True)
 class Course:
-    """What an adapter is run on by itself; ``beside`` are a merge's parents."""
+    """What an adapter is run on by itself; ``beside`` are a merge's parents, each alone and all as an ensemble."""
 
     subject: Subject
     suites: tuple[EvaluationSuite, ...]
@@ -111,11 +113,14 @@ def course_of(adapter: Adapter) -> Course:
         parents_suite(adapter, [member.adapter for member in parents]),
         probe_suite(adapter.base),
     ]
-    beside = [subject_of([member], adapter.base) for member in parents]
+    beside = [subject_of([member], adapter.base) for member in parents[: MAX_COMPOSITIONS - 3]]
+    if 2 <= len(parents) <= MAX_VOICES:
+        # Nobody merges their weights better than they answer together: the bracket for what a merge may reach.
+        beside.append(replace(subject_of(parents, adapter.base), ensemble=True))
     return Course(
         subject=adapter_as_subject(adapter, adapter.base),
         suites=tuple(suite for suite in suites if suite is not None),
-        beside=tuple(beside[: MAX_COMPOSITIONS - 2]),
+        beside=tuple(beside),
     )
 
 

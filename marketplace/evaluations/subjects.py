@@ -19,22 +19,24 @@ from marketplace.compositions.members import Member
 @dataclass(frozen=True)
 class Subject:
     """``members`` on ``base``; without members the bare base. ``prompt_format`` is how its prompts are put where a
-    suite does not say it."""
+    suite does not say it. The members of an ``ensemble`` vote on every token instead of being added up."""
 
     base: Base
     members: tuple[Member, ...]
     prompt_format: PromptFormat
+    ensemble: bool = False
 
     @property
     def digest(self) -> str:
         """Of the members' bytes and weights, in any order; a weight of 0 is absence."""
         rows = sorted([m.files.config, m.files.weights, m.weight] for m in self.members if m.weight != 0.0)
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        table = {"ensemble": rows} if self.ensemble else rows
+        return hashlib.sha256(json.dumps(table).encode()).hexdigest()
 
     @property
     def artifact(self) -> Artifact | None:
         """The one that it stands for: a single adapter at full weight."""
-        if len(self.members) == 1 and self.members[0].weight == 1.0:
+        if len(self.members) == 1 and self.members[0].weight == 1.0 and not self.ensemble:
             return self.members[0].artifact
         return None
 
@@ -44,7 +46,8 @@ class Subject:
 
     def rows(self) -> list[dict[str, Any]]:
         """The members as they are kept with a run."""
-        return [{**m.files.model_dump(), "weight": m.weight, "version": m.version.pk} for m in self.members]
+        more = {"ensemble": True} if self.ensemble else {}
+        return [{**m.files.model_dump(), "weight": m.weight, "version": m.version.pk, **more} for m in self.members]
 
     def weighted(self) -> tuple[WeightedAdapter, ...]:
         return tuple(WeightedAdapter(adapter=m.files, weight=m.weight) for m in self.members)

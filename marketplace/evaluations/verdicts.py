@@ -111,7 +111,11 @@ def _of_probes(run: EvaluationRun) -> list[Verdict]:
 def _against_parents(run: EvaluationRun, parents: Iterable[Named]) -> list[Verdict]:
     """Whether a merge is worth more than the best of what it was made from, on all their examples together."""
     metric = metric_of(run)
-    beside = [named for named in parents if str(named[0].pk) in run.differences and _estimate(named[0], metric)]
+    beside = [
+        named
+        for named in parents
+        if str(named[0].pk) in run.differences and _estimate(named[0], metric) and not named[0].is_ensemble
+    ]
     if not beside:
         return []
     best, label = max(beside, key=lambda named: (_value(named[0], metric), str(named[0].pk)))

@@ -34,6 +34,7 @@ KINDS = {
     "base_shapes": "Base",
     "fetch": "Import",
     "export": "Export",
+    "evaluate": "Evaluation",
 }
 #: Kinds that have a page of their own → its name.
 TRIALS = {"merge_preview": "merge-preview", "merge_sweep": "merge-sweep"}
@@ -79,13 +80,15 @@ def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
 
 def outcome_of(job: Job) -> dict[str, Any]:
     """Where a finished job leads: ``adapter`` for a merge, ``upload`` or ``adapter`` for a check and an import, the
-    kept files for an export."""
+    kept files for an export, ``page`` for what has a page of its own."""
     if job.kind == "export":
         return _export_of(job)
     if job.kind == "fetch":
         return _import_of(job)
     if job.kind in TRIALS:
         return {"page": reverse(TRIALS[job.kind], args=[job.pk])}
+    if job.kind == "evaluate":
+        return _evaluation_of(job)
     if job.kind == "merge" and job.result:
         owner, _, name = str(job.result.get("adapter", "")).partition("/")
         # It may have been renamed since.
@@ -97,6 +100,12 @@ def outcome_of(job: Job) -> dict[str, Any]:
     made = visible_adapters(job.owner).filter(owner=job.owner, current__artifact_id=artifact)
     upload = Upload.objects.filter(owner=job.owner, artifact_id=artifact, state=Upload.State.READY)
     return {"adapter": made.first(), "upload": upload.first()}
+
+
+def _evaluation_of(job: Job) -> dict[str, Any]:
+    """The page of everything that was measured of the adapter; none for a mix."""
+    adapter = visible_adapters(job.owner).filter(pk=job.subject.get("adapter") or 0).first()
+    return {"page": reverse("adapter-evaluations", args=[adapter.owner.username, adapter.name]) if adapter else ""}
 
 
 def _import_of(job: Job) -> dict[str, Any]:

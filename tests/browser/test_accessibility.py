@@ -18,6 +18,8 @@ OPEN_PAGES = [
     "/catalogue/?tag=no-such-tag",
     ADAPTER,
     f"{ADAPTER}/versions",
+    f"{ADAPTER}/evaluations",
+    "/suites/",
     f"{ADAPTER}/report",
     "/combine/",
     "/combine/?with=wordsmith/opposites&with=wordsmith/past-tense",
@@ -28,7 +30,16 @@ OPEN_PAGES = [
     "/account/password/reset/",
     "/nobody/nothing",
 ]
-OWN_PAGES = ["/upload/", "/import/", "/exports/", "/jobs/", "/account/", "/account/email/", "/account/password/change/"]
+OWN_PAGES = [
+    "/upload/",
+    "/suites/new",
+    "/import/",
+    "/exports/",
+    "/jobs/",
+    "/account/",
+    "/account/email/",
+    "/account/password/change/",
+]
 AXE = (VENDOR / "axe-core" / "axe.min.js").read_text()
 RUN = "axe.run({resultTypes: ['violations']})"
 

@@ -9,9 +9,12 @@ from django import template
 from marketplace.adapters.history import VersionDiff
 from marketplace.adapters.models import Adapter
 from marketplace.evaluations.examples import versions_beside
+from marketplace.evaluations.models import EvaluationSuite
+from marketplace.evaluations.verdicts import where
 from marketplace.evaluations.views import measured
 
 register = template.Library()
+register.filter("suite_where", where)
 
 
 @register.inclusion_tag("evaluations/section.html", takes_context=True)
@@ -38,6 +41,13 @@ def share(value: float | dict[str, Any] | None) -> str:
     """A share of 1, or an estimate of one, as ``85 %``."""
     number = _number(value)
     return "unknown" if number is None else f"{abs(round(100 * number)):d} %"
+
+
+@register.filter
+def suite_title(suite: EvaluationSuite) -> str:
+    """The suite's name, or what it is of the adapter that the page speaks of."""
+    title = where(suite)
+    return title[:1].upper() + title[1:]
 
 
 @register.filter

@@ -53,7 +53,8 @@ def test_what_is_in_it(client: Client, lived: User) -> None:
     client.force_login(lived)
     archive = _loaded(client.get("/account/export"))
     names = set(archive.namelist())
-    parts = {f"{name}.json" for name in ("account", "adapters", "uploads", "mixes", "jobs", "activity", "audit")}
+    expected = ("account", "adapters", "uploads", "mixes", "suites", "jobs", "activity", "audit")
+    parts = {f"{name}.json" for name in expected}
     assert names == parts | {"README.txt", "adapters/plural/README.md"}
     found = {name: json.loads(archive.read(name)) for name in parts}
     assert found["account.json"]["display_name"] == "Ada Lovelace"

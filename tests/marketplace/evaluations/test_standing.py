@@ -131,7 +131,9 @@ def test_a_merge_is_measured_on_its_parents_examples(
     assert (run.suite.kind, run.suite.count) == ("parents", 16)
     assert set(run.estimates["tasks"]) == {parent_task(parent.pk) for parent in parents}
     beside = runs_beside(run)
-    assert {other.label for other in beside} == {"bob/reverse-words", "bob/opposites"}
+    together = "bob/reverse-words | bob/opposites"
+    assert {other.label for other in beside} == {"bob/reverse-words", "bob/opposites", together}
+    assert [other.is_ensemble for other in beside].count(True) == 1
     assert set(run.differences) == {str(other.pk) for other in beside}
     for other in beside:
         own, theirs = (row.estimates["overall"]["exact_match"]["value"] for row in (run, other))
