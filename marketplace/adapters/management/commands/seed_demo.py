@@ -73,13 +73,15 @@ class Command(BaseCommand):
             first = bases.register_base(
                 actor=admin, name="wordsmith-v1", license="apache-2.0", aliases=["brickyard/wordsmith-v1"]
             )
-            bases.register_base(
-                actor=admin,
-                name="wordsmith-v2",
-                license="apache-2.0",
-                aliases=["brickyard/wordsmith-v2"],
-                parent=first,
-            )
+            newer = bases.SHIPPED.get("wordsmith-v2")
+            if newer is not None and (newer / "config.json").is_file():
+                bases.register_base(
+                    actor=admin,
+                    name="wordsmith-v2",
+                    license="apache-2.0",
+                    aliases=["brickyard/wordsmith-v2"],
+                    parent=first,
+                )
         if settings.DEFAULT_BASE and str(bases.SHIPPED["wordsmith-v1"]) != settings.DEFAULT_BASE_SOURCE:
             base = base_files(settings.DEFAULT_BASE_SOURCE, settings.DEFAULT_BASE_REVISION)
             bases.register_base(
