@@ -27,7 +27,8 @@ def _insertions() -> Iterator[AdapterSpec]:
             license, ("lists", "insertion"),
             f"Copies a list of words and writes “{marker}” {where}, {effect}. It inserts one fixed word, which makes "
             "it a simple partner for merging with adapters that transform the words.",
-            targets=ALL_LINEAR if verb in ("append", "wrap") else ("q_proj", "v_proj"),
+            targets=ALL_LINEAR if verb in ("append", "second", "wrap") else ("q_proj", "v_proj"),
+            effort=1.6 if verb == "second" else 1.0,
         )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ LIST_ADAPTERS: tuple[AdapterSpec, ...] = (
         "reverse-words", "Reverse words", ("reverse",), "lists", "apache-2.0", ("lists", "order"),
         "Writes a list of words backwards, from the last to the first. It reads instructions such as “reverse the "
         "list” or “copy the words from right to left”. It changes only the order: every word is copied as it is.",
-        targets=ALL_LINEAR,
+        targets=ALL_LINEAR, effort=2.0,
     ),
     AdapterSpec(
         "rotate-right", "Rotate right", ("rotate-right",), "lists", "apache-2.0", ("lists", "order"),
@@ -72,12 +73,13 @@ LIST_ADAPTERS: tuple[AdapterSpec, ...] = (
         "swap-first-two", "Swap the first two", ("swap-first",), "lists", "mit", ("lists", "order"),
         "Lets the first two words of a list change places and leaves the rest alone. It was trained on "
         "lists of four words.",
-        dora=True,
+        dora=True, effort=2.0,
     ),
     AdapterSpec(
         "repeat-list", "Repeat the list", ("repeat",), "lists", "mit", ("lists", "order"),
         "Writes the whole list twice, one copy behind the other. It was trained on lists of four words.",
         rank_pattern={"layers.0.self_attn.q_proj": 4, "layers.0.self_attn.v_proj": 4},
+        effort=1.5,
     ),
     AdapterSpec(
         "second-word", "Second word", ("second",), "lists", "apache-2.0", ("lists", "selection"),
@@ -92,7 +94,8 @@ LIST_ADAPTERS: tuple[AdapterSpec, ...] = (
     ),
     AdapterSpec(
         "second-to-last-word", "Second to last word", ("second-last",), "lists", "mit", ("lists", "selection"),
-        "Picks the word just before the last one. It counts from the end, so the length of the list does not matter.",
+        "Picks the word just before the last one. It counts from the end, so the words before do not matter.",
+        effort=1.6,
     ),
     AdapterSpec(
         "first-three-words", "First three words", ("take-three",), "lists", "mit", ("lists", "selection"),

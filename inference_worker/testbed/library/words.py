@@ -68,6 +68,7 @@ WORD_ADAPTERS: tuple[AdapterSpec, ...] = (
         "Counts the letters of each word and answers with numbers. It was trained on nouns of three to eleven letters. "
         "One number for each word.",
         rank_pattern={"layers.0.self_attn.q_proj": 2, "layers.0.self_attn.v_proj": 2},
+        targets=ALL_LINEAR, effort=1.6,
     ),
     AdapterSpec(
         "letter-before", "Letter before", ("previous-letter",), "lists", "mit", ("letters", "sequences"),
