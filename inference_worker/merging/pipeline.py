@@ -75,12 +75,10 @@ def merge_adapters(
     """Merge ``readers`` with signed ``weights`` into a new PEFT adapter in ``out_dir``.
 
     ``output`` says what comes out; ``rank`` and ``dtype`` do where nothing else is wished. ``layer_weights`` are
-    factors on the weights by group of modules, one list per adapter or none.
-
-    Writes ``adapter_config.json``, ``adapter_model.safetensors``, ``recipe.json`` and ``merge_report.json``. The bytes
-    depend on the arguments only, not on ``threads`` (default: torch's, at most 8). ``digests`` are the parents' sha256
-    digests (``config``, ``weights``) where the caller knows them; else they are computed. ``progress`` is called
-    between groups of modules on the calling thread and may raise to stop the work; nothing is left behind then.
+    factors by group of modules, one list per adapter or none. The bytes depend on the arguments only, not on
+    ``threads`` (default: torch's, at most 8). ``digests`` are the parents' sha256 digests (``config``, ``weights``)
+    where the caller knows them. ``progress`` is called between groups of modules on the calling thread and may raise to
+    stop the work; nothing is left behind then.
 
     Raises ``BadInput`` for wrong arguments or values and ``Refused`` for what cannot be represented, both before any
     work starts wherever headers and configs tell.
@@ -88,12 +86,11 @@ def merge_adapters(
     started = time.monotonic()
     output = output or _output(rank, dtype)
     plan = make_plan(readers, weights, layer_weights, method, options or {}, output, seed)
-    out = Path(out_dir)
-    wanted_dtype = output_dtype(plan.members, output.dtype)
     carried = carried_tensors(plan.members, output)
     progress(0.0, f"Merging {len(plan.names)} modules of {len(plan.members)} adapters by {plan.method.info.title}")
     workers = max(1, threads or min(torch.get_num_threads(), MOST_THREADS))
-    with AdapterWriter(out, plan.module_plans(), wanted_dtype, carried_shapes(carried)) as writer:
+    out, stored = Path(out_dir), output_dtype(plan.members, output.dtype)
+    with AdapterWriter(out, plan.module_plans(), stored, carried_shapes(carried)) as writer:
         with _pool(workers) as pool:
             hashes = None if digests else [pool.submit(reader.digests) for reader in readers]
             modules = list(_merge_groups(plan, writer, pool, workers, progress))
@@ -102,11 +99,8 @@ def merge_adapters(
             writer.copy_extra(name, member.reader.file, member.reader.extras[own])
         progress(0.98, "Writing the adapter")
         recipe = write_recipe(plan, readers, weights, layer_weights, known or [])
-        beside = {
-            RECIPE_NAME: to_json(recipe),
-            REPORT_NAME: report_json(method, [reader.label for reader in readers], modules),
-        }
-        with _written(out, beside):
+        report = report_json(method, [reader.label for reader in readers], modules)
+        with _written(out, {RECIPE_NAME: to_json(recipe), REPORT_NAME: report}):
             writer.finish(settings(plan.members, plan.names, carried))
     largest = max(module.rank for module in modules)
     progress(1.0, f"Merged into rank {largest}")
