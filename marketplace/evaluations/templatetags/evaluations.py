@@ -44,6 +44,12 @@ def share(value: float | dict[str, Any] | None) -> str:
 
 
 @register.filter
+def tight(text: str) -> str:
+    """No line ends between a number and its per cent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+@register.filter
 def suite_title(suite: EvaluationSuite) -> str:
     """The suite's name, or what it is of the adapter that the page speaks of."""
     title = where(suite)
