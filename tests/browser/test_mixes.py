@@ -23,6 +23,7 @@ def test_save_ask_and_watch_a_mix(page: Page) -> None:
     page.click("aside button:text-is('Save')")
     page.wait_for_url("**/mix/demo/both-at-once")
     expect(page.locator(".mix-members")).to_contain_text("−0.3")
+    page.click("#measured button:text-is('Evaluate')")
     expect(page.locator("#measured")).to_contain_text("Examples of wordsmith/opposites")
 
     page.click("a:text-is('Try it')")
