@@ -68,7 +68,12 @@ def count_distinct(points: Points) -> Tensor:
 
 
 def cluster(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int) -> Clustering:
-    """Lloyd's algorithm from k-means++ seeds; the best of R restarts per module.
+    """The best of the restarts of ``lloyd`` per module; same arguments."""
+    return pick_best(points, lloyd(points, clusters, uniforms, iterations), uniforms.shape[1])
+
+
+def lloyd(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int) -> Clustering:
+    """Lloyd's algorithm from k-means++ seeds; m·R rows, the restarts of a module one after another.
 
     clusters: (m,) wanted counts, each at most the number of distinct points; uniforms: (m, R, k, L) random numbers in
     [0, 1) for the seeding, float64, k at least the largest count, L the candidates per seed.
@@ -92,16 +97,22 @@ def cluster(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int)
         weights = _means(_fill_empty(assignment, distance, points.valid, clusters), sign, points.mass, width)
     # Once more with the final centroids, so that inertia and assignment belong together.
     assignment, sign, distance = _assign(points, weights, live)
-    assignment = _fill_empty(assignment, distance, points.valid, clusters)
+    assignment = torch.where(valid, _fill_empty(assignment, distance, points.valid, clusters), -1)
     inertia = (distance * points.mass.unsqueeze(2)).sum(dim=1)  # (m, R)
-    best = _best_restart(inertia, points.total())
-    chosen = best.view(-1, 1, 1).expand(-1, size, 1)
     return Clustering(
-        assignment=torch.where(points.valid, assignment.gather(2, chosen).squeeze(2), -1),
-        sign=sign.gather(2, chosen).squeeze(2),
-        inertia=inertia.gather(1, best.view(-1, 1)).squeeze(1),
+        assignment=assignment.transpose(1, 2).reshape(-1, size),
+        sign=sign.transpose(1, 2).reshape(-1, size),
+        inertia=inertia.reshape(-1),
         rounds=rounds,
     )
+
+
+def pick_best(points: Points, found: Clustering, restarts: int) -> Clustering:
+    """Of m·R rows the restart with the least inertia per module; the first of those that are equal up to rounding."""
+    inertia = found.inertia.view(-1, restarts)
+    good = inertia <= inertia.min(dim=1, keepdim=True).values + SAME_INERTIA * points.total().unsqueeze(1)
+    best = torch.arange(len(inertia), device=inertia.device) * restarts + good.int().argmax(dim=1)
+    return Clustering(found.assignment[best], found.sign[best], found.inertia[best], found.rounds)
 
 
 def _seed(points: Points, uniforms: Tensor) -> Tensor:
@@ -174,10 +185,3 @@ def _fill_empty(assignment: Tensor, distance: Tensor, valid: Tensor, clusters: T
         assignment[module, point, restart] = index
         distance[module, point, restart] = 0.0
     return assignment
-
-
-def _best_restart(inertia: Tensor, total: Tensor) -> Tensor:
-    """Index of the first restart whose inertia is the smallest up to rounding; (m,)."""
-    smallest = inertia.min(dim=1, keepdim=True).values
-    good = inertia <= smallest + SAME_INERTIA * total.unsqueeze(1)
-    return good.int().argmax(dim=1)

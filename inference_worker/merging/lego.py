@@ -13,7 +13,7 @@ from torch import Tensor
 
 from inference_worker.contracts.merge_methods import LegoOptions
 from inference_worker.merging.hartigan import refine
-from inference_worker.merging.kmeans import Points, cluster, count_distinct
+from inference_worker.merging.kmeans import Clustering, Points, count_distinct, lloyd, pick_best
 from inference_worker.merging.lego_bricks import Partition, build_bricks, no_bricks
 from inference_worker.merging.lego_units import Units, make_units
 from inference_worker.merging.seeding import module_generator
@@ -61,7 +61,7 @@ def _partitions(
     uniforms = torch.stack(drawn).to(points.mass.device)
     if options.inertia_budget:
         clusters = _smallest_counts(points, clusters, uniforms, options)
-    result = refine(points, cluster(points, clusters, uniforms, options.iterations), clusters)
+    result = _solve(points, clusters, uniforms, options.iterations)
     inertia = result.inertia / points.total()
     return [
         Partition(result.assignment[i, :count], result.sign[i, :count].double(), float(inertia[i]))
@@ -83,6 +83,14 @@ def _pad(units: Sequence[Units], options: LegoOptions) -> Points:
     return Points(grams, mass, mirrored=options.align_signs)
 
 
+def _solve(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int) -> Clustering:
+    """The best restart, after each was improved by single moves: they end in different places."""
+    restarts = uniforms.shape[1]
+    rows = torch.arange(len(clusters), device=clusters.device).repeat_interleave(restarts)
+    improved = refine(points.choose(rows), lloyd(points, clusters, uniforms, iterations), clusters[rows])
+    return pick_best(points, improved, restarts)
+
+
 def _smallest_counts(points: Points, most: Tensor, uniforms: Tensor, options: LegoOptions) -> Tensor:
     """The smallest number of clusters per module that keeps the budget; ``most`` where none does. (m,)
 
@@ -95,7 +103,7 @@ def _smallest_counts(points: Points, most: Tensor, uniforms: Tensor, options: Le
         open_ = low < high
         middle = ((low + high) // 2)[open_]
         some = points.choose(open_)
-        tried = refine(some, cluster(some, middle, uniforms[open_], options.iterations), middle)
+        tried = _solve(some, middle, uniforms[open_], options.iterations)
         enough = 1.0 - tried.inertia / total[open_] >= options.inertia_budget - ROUNDING
         high[open_] = torch.where(enough, middle, high[open_])
         low[open_] = torch.where(enough, low[open_], middle + 1)
