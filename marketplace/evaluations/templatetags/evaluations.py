@@ -44,6 +44,12 @@ def share(value: float | dict[str, Any] | None) -> str:
 
 
 @register.filter
+def amid(title: str) -> str:
+    """A title inside of a sentence: “token F1” keeps its capital."""
+    return title[:1].lower() + title[1:]
+
+
+@register.filter
 def tight(text: str) -> str:
     """No line ends between a number and its per cent sign."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
