@@ -61,8 +61,10 @@ def plan_merge(
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     layer_weights: Sequence[Sequence[Mapping[str, Any]]] = (),
+    learn: bool = True,
 ) -> MergePlan:
-    """Check everything that can be told before the work.
+    """Check everything that can be told before the work. Without ``learn``, methods that find the weights from examples
+    take those given, as a recipe has them.
 
     Raises ``NotAuthenticated``, ``Invalid`` (members, shapes, method, options, output) with the fields at fault, and
     what resolving the members raises.
@@ -77,7 +79,7 @@ def plan_merge(
     judged = verdict.plan_verdict(resolved)
     _check_legal(judged, resolved, method, parsed)
     _check_output(resolved, method, written)
-    fit = examples_for(user, resolved, method)
+    fit = examples_for(user, resolved, method) if learn else None
     request = _request(resolved, method, written, parsed, seed, layer_weights, fit)
     return MergePlan(resolved, request, judged)
 

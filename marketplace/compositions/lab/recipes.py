@@ -139,6 +139,8 @@ def plan_recipe(*, user: User, recipe: MergeRecipe, versions: Sequence[Version])
         options=recipe.options,
         seed=recipe.seed,
         layer_weights=[[group.model_dump() for group in parent.layer_weights] for parent in recipe.parents],
+        # The recipe has the weights that were found.
+        learn=False,
     )
 
 

@@ -447,3 +447,9 @@ def test_a_file_fills_in_the_form(pair: Members, ada: User, client: Any, kind: s
     assert form.method == ("svd" if kind == "recipe" else "task_arithmetic")
     broken = client.post("/combine/from-file", {"text": "{]"}, follow=True)
     assert "cannot be read" in broken.content.decode()
+
+
+def test_a_recipe_is_followed_with_the_weights_that_were_found(pair: Members, ada: User) -> None:
+    learned = recipe_of(pair).model_copy(update={"method": "lorahub"})
+    request = recipes.plan_recipe(user=ada, recipe=learned, versions=[]).request
+    assert (request.fit, request.weights) == (None, (1.0, -0.5))
