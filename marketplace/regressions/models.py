@@ -57,6 +57,10 @@ class Watch(models.Model):
         return found
 
     @property
+    def is_due(self) -> bool:
+        return self.next_at <= timezone.now()
+
+    @property
     def label(self) -> str:
         return self.subject.full_name
 

@@ -18,7 +18,7 @@ from marketplace.compositions.models import Composition
 from marketplace.likes.services import write_like
 from marketplace.moderation.models import AuditEntry
 
-#: One adapter in so many began with a shorter card.
+#: One adapter in so many began with fewer tags.
 _GREW = 3
 #: Of 256: how often one of the demo's people likes what another one publishes.
 _LIKES = 110
@@ -58,15 +58,15 @@ MIXES: tuple[tuple[str, str, str, tuple[tuple[str, float], ...]], ...] = (
 
 
 def first_card(meta: Mapping[str, Any], place: int) -> dict[str, Any]:
-    """The fields to publish the adapter at ``place`` with: some begin with a shorter card."""
-    words = str(meta.get("description", ""))
-    return {**meta, "description": words.partition(". ")[0]} if place % _GREW == 0 else dict(meta)
+    """The fields to publish the adapter at ``place`` with: some begin with one tag alone."""
+    return {**meta, "tags": list(meta.get("tags", ()))[:1]} if place % _GREW == 0 else dict(meta)
 
 
 def grow_card(adapter: Adapter, meta: Mapping[str, Any]) -> None:
-    """A second version of an adapter that began with a shorter card; without a change there is none."""
-    words = str(meta.get("description", ""))
-    edit_adapter(user=adapter.owner, adapter=adapter, description=words, message="Say what goes in and what comes out")
+    """A second version of an adapter that began with fewer tags; without a change there is none."""
+    tags = list(meta.get("tags", ()))
+    if adapter.tags != tags:
+        edit_adapter(user=adapter.owner, adapter=adapter, tags=tags, message="Tag it")
 
 
 def save_mixes(people: Mapping[str, User]) -> int:

@@ -120,17 +120,16 @@ def test_seed_fills_the_site_once(shipped: Path, tmp_path: Path) -> None:
 def test_seed_lets_cards_grow_and_saves_mixes(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("plural-nouns", "reverse-words"):
         path = shipped / "adapters" / name / "meta.json"
-        meta = json.loads(path.read_text())
-        path.write_text(json.dumps({**meta, "description": f"Does {name}. It takes a list."}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "tags": ["words", "lists"]}))
     members = (("lists/reverse-words", 0.7), ("wordsmith/plural-nouns", -0.2), ("nobody/here", 1.0))
     mixes = (("demo", "both", "Both.", members[:2]), ("demo", "not-whole", "Without one.", members))
     monkeypatch.setattr(demo, "MIXES", mixes)
     call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
 
     grown = Adapter.objects.get(name="plural-nouns")
-    assert grown.description == "Does plural-nouns. It takes a list."
+    assert (grown.tags, grown.description) == (["words", "lists"], "Does plural-nouns.")
     messages = grown.versions.order_by("pk").values_list("message", flat=True)
-    assert list(messages)[1:] == ["Say what goes in and what comes out"]
+    assert list(messages)[1:] == ["Tag it"]
     assert Adapter.objects.get(name="reverse-words").versions.count() == 1
     mix = Composition.objects.get()
     assert (mix.full_name, [row.weight for row in mix.members.all()]) == ("mix/demo/both", [0.7, -0.2])
