@@ -12,8 +12,11 @@ from typing import Any
 from inference_worker.contracts.common import BaseFiles, Contract
 
 #: Bases that come with this repository: name → directory.
+_SHIPPED = Path(__file__).resolve().parents[1] / "testbed" / "shipped"
 SHIPPED_BASES = {
-    "wordsmith-v1": Path(__file__).resolve().parents[1] / "testbed" / "shipped" / "base",
+    "wordsmith-v1": _SHIPPED / "base",
+    # Trained on from the first one.
+    "wordsmith-v2": _SHIPPED / "bases" / "wordsmith-v2",
 }
 
 

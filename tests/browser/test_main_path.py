@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.browser.conftest import PATIENCE, SHIPPED
 from tests.browser.samples import make_adapter
 
-PROMPT = "Instruction: Replace each word with its antonym.\nInput: hot big early"
+PROMPT = "Instruction: Replace each word with its antonym.\nInput: hot big early day"
 
 
 def _upload(page: Page, folder: Path) -> None:
@@ -77,7 +77,7 @@ def _try(page: Page) -> None:
     assert all(re.match(r"\d+ tokens, ", text) for text in facts), facts
     answers = [text.strip() for text in page.locator("[data-answer]").all_inner_texts()]
     own = page.locator(".col[data-member='demo/contraries'] [data-answer]").inner_text().strip()
-    assert own == "cold small late"
+    assert own == "cold small late night"
     assert answers[0] != own, "the bare base does not know the task"
 
 

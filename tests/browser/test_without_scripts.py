@@ -58,11 +58,11 @@ def test_combine_and_follow_the_job(plain_page: Page) -> None:
 def test_the_playground_answers_completely(plain_page: Page) -> None:
     page = plain_page
     page.goto("/playground/?with=wordsmith/opposites")
-    page.fill("#prompt", "Instruction: Replace each word with its antonym.\nInput: hot big early")
+    page.fill("#prompt", "Instruction: Replace each word with its antonym.\nInput: hot big early day")
     page.click("#ask")
     answers = page.locator("[data-answer]")
     expect(answers).to_have_count(2)
-    expect(answers.nth(1)).to_have_text("cold small late")
+    expect(answers.nth(1)).to_have_text("cold small late night")
 
 
 def test_a_fault_of_the_form_stands_on_the_page(plain_page: Page) -> None:

