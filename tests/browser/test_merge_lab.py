@@ -66,6 +66,6 @@ def test_faults_keep_what_was_written_without_scripts(plain_page: Page) -> None:
     expect(plain_page.locator("#include")).to_have_value("nowhere")
     expect(plain_page.locator("#name")).to_have_value("never")
     plain_page.check("input[name=method][value=svd]")
-    plain_page.click('button:text-is("Show the method\'s options")')
+    plain_page.click('button:text-is("Show the method\'s parameters")')
     expect(plain_page.locator("input[name=method][value=svd]")).to_be_checked()
     assert plain_page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
