@@ -21,7 +21,5 @@ urlpatterns = [
     path("adapters/<str:owner>/<str:name>/lineage/", lab_api.LineageView.as_view(), name="api-adapter-lineage"),
     path("mixes/", mix_api.MixesView.as_view(), name="api-mixes"),
     path("mixes/<str:owner>/<str:mix>/", mix_api.MixView.as_view(), name="api-mix"),
-    path(
-        "mixes/<str:owner>/<str:mix>/evaluations/", mix_api.MixEvaluationsView.as_view(), name="api-mix-evaluations"
-    ),
+    path("mixes/<str:owner>/<str:mix>/evaluations/", mix_api.MixEvaluationsView.as_view(), name="api-mix-evaluations"),
 ]

@@ -23,9 +23,7 @@ class LoraSoupOptions(Contract):
     steps: int = Field(default=60, ge=1, le=5000, description="Steps of training, on the weights alone.")
     rate: float = Field(default=0.03, gt=0.0, le=1.0, description="Learning rate at the start; it falls to zero.")
     batch: int = Field(default=16, ge=1, le=512, description="Examples per step.")
-    held_out: float = Field(
-        default=0.25, ge=0.05, le=0.9, description="Share of the examples that picks the step."
-    )
+    held_out: float = Field(default=0.25, ge=0.05, le=0.9, description="Share of the examples that picks the step.")
 
 
 FITTED = (

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('adapters', '0003_partial_uploads'),
+        ("adapters", "0003_partial_uploads"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='adapter',
-            name='likes',
+            model_name="adapter",
+            name="likes",
             field=models.PositiveIntegerField(default=0),
         ),
     ]

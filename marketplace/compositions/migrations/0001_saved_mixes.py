@@ -9,62 +9,111 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('adapters', '0003_partial_uploads'),
-        ('bases', '0002_recognition'),
+        ("adapters", "0003_partial_uploads"),
+        ("bases", "0002_recognition"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Composition',
+            name="Composition",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=96, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?$', 'Use 1 to 96 letters, digits, dots, hyphens or underscores; begin and end with a letter or digit.')])),
-                ('visibility', models.CharField(choices=[('public', 'Public'), ('private', 'Private')], default='private', max_length=8)),
-                ('strategy', models.CharField(choices=[('fixed', 'Fixed weights')], default='fixed', max_length=12)),
-                ('description', models.TextField(blank=True, max_length=2000)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('base', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='bases.base')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='compositions', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=96,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?$",
+                                "Use 1 to 96 letters, digits, dots, hyphens or underscores; begin and end with a letter or digit.",
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[("public", "Public"), ("private", "Private")], default="private", max_length=8
+                    ),
+                ),
+                ("strategy", models.CharField(choices=[("fixed", "Fixed weights")], default="fixed", max_length=12)),
+                ("description", models.TextField(blank=True, max_length=2000)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "base",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="bases.base",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="compositions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-updated_at', '-id'],
+                "ordering": ["-updated_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='CompositionMember',
+            name="CompositionMember",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField()),
-                ('label', models.CharField(max_length=140)),
-                ('commit', models.CharField(blank=True, max_length=40)),
-                ('weight', models.FloatField(default=1.0)),
-                ('adapter', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='adapters.adapter')),
-                ('composition', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='compositions.composition')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.PositiveSmallIntegerField()),
+                ("label", models.CharField(max_length=140)),
+                ("commit", models.CharField(blank=True, max_length=40)),
+                ("weight", models.FloatField(default=1.0)),
+                (
+                    "adapter",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="adapters.adapter"
+                    ),
+                ),
+                (
+                    "composition",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="members",
+                        to="compositions.composition",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position'],
+                "ordering": ["position"],
             },
         ),
         migrations.AddIndex(
-            model_name='composition',
-            index=models.Index(fields=['-updated_at', '-id'], name='compositions_recent'),
+            model_name="composition",
+            index=models.Index(fields=["-updated_at", "-id"], name="compositions_recent"),
         ),
         migrations.AddConstraint(
-            model_name='composition',
-            constraint=models.UniqueConstraint(models.F('owner'), django.db.models.functions.text.Lower('name'), name='compositions_composition_owner_name'),
+            model_name="composition",
+            constraint=models.UniqueConstraint(
+                models.F("owner"),
+                django.db.models.functions.text.Lower("name"),
+                name="compositions_composition_owner_name",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='compositionmember',
-            constraint=models.UniqueConstraint(fields=('composition', 'position'), name='compositions_member_position'),
+            model_name="compositionmember",
+            constraint=models.UniqueConstraint(fields=("composition", "position"), name="compositions_member_position"),
         ),
         migrations.AddConstraint(
-            model_name='compositionmember',
-            constraint=models.UniqueConstraint(fields=('composition', 'adapter', 'commit'), name='compositions_member_once'),
+            model_name="compositionmember",
+            constraint=models.UniqueConstraint(
+                fields=("composition", "adapter", "commit"), name="compositions_member_once"
+            ),
         ),
     ]
