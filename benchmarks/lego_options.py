@@ -37,7 +37,8 @@ CHOICES: Mapping[str, Mapping[str, Any]] = {
     "no signs": {"align_signs": False},
     "no parameter reweighting": {"parameter_reweighting": "none"},
     "parameter reweighting by ∞-norm": {"parameter_reweighting": "inf"},
-    "no output reweighting": {"output_reweighting": False},
+    "output reweighting always": {"output_reweighting": "always"},
+    "no output reweighting": {"output_reweighting": "never"},
     "1 restart": {"restarts": 1},
 }
 #: The same with weights from 0.5 to 1.5, which is where folding and sampling differ.

@@ -41,10 +41,10 @@ def build_bricks(stack: ModuleStack, units: Units, part: Partition, options: Leg
     fold_a[:, units.order] = mean * units.factor_a
     fold_b[:, units.order] = mean * units.factor_b
     gain = _parameter_gain(stack, units, mean, fold_a, fold_b, options).unsqueeze(1)
-    if options.output_reweighting:
-        present = points / stack.size
-        # √(r/k) on the product is its fourth root on each factor.
-        gain = gain * (sum(stack.ranks) / len(stack.ranks) * present / count) ** 0.25
+    # √(r/k) on the product is its fourth root on each factor.
+    ratio = sum(stack.ranks) / len(stack.ranks) * (points / stack.size) / count
+    if options.output_reweighting == "always" or (options.output_reweighting == "growing" and ratio > 1.0):
+        gain = gain * ratio**0.25
     detail = _detail(stack, units, assignment, part.inertia)
     return Merged((gain * fold_a).float() @ stack.A, stack.B @ (gain * fold_b).float().T, detail=detail)
 

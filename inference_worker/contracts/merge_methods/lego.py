@@ -17,7 +17,7 @@ PAPER: Mapping[str, Any] = {
     "balance": False,
     "align_signs": False,
     "parameter_reweighting": "l2",
-    "output_reweighting": True,
+    "output_reweighting": "always",
     "adapter_weights": "fold",
 }
 
@@ -46,7 +46,11 @@ class LegoOptions(Contract):
     parameter_reweighting: Literal["l2", "inf", "none"] = Field(
         default="l2", description="Norm that a centroid is brought back to after averaging."
     )
-    output_reweighting: bool = Field(default=True, description="Scale the result by sqrt(mean rank / k).")
+    output_reweighting: Literal["growing", "always", "never"] = Field(
+        default="growing",
+        description="Scale the result by sqrt(mean rank / k), where that makes it larger (growing), also where it makes "
+        "it smaller, as in the paper (always), or never.",
+    )
     adapter_weights: Literal["fold", "sample"] = Field(
         default="fold",
         description="What the adapters' weights do: scale their units (fold), or count in clusters and means like that "
@@ -63,7 +67,7 @@ class LegoOptions(Contract):
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, data: Any) -> Any:
-        """Read recipes that knew ``normalise`` as yes or no, and fill in the paper's choices.
+        """Read recipes that knew ``normalise`` and ``output_reweighting`` as yes or no, and fill in the paper's choices.
 
         Forms send every option, so one at its default counts as left alone. Resolving twice changes nothing.
         """
@@ -72,6 +76,8 @@ class LegoOptions(Contract):
         resolved = dict(data)
         if isinstance(resolved.get("normalise"), bool):
             resolved["normalise"] = "joint" if resolved["normalise"] else "off"
+        if isinstance(resolved.get("output_reweighting"), bool):
+            resolved["output_reweighting"] = "always" if resolved["output_reweighting"] else "never"
         if resolved.get("variant") == "paper":
             for name, value in PAPER.items():
                 default = cls.model_fields[name].default

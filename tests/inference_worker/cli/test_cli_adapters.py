@@ -71,7 +71,7 @@ def test_merge_options_and_seed(tmp_path: Path) -> None:
     base = ["merge", "--method", "lego", "--rank", "8", *parents]
     assert main([*base, "--option", "output_reweighting=false", "--seed", "4", "--out", str(tmp_path / "out")]) == 0
     recipe = json.loads((tmp_path / "out" / "recipe.json").read_text())
-    assert recipe["options"]["output_reweighting"] is False
+    assert recipe["options"]["output_reweighting"] == "never"
     assert recipe["seed"] == 4
     with open_directory(tmp_path / "out") as merged:
         found = deltas(merged)

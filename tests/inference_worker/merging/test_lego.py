@@ -61,16 +61,17 @@ def test_identical_adapters_return_the_adapter(count: int, reweighting: str, nor
 def test_full_rank_equals_the_sum_times_the_output_reweighting(weights: list[float]) -> None:
     parts = [random_factors(seed, rank) for seed, rank in enumerate((3, 5, 2))]
     total = torch.stack([weight * product(pair) for weight, pair in zip(weights, parts, strict=True)]).sum(dim=0)
-    assert_same(product(lego(parts, weights, 10, output_reweighting=False)), total)
+    for reweighting in ("never", "growing"):
+        assert_same(product(lego(parts, weights, 10, output_reweighting=reweighting)), total)
     mean_rank = (3 + 5 + 2) / 3
-    assert_same(product(lego(parts, weights, 10)), (mean_rank / 10) ** 0.5 * total)
+    assert_same(product(lego(parts, weights, 10, output_reweighting="always")), (mean_rank / 10) ** 0.5 * total)
 
 
 def test_partition_gives_the_papers_formula() -> None:
     """Whatever partition k-means reports, the result is what the paper's formula makes of it, computed slowly."""
     parts = [random_factors(seed, 4) for seed in range(3)]
     weights = [1.0, -0.7, 1.3]
-    merged = lego(parts, weights, 5)
+    merged = lego(parts, weights, 5, output_reweighting="always")
     units = balanced_units([(pair.A, pair.B, weight) for pair, weight in zip(parts, weights, strict=True)])
     clusters: list[list[int]] = [[] for _ in range(5)]
     rows = zip(*(merged.detail[key] for key in ("adapter", "unit", "cluster")), strict=True)
@@ -162,7 +163,7 @@ def test_silent_units_are_left_out() -> None:
 @pytest.mark.parametrize("reweighting", ["l2", "inf"])
 def test_centroids_are_brought_back_to_their_members_norm(reweighting: str) -> None:
     parts = [random_factors(seed, 4) for seed in range(3)]
-    merged = lego(parts, [1.0] * 3, 2, parameter_reweighting=reweighting, output_reweighting=False)
+    merged = lego(parts, [1.0] * 3, 2, parameter_reweighting=reweighting, output_reweighting="never")
     units = [torch.cat(unit) for unit in balanced_units([(pair.A, pair.B, 1.0) for pair in parts])]
     order = 2 if reweighting == "l2" else torch.inf
     for cluster in range(2):
