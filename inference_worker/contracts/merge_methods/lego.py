@@ -48,7 +48,7 @@ class LegoOptions(Contract):
     )
     output_reweighting: Literal["growing", "always", "never"] = Field(
         default="growing",
-        description="Scale the result by sqrt(mean rank / k), where that makes it larger (growing), also where it makes "
+        description="Scale the result by sqrt(mean rank / k) where that makes it larger (growing), also where it makes "
         "it smaller, as in the paper (always), or never.",
     )
     adapter_weights: Literal["fold", "sample"] = Field(
@@ -67,7 +67,7 @@ class LegoOptions(Contract):
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, data: Any) -> Any:
-        """Read recipes that knew ``normalise`` and ``output_reweighting`` as yes or no, and fill in the paper's choices.
+        """Read older recipes' yes and no for ``normalise`` and ``output_reweighting``, fill in the paper's choices.
 
         Forms send every option, so one at its default counts as left alone. Resolving twice changes nothing.
         """
