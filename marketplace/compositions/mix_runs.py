@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from marketplace import policy
@@ -45,7 +45,7 @@ class MixResult:
     def words(self) -> str:
         """Of a probe it says whether the mix forgets, of a member's examples whether it helps."""
         if self.run.suite.probe:
-            return "Forgets what its base could do" if self.effect == Verdict.WORSE else "Keeps what its base could do"
+            return _OF_PROBES.get(self.effect, Verdict.UNCLEAR.label)
         return Verdict(self.effect).label if self.effect else ""
 
 
@@ -53,6 +53,12 @@ logger = structlog.get_logger(__name__)
 #: Mixes that one tick of the clock looks at.
 AT_ONCE = 20
 Verdict = Standing.Verdict
+_OF_PROBES: dict[str, str] = {
+    Verdict.WORSE: "Forgets what its base could do",
+    Verdict.NO_EFFECT: "Keeps what its base could do",
+    Verdict.BETTER: "Keeps what its base could do",
+}
+_State = EvaluationRun.State
 
 
 def subject_of_mix(user: policy.Person, mix: Composition) -> Subject:
@@ -115,15 +121,23 @@ def evaluate_changed() -> int:
 
 
 def runs_of_mix(*, user: policy.Person, mix: Composition) -> list[EvaluationRun]:
-    """The newest run on each suite of what the mix is now; members' examples first, then probes. None of them where
-    ``user`` cannot use it: numbers of what one may not ask are not theirs either."""
+    """The newest run on each suite of what the mix is now, one with numbers before one that waits or failed; members'
+    examples first, then probes. None of them where ``user`` cannot use it: numbers of what one may not ask are not
+    theirs either."""
     try:
         subject = subject_of_mix(user, mix)
     except AppError:
         return []
-    runs = EvaluationRun.objects.filter(subject_digest=subject.digest, base=subject.base)
-    runs = runs.select_related("suite", "against", "base").order_by("created_at", "pk")
-    newest = {run.suite_id: run for run in runs}
+    # A mix of one adapter has the adapter's own digest, and whoever has the same bytes has it, too: what they were run
+    # on, private suites and private merges' parents among it, is not the mix's.
+    members = Q(kind=EvaluationSuite.Kind.EXAMPLES, adapter__in=[member.adapter for member in subject.members])
+    seen = EvaluationSuite.objects.filter(members | Q(probe=True, base=subject.base) | policy.visible_suites(user))
+    runs = EvaluationRun.objects.filter(subject_digest=subject.digest, base=subject.base, suite__in=seen.values("pk"))
+    newest: dict[Any, EvaluationRun] = {}
+    for run in runs.select_related("suite", "against", "base").order_by("created_at", "pk"):
+        before = newest.get(run.suite_id)
+        if before is None or run.state == _State.MEASURED or before.state != _State.MEASURED:
+            newest[run.suite_id] = run
     return sorted(newest.values(), key=lambda run: (run.suite.probe, run.suite.name))
 
 
@@ -132,7 +146,7 @@ def results_of(runs: Iterable[EvaluationRun]) -> list[MixResult]:
 
 
 def _result(run: EvaluationRun) -> MixResult:
-    if run.state != EvaluationRun.State.MEASURED or run.against is None:
+    if run.state != _State.MEASURED or run.against is None:
         return MixResult(run, "", "", None, None, None)
     metric = metric_of(run)
     base, value = (row.estimates["overall"].get(metric) for row in (run.against, run))

@@ -53,6 +53,7 @@ def mix_page(request: HttpRequest, owner: str, mix: str) -> HttpResponse:
         "own": policy.owns(request.user, found),
         "results": results_of(runs),
         "waits": any(run.state == EvaluationRun.State.WAITING for run in runs),
+        "may_evaluate": not runs or any(run.state == EvaluationRun.State.FAILED for run in runs),
         "site_url": settings.SITE_URL,
     }
     return render(request, "compositions/mix.html", context)
