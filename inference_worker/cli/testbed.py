@@ -23,6 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     build.add_argument("--out", type=Path, default=Path("build/testbed"), metavar="DIR", help="default: %(default)s")
     build.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s, the shipped one")
     build.add_argument("--threads", type=int, default=1, metavar="N", help="torch threads, default: %(default)s")
+    build.add_argument(
+        "--device", default="cpu", metavar="D", help="where bases are trained, such as cuda; default: cpu"
+    )
     build.add_argument("--force", action="store_true", help="rebuild the named parts although they are finished")
     check = actions.add_parser("check", help="compare every file with the manifest")
     check.add_argument("--out", type=Path, default=SHIPPED, metavar="DIR", help="default: the shipped testbed")
@@ -35,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         manifest = check_manifest(args.out)
     else:
         torch.set_num_threads(args.threads)
-        plan = with_seed(Plan(out=args.out, only=tuple(args.only), force=args.force), args.seed)
+        plan = with_seed(Plan(out=args.out, only=tuple(args.only), force=args.force, device=args.device), args.seed)
         manifest = build_testbed(plan, log=_silent if args.json else _print_line)
     print(json.dumps(manifest, indent=2) if args.json else _as_text(args.out, manifest))
     return 0

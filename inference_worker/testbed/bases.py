@@ -24,11 +24,14 @@ class BaseSpec:
     hidden: int = 0
     heads: int = 0
     feed_forward: int = 0
+    layers: int = 0
+    documents_per_step: int = 0
     shipped: bool = False
 
     def recipe(self, common: Recipe) -> Recipe:
         """The recipe of this base, where that of ``wordsmith-v1`` is ``common``."""
-        changes = {key: value for key in ("stages", "hidden", "heads", "feed_forward") if (value := getattr(self, key))}
+        names = ("stages", "hidden", "heads", "feed_forward", "layers", "documents_per_step")
+        changes = {name: value for name in names if (value := getattr(self, name))}
         return replace(common, seed=common.seed + self.seeds, **changes)
 
     def folder(self, out: Path) -> Path:
@@ -48,5 +51,10 @@ BASES: dict[str, BaseSpec] = {
         # The same shape from other weights and other data.
         BaseSpec("wordsmith-other", seeds=100),
         BaseSpec("wordsmith-wide", seeds=200, hidden=320, heads=5, feed_forward=880),
+        # About 27 and 100 million parameters, and 95 million tokens: for a GPU.
+        BaseSpec("wordsmith-25m", seeds=300, hidden=512, heads=8, feed_forward=1408, layers=8, documents_per_step=2048),
+        BaseSpec(
+            "wordsmith-100m", seeds=400, hidden=896, heads=14, feed_forward=2432, layers=10, documents_per_step=2048
+        ),
     )
 }

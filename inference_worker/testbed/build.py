@@ -39,6 +39,8 @@ class Plan:
     only: tuple[str, ...] = ()
     evaluated: int = 200
     force: bool = False
+    #: Where bases are trained; adapters are small enough for the CPU.
+    device: str = "cpu"
 
     @property
     def work(self) -> Path:
@@ -116,7 +118,7 @@ def build_base(plan: Plan, spec: BaseSpec, log: Callable[[str], None]) -> None:
         tokenizer = load_tokenizer(plan.base_folder(spec.parent))
     else:
         tokenizer = train_tokenizer(tokenizer_texts(), recipe.vocabulary)
-    model, training = pretrain(tokenizer, recipe, checkpoint, log, start=start)
+    model, training = pretrain(tokenizer, recipe, checkpoint, log, start=start, device=plan.device)
     if spec.name == BASE_NAME:
         for stale in ("base", "bases", "adapters", "brackets"):
             shutil.rmtree(plan.out / stale, ignore_errors=True)

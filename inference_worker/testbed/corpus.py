@@ -146,6 +146,9 @@ class Batch:
     ids: Tensor  # (rows, width) int64
     labels: Tensor  # (rows, width) int64
 
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.ids.to(device), self.labels.to(device))
+
 
 def make_batch(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> Batch:
     """Encode pairs of (text to read, text to learn) into one batch; the end token is learnt after each."""

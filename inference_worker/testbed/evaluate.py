@@ -35,9 +35,9 @@ def right_answers(model: nn.Module, tokenizer: Tokenizer, examples: Sequence[Exa
     """
     right: list[bool] = []
     for start in range(0, len(examples), rows):
-        batch = example_batch(tokenizer, examples[start : start + rows])
+        batch = example_batch(tokenizer, examples[start : start + rows]).to(next(model.parameters()).device)
         logits, labels = answer_logits(model, batch)
-        wrong = torch.zeros(batch.ids.shape[0], dtype=torch.long)
+        wrong = torch.zeros(batch.ids.shape[0], dtype=torch.long, device=labels.device)
         row_of = torch.nonzero(batch.labels != IGNORED)[:, 0]
         wrong.index_add_(0, row_of, (logits.argmax(-1) != labels).long())
         right += (wrong == 0).tolist()

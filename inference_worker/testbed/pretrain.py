@@ -113,8 +113,8 @@ def train_step(model: LlamaForCausalLM, tokenizer: Tokenizer, recipe: Recipe, st
     total = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
     loss_sum = 0.0
     for batch in batches:
-        with torch.autocast("cpu", torch.bfloat16):
-            logits, labels = answer_logits(model, batch)
+        with torch.autocast(model.device.type, torch.bfloat16):
+            logits, labels = answer_logits(model, batch.to(model.device))
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / total
         loss.backward()
         loss_sum += loss.item()
@@ -129,19 +129,22 @@ def pretrain(
     save_every: int = 100,
     report_every: int = 300,
     start: Mapping[str, Tensor] | None = None,
+    device: str = "cpu",
 ) -> tuple[LlamaForCausalLM, dict[str, Any]]:
     """Train the base, or go on from ``checkpoint`` where one stands. Returns it with loss, tokens and seconds.
 
-    ``start`` holds weights to begin with instead of random ones. A resumed run sees the same batches as an unbroken
+    ``start`` holds weights to begin with instead of random ones. ``device`` is where it computes; on another one than
+    the CPU it comes back in main memory. A resumed run sees the same batches as an unbroken
     one: each step's documents come from (seed, step) alone.
     """
     model = build_model(recipe, tokenizer)
     if start is not None:
         model.load_state_dict(start)
+    model.to(torch.device(device))
     optimizers = build_optimizers(model)
     figures: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "loss": []}
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, weights_only=True, map_location=device)
         model.load_state_dict(saved["model"])
         for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
@@ -171,7 +174,7 @@ def pretrain(
             if (step + 1) % report_every == 0:
                 log(progress_line(model, tokenizer))
             started = time.monotonic()
-    model.eval()
+    model.to(torch.device("cpu")).eval()
     return model, figures
 
 
