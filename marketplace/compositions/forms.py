@@ -15,14 +15,14 @@ from django.http import QueryDict
 from inference_worker.contracts.merge import MergeRequest, OutputDtype
 from inference_worker.contracts.merge_methods import METHODS
 from marketplace.adapters.models import Adapter
-from marketplace.compositions.members import Choice, find_adapter
+from marketplace.compositions.members import MAX_WEIGHT, Choice, find_adapter
 from marketplace.compositions.option_fields import read_options
 from marketplace.compositions.output_fields import (
     SHARES,
     read_groups,
-    read_number,
     read_rule,
     read_selectors,
+    read_weight,
     write_layer_weights,
     write_number,
     write_ranks,
@@ -110,7 +110,7 @@ class CombineForm:
             "seed": self.read("seed", self.seed, _whole, 0),
             "output": self._output(),
             "layer_weights": [
-                self.read("members", member.layers, lambda text: read_groups(text, read_number, "factor"), [])
+                self.read("members", member.layers, lambda text: read_groups(text, read_weight, "factor"), [])
                 for member in self.members
             ],
         }
@@ -137,9 +137,12 @@ class CombineForm:
 
 def _weight(text: str, adapter: Adapter) -> float:
     try:
-        return read_number(text)
+        return read_weight(text)
     except ValueError:
-        raise ValueError(f"The weight of {adapter.full_name} is “{text[:20]}”. Write a number such as 0.5.") from None
+        raise ValueError(
+            f"The weight of {adapter.full_name} is “{text[:20]}”. Write a number from −{MAX_WEIGHT} to {MAX_WEIGHT} "
+            "such as 0.5."
+        ) from None
 
 
 def _whole(text: str) -> int:

@@ -18,6 +18,8 @@ from marketplace.core.errors import Invalid
 
 #: Most adapters in one composition.
 MAX_MEMBERS = 32
+#: Weights, and factors on them, lie between minus this and this, on pages and through REST alike.
+MAX_WEIGHT = 100
 
 
 class Choice(NamedTuple):
@@ -74,8 +76,16 @@ def resolve_members(*, user: policy.Person, members: Sequence[tuple[Adapter, flo
         policy.require(user, policy.Action.USE, adapter, version=pinned)
         version = pinned or adapter.current
         assert version is not None
+        check_weight(float(weight), adapter.full_name)
         resolved.append(Member(adapter, version, float(weight)))
     return resolved
+
+
+def check_weight(weight: float, name: str) -> None:
+    """Raise ``Invalid`` for what is no number and for what is too large. ``nan`` compares false, so it is refused."""
+    if not abs(weight) <= MAX_WEIGHT:
+        sentence = f"The weight of {name} is {weight:g}; weights go from −{MAX_WEIGHT} to {MAX_WEIGHT}."
+        raise Invalid(sentence, extra={"fields": {"weights": [sentence]}})
 
 
 def check_generating(members: Sequence[Member]) -> None:

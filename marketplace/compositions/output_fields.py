@@ -6,10 +6,12 @@ selectors of ``module_selectors``: ``0-7: 0.5`` or ``mlp: energy 0.9``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from inference_worker.contracts.merge_output import EnergyRank, GroupWeight, InertiaRank, ModuleRank, RankRule
+from marketplace.compositions.members import MAX_WEIGHT
 
 SHARES = ("energy", "inertia")
 
@@ -42,9 +44,20 @@ def write_rule(rule: RankRule | Mapping[str, float] | None) -> str:
 def read_number(text: str) -> float:
     """Raises ``ValueError`` with a sentence for people."""
     try:
-        return float(text.replace(",", "."))
+        number = float(text.replace(",", "."))
     except ValueError:
-        raise ValueError(f"“{text[:40]}” is no number. Write one such as 0.5.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"“{text[:40]}” is no number. Write one such as 0.5.")
+    return number
+
+
+def read_weight(text: str) -> float:
+    """A weight, or a factor on one. Raises ``ValueError`` with a sentence for people."""
+    number = read_number(text)
+    if abs(number) > MAX_WEIGHT:
+        raise ValueError(f"“{text[:40]}” is too large. Weights go from −{MAX_WEIGHT} to {MAX_WEIGHT}.")
+    return number
 
 
 def read_groups(text: str, value: Callable[[str], Any], key: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.compositions import verdict
 from marketplace.compositions.fit_examples import examples_for
-from marketplace.compositions.members import MAX_MEMBERS, Choice, Member, resolve_members, shapes_of
+from marketplace.compositions.members import MAX_MEMBERS, Choice, Member, check_weight, resolve_members, shapes_of
 from marketplace.core.errors import Invalid, NotAuthenticated
 
 RANK_WORDS = 'Give a number from 1 to 4096, “same”, {"energy": share} or, for LoRA-LEGO, {"inertia": share}.'
@@ -97,6 +97,8 @@ def vary(
         title = METHODS[method].title
         raise invalid("sweep_methods", f"{title} finds its weights itself; choose it as the merge's own method.")
     parsed, written = checked_options(method, options), checked_output(output)
+    for member, weight in zip(plan.members, weights, strict=True):
+        check_weight(weight, member.adapter.full_name)
     members = [replace(member, weight=weight) for member, weight in zip(plan.members, weights, strict=True)]
     _check_legal(plan.verdict, members, method, parsed)
     _check_output(members, method, written)

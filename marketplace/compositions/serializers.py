@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from inference_worker.contracts.merge_output import MOST_GROUPS, MOST_RANK, OutputDtype
-from marketplace.compositions.members import MAX_MEMBERS
+from marketplace.compositions.members import MAX_MEMBERS, MAX_WEIGHT
 
 DTYPES = list(OutputDtype.__args__)  # type: ignore[attr-defined]
 
@@ -16,12 +16,12 @@ class GroupWeightSerializer(serializers.Serializer[Any]):
     """A factor on a member's weight within some modules."""
 
     modules = serializers.CharField(max_length=200, help_text="layers (0-15), parts of names (q_proj) or 0-15/q_proj")
-    factor = serializers.FloatField()
+    factor = serializers.FloatField(min_value=-MAX_WEIGHT, max_value=MAX_WEIGHT)
 
 
 class MemberSerializer(serializers.Serializer[Any]):
     adapter = serializers.CharField(max_length=140, help_text="owner/name")
-    weight = serializers.FloatField(default=1.0, min_value=-100, max_value=100)
+    weight = serializers.FloatField(default=1.0, min_value=-MAX_WEIGHT, max_value=MAX_WEIGHT)
     layer_weights = GroupWeightSerializer(many=True, required=False, max_length=MOST_GROUPS)
 
 

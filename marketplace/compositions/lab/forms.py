@@ -13,7 +13,7 @@ from marketplace.adapters import selectors as adapters
 from marketplace.bases.models import Base
 from marketplace.compositions.forms import CombineForm
 from marketplace.compositions.lab.sweeps import PARENTS, Asked, Axes
-from marketplace.compositions.output_fields import read_number, read_rule
+from marketplace.compositions.output_fields import read_rule, read_weight
 from marketplace.core.errors import Invalid
 from marketplace.evaluations.selectors import suites_for
 
@@ -74,7 +74,7 @@ def _parts(text: str, separators: str) -> list[str]:
 def _weights(text: str) -> list[list[float]]:
     """One list per line, numbers between commas or blanks."""
     return [
-        [read_number(part) for part in line.replace(",", " ").split()] for line in text.splitlines() if line.strip()
+        [read_weight(part) for part in line.replace(",", " ").split()] for line in text.splitlines() if line.strip()
     ]
 
 

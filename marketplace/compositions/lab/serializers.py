@@ -10,6 +10,7 @@ from inference_worker.contracts.merge_preview import MAX_PROMPT, MAX_PROMPTS, MA
 from inference_worker.contracts.merge_sweep import MAX_EXAMPLES, MAX_POINTS
 from marketplace.adapters.lineage_graph import DEPTH, MAX_DEPTH
 from marketplace.compositions.lab.sweeps import PARENTS
+from marketplace.compositions.members import MAX_WEIGHT
 from marketplace.compositions.serializers import MergeSettingsSerializer
 
 
@@ -27,7 +28,7 @@ class SweepRequestSerializer(MergeSettingsSerializer):
     """The grid is the product of ``weights``, ``methods`` and ``ranks``; what is left out stays as the settings say."""
 
     weights = serializers.ListField(
-        child=serializers.ListField(child=serializers.FloatField(min_value=-100, max_value=100)),
+        child=serializers.ListField(child=serializers.FloatField(min_value=-MAX_WEIGHT, max_value=MAX_WEIGHT)),
         required=False,
         default=list,
         max_length=MAX_POINTS,

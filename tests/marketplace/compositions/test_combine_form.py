@@ -132,7 +132,12 @@ def test_the_grid_of_a_sweep(ada: User) -> None:
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("sweep_weights=a+b", "sweep_weights"), ("sweep_ranks=x", "sweep_ranks"), ("suite=own&examples=cat", "examples")],
+    [
+        ("sweep_weights=a+b", "sweep_weights"),
+        ("sweep_weights=nan+1", "sweep_weights"),
+        ("sweep_ranks=x", "sweep_ranks"),
+        ("suite=own&examples=cat", "examples"),
+    ],
 )
 def test_faults_of_a_sweep(ada: User, query: str, field: str) -> None:
     data = QueryDict(f"{BOTH}&{query}")
@@ -140,3 +145,20 @@ def test_faults_of_a_sweep(ada: User, query: str, field: str) -> None:
     with pytest.raises(Invalid):
         sweep_arguments(form, read_lab(data))
     assert list(form.faults) == [field]
+
+
+@pytest.mark.parametrize("weight", ["nan", "inf", "-inf", "1e999", "101"])
+def test_no_weight_that_cannot_be_merged(ada: User, client: Any, weight: str) -> None:
+    client.force_login(ada)
+    query = f"with=ada/plural&weight={weight}&with=bob/past&weight=1&method=svd&name=both&prompt=a"
+    assert "Write a number from −100 to 100" in client.get(f"/combine/?{query}").content.decode()
+    for path in ("", "preview", "sweep"):
+        answer = client.post(f"/combine/{path}", query, content_type="application/x-www-form-urlencoded")
+        assert answer.status_code == 422
+    layers = client.post("/combine/", f"{BOTH}&layers={weight}", content_type="application/x-www-form-urlencoded")
+    assert layers.status_code == 422
+    members = [{"adapter": "ada/plural", "weight": weight}, {"adapter": "bob/past"}]
+    for path in ("", "check/", "previews/", "sweeps/"):
+        body = {"members": members, "method": "svd", "name": "both", "prompts": ["a"]}
+        assert client.post(f"/api/v1/merges/{path}", body, content_type="application/json").status_code == 400
+    assert not Job.objects.exists()
