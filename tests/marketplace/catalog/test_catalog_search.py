@@ -211,6 +211,8 @@ def test_facets_count_what_matches(make_adapter: Any, ada: User) -> None:
         "tag": {"x": 2, "y": 1},
         "license": {"mit": 1},
         "origin": {"upload": 2, "merge": 1},
+        # Nothing was measured.
+        "verdict": {},
     }
     assert counts(ask("poem", tags=("y",)))["base"] == {"m1": 1}
     assert [value.value for value in ask().facets["tag"]] == ["x", "y"]
