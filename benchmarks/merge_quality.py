@@ -199,14 +199,15 @@ def measure_brackets(bench: QualityBench, names: Sequence[str], questions: Quest
 def run(
     folders: Sequence[Path], methods: Sequence[str], sizes: Sequence[int], sets: int, count: int, cells: Cells
 ) -> None:
-    """Measure every cell that is not known yet. Sets are those of the first testbed, for all."""
+    """Measure every cell that is not known yet. Sets are those of the first testbed, of adapters that all have."""
     chosen: list[list[str]] = []
     for folder in folders:
         bench = QualityBench(folder, count)
         if not chosen:
             own = {name: bench.scores(bench.adapters[name], [name])[0] for name in bench.specs}
-            # Of an adapter that fails its own task alone, nothing can be kept.
-            chosen = choose_sets(bench, [name for name, score in own.items() if score >= 0.5], sizes, sets)
+            # Of an adapter that fails its own task alone, nothing can be kept; every seed has to have it.
+            everywhere = [n for n in own if all((other / "adapters" / n / "meta.json").exists() for other in folders)]
+            chosen = choose_sets(bench, [name for name in everywhere if own[name] >= 0.5], sizes, sets)
         for names in chosen:
             if not set(names) <= set(bench.specs):
                 continue

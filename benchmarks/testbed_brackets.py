@@ -45,6 +45,9 @@ Cells = dict[str, dict[str, list[list[float]]]]
 
 def measure(folders: list[Path], count: int) -> Cells:
     """Every cell that the folders allow."""
+    weights = {(folder / "base" / "model.safetensors").read_bytes() for folder in folders}
+    if len(weights) != 1:
+        raise SystemExit("The folders hold different bases: give builds of adapters on one base.")
     tokenizer = load_tokenizer(folders[0] / "base")
     examples = {spec.name: task_examples(TASKS[spec.task], count, 7, unseen=True) for spec in ADAPTERS}
     cells: Cells = {}
