@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from inference_worker.contracts.common import AdapterFiles, Contract, OutputFile
 from inference_worker.contracts.merge_fit import FoundWeights, MergeFit
-from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, OutputDtype
+from inference_worker.contracts.merge_methods import METHODS
+from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, OutputDtype, Weight
 
 __all__ = ["MAX_ADAPTERS", "MergeOutput", "MergeRequest", "MergeResult", "MergedModule", "OutputDtype"]
 
@@ -18,10 +19,11 @@ MAX_ADAPTERS = 64
 class MergeRequest(Contract):
     """``options`` are the method's own, checked by the registry. ``layer_weights`` is empty, or has one entry per
     adapter: factors on its weight by group of layers or modules. ``fit`` holds the examples for a method that finds the
-    weights itself, beginning with those given; without it such a method takes the weights as they are."""
+    weights itself, beginning with those given; without it such a method takes the weights as they are. Examples and
+    ``layer_weights`` exclude each other: what is found would take their place."""
 
     adapters: tuple[AdapterFiles, ...] = Field(min_length=1, max_length=MAX_ADAPTERS)
-    weights: tuple[float, ...]
+    weights: tuple[Weight, ...]
     layer_weights: tuple[MemberWeights, ...] = ()
     method: str
     output: MergeOutput = MergeOutput()
@@ -48,6 +50,15 @@ class MergeRequest(Contract):
             raise ValueError(
                 f"layer weights for {len(self.layer_weights)} of {len(self.adapters)} adapters: give one list each"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fit_that_counts(self) -> MergeRequest:
+        info = METHODS.get(self.method)
+        if self.fit is not None and info is not None and not info.examples:
+            raise ValueError(f"{self.method} takes its weights as given: leave the examples (fit) out")
+        if self.fit is not None and self.layer_weights:
+            raise ValueError(f"{self.method} finds the weights from the examples (fit): leave layer_weights out")
         return self
 
 

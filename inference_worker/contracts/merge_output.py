@@ -12,6 +12,8 @@ from inference_worker.contracts.module_selectors import Selector, selects
 OutputDtype = Literal["bfloat16", "float16", "float32", "same"]
 
 MOST_RANK = 4096
+#: Weights and factors lie between minus and plus this.
+MOST_WEIGHT = 1e6
 #: Most groups of one kind: every layer of a large model may have its own.
 MOST_GROUPS = 1024
 
@@ -66,11 +68,15 @@ class MergeOutput(Contract):
 PLAIN_OUTPUT = MergeOutput()
 
 
+#: How much of an adapter goes in; negative ones subtract.
+Weight = Annotated[float, Field(ge=-MOST_WEIGHT, le=MOST_WEIGHT, allow_inf_nan=False)]
+
+
 class GroupWeight(Contract):
     """A factor on an adapter's weight within a group of modules; negative ones subtract, 0 leaves the group out."""
 
     modules: Selector
-    factor: float = Field(ge=-1e6, le=1e6, allow_inf_nan=False)
+    factor: Weight
 
 
 #: One adapter's factors by group; the first group that fits a module counts, and 1 where none does.

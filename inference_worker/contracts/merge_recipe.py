@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from inference_worker.contracts.common import AdapterFiles, Contract, Sha256
 from inference_worker.contracts.merge import MAX_ADAPTERS, MergeRequest
-from inference_worker.contracts.merge_output import MemberWeights, MergeOutput
+from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, Weight
 from inference_worker.errors import BadInput
 
 FORMAT: Literal[2] = 2
@@ -27,7 +27,7 @@ class RecipeParent(Contract):
     the site leaves it empty for who may not see that parent."""
 
     label: str = ""
-    weight: float = Field(allow_inf_nan=False)
+    weight: Weight
     layer_weights: MemberWeights = ()
     config: Sha256
     weights: Sha256

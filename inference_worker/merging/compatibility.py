@@ -12,10 +12,16 @@ from inference_worker.adapter_format.reader import AdapterReader
 from inference_worker.adapter_format.stream import TORCH_DTYPES
 from inference_worker.adapter_format.writer import DTYPES
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.merge_checks import (
+    AdapterNames,
+    check_selectors,
+    check_weights,
+    nothing_left,
+    present_weights,
+)
 from inference_worker.contracts.merge_limits import ALONE, NEVER
 from inference_worker.contracts.merge_methods import MemberFacts, MergeMethodInfo
-from inference_worker.contracts.merge_output import PLAIN_OUTPUT, MemberWeights, MergeOutput, OutputDtype, factor_of
-from inference_worker.contracts.module_selectors import select_modules, selects
+from inference_worker.contracts.merge_output import PLAIN_OUTPUT, MemberWeights, MergeOutput, OutputDtype
 from inference_worker.errors import BadInput, Refused
 
 
@@ -54,42 +60,18 @@ def choose_members(
     """
     if len(readers) != len(weights):
         raise BadInput(f"{len(weights)} weights for {len(readers)} adapters: give one weight each", code="bad_weights")
-    if layer_weights and len(layer_weights) != len(readers):
-        message = f"Layer weights for {len(layer_weights)} of {len(readers)} adapters: give one list each"
-        raise BadInput(message, code="bad_weights")
-    if not all(abs(weight) < 1e6 for weight in weights):  # also catches NaN
-        raise BadInput("A weight is not a number between −1,000,000 and 1,000,000", code="bad_weights")
-    if not any(weights):
-        raise BadInput("All weights are zero, so there is nothing to merge", code="bad_weights")
-    _check_selectors(readers, layer_weights, output)
+    check_weights(weights, layer_weights)
+    names = [AdapterNames(reader.label, list(reader.modules), list(reader.extras)) for reader in readers]
+    check_selectors(names, layer_weights, output)
     groups = layer_weights or [()] * len(readers)
     members = []
     for index, (reader, weight, own) in enumerate(zip(readers, weights, groups, strict=True)):
-        names = select_modules(reader.modules, output.include, output.exclude)
-        found = {name: weight * factor_of(own, name) for name in names}
-        present = {name: value for name, value in found.items() if value}
+        present = present_weights(reader.modules, weight, own, output)
         if present or not reader.modules:
             members.append(Member(reader, weight, index, present))
     if not any(member.weights for member in members):
-        message = "Nothing is left to merge: modules are left out, or their weights are zero, in every adapter"
-        raise BadInput(message, code="bad_modules")
+        raise nothing_left()
     return members
-
-
-def _check_selectors(
-    readers: Sequence[AdapterReader], layer_weights: Sequence[MemberWeights], output: MergeOutput
-) -> None:
-    """A selector that fits nothing is a slip of the pen, which would otherwise go unnoticed."""
-    everything = [name for reader in readers for name in (*reader.modules, *reader.extras)]
-    wanted = [*output.include, *output.exclude, *(item.modules for item in output.ranks)]
-    pairs = [(selector, everything, "no module of these adapters") for selector in wanted]
-    for reader, groups in zip(readers, layer_weights, strict=False):
-        pairs += [(group.modules, list(reader.modules), f"no module of {reader.label}") for group in groups]
-    for selector, names, words in pairs:
-        if not any(selects(selector, name) for name in names):
-            example = next(iter(readers[0].modules), "")
-            message = f"“{selector}” fits {words}; their modules have names like {example}"
-            raise BadInput(message, code="bad_modules", extra={"selector": selector})
 
 
 def check_members(members: Sequence[Member], method: MergeMethodInfo, options: Contract | None = None) -> None:

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.merge_checks import INERTIA_BUDGET
 from inference_worker.contracts.merge_methods import MergeMethodInfo
 from inference_worker.contracts.merge_output import MOST_RANK, EnergyRank, InertiaRank, RankRule
-from inference_worker.errors import BadInput
 from inference_worker.merging.core import Basis, count_nonzero
 from inference_worker.merging.seeding import module_generator
 from inference_worker.merging.stack import Merged
-
-#: LoRA-LEGO's option that bounds the ranks by inertia, module by module.
-_BUDGET = "inertia_budget"
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Goal:
 
 
 def goal_of(rule: RankRule | None, method: MergeMethodInfo, ranks: tuple[int, ...]) -> Goal:
-    """The goal for a module whose adapters have ``ranks``. ``rule`` has gone through ``check_rule``.
+    """The goal for a module whose adapters have ``ranks``. ``rule`` has gone through ``check_ranks``.
 
     Where a share is to be kept, the method is asked for the rank of the exact sum, and its result is cut afterwards.
     """
@@ -51,20 +48,9 @@ def goal_of(rule: RankRule | None, method: MergeMethodInfo, ranks: tuple[int, ..
     return Goal(ask=rank if choose else None, most=rank)
 
 
-def check_rule(rule: RankRule | None, method: MergeMethodInfo) -> None:
-    """Raise ``BadInput`` for a rule that says nothing sensible about ``method``."""
-    clusters = _BUDGET in method.options.model_fields
-    if isinstance(rule, InertiaRank) and not clusters:
-        message = f"{method.name} has no clusters whose inertia could be kept; write energy:{rule.inertia:g}"
-        raise BadInput(message, code="bad_rank")
-    if isinstance(rule, EnergyRank) and clusters:
-        message = f"{method.name} chooses its rank by the inertia of its clusters; write inertia:{rule.energy:g}"
-        raise BadInput(message, code="bad_rank")
-
-
 def options_for(goal: Goal, options: Contract) -> Contract:
     """The method's options with the goal's budget among them."""
-    return options if goal.inertia is None else options.model_copy(update={_BUDGET: goal.inertia})
+    return options if goal.inertia is None else options.model_copy(update={INERTIA_BUDGET: goal.inertia})
 
 
 def shape_result(merged: Merged, goal: Goal, rotation: Tensor | None) -> tuple[Merged, float]:

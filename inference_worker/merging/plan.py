@@ -9,10 +9,11 @@ from typing import Any
 from inference_worker.adapter_format.reader import AdapterReader
 from inference_worker.adapter_format.writer import ModulePlan
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.merge_checks import check_ranks
 from inference_worker.contracts.merge_output import MemberWeights, MergeOutput
 from inference_worker.merging.compatibility import Member, check_members, choose_members, module_names
 from inference_worker.merging.loading import plan_groups, present
-from inference_worker.merging.output import Goal, check_rule, goal_of
+from inference_worker.merging.output import Goal, goal_of
 from inference_worker.merging.registry import MergeMethod, find_method, parse_options
 
 
@@ -67,8 +68,7 @@ def make_plan(
     """Check everything that headers, configs and arguments tell. Raises ``BadInput`` and ``Refused``."""
     chosen = find_method(method)
     parsed = parse_options(chosen, options)
-    for rule in (output.rank, *(item.rank for item in output.ranks)):
-        check_rule(rule, chosen.info)
+    check_ranks(output, chosen.info)
     members = choose_members(readers, weights, layer_weights, output)
     check_members(members, chosen.info, parsed)
     names = module_names(members)
