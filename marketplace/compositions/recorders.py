@@ -9,6 +9,7 @@ from marketplace import policy
 from marketplace.adapters import services as adapters
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services.naming import taken_names
+from marketplace.adapters.services.parent_names import UNNAMED, is_open
 from marketplace.compositions.lab.previews import PREVIEW, SWEEP
 from marketplace.compositions.lab.recipes import compare_replay
 from marketplace.core.errors import Conflict, NotFound
@@ -26,16 +27,20 @@ def _free_name(job: Job, wanted: str) -> str:
 
 
 def _common_tags(versions: list[Version]) -> list[str]:
-    """Every tag of a parent, in the parents' order, at most ten, and the mark of a merge."""
-    tags = list(dict.fromkeys(tag for version in versions for tag in version.adapter.tags))
+    """Every tag of a parent that all may see, in the parents' order, at most ten, and the mark of a merge."""
+    tags = list(dict.fromkeys(tag for version in versions if is_open(version.adapter) for tag in version.adapter.tags))
     return [*[tag for tag in tags if tag != "merge"][:10], "merge"]
 
 
-def _description(job: Job, request: MergeRequest, versions: list[Version]) -> str:
-    names = [version.adapter.full_name for version in versions]
+def _description(request: MergeRequest, versions: list[Version]) -> str:
+    """What collaborators read, too: parents that are not everybody's to see stay unnamed and undescribed."""
+    named = [version.adapter for version in versions if is_open(version.adapter)]
+    unnamed = len(versions) - len(named)
+    names = [adapter.full_name for adapter in named]
+    names += [UNNAMED if unnamed == 1 else f"{unnamed} private adapters"] if unnamed else []
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     parts = [f"Merged from {listed} by {request.method}."]
-    parts += [f"{version.adapter.name}: {version.adapter.description}" for version in versions]
+    parts += [f"{adapter.name}: {adapter.description}" for adapter in named]
     return "\n\n".join(parts)
 
 
@@ -86,7 +91,7 @@ def record_merge(job: Job, result: dict[str, Any]) -> None:
         origin=Adapter.Origin.MERGE,
         files=list(merged.files),
         title=job.subject.get("title", ""),
-        description=_description(job, request, versions),
+        description=_description(request, versions),
         license=licence["license"],
         tags=_common_tags(versions),
         recipe=merged.recipe,

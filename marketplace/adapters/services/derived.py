@@ -17,6 +17,7 @@ from marketplace.adapters.fields import MAX_DESCRIPTION, Checker
 from marketplace.adapters.models import Adapter, Artifact, Blob, Version
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.card_files import card_fields, write_card
+from marketplace.adapters.services.parent_names import UNNAMED, files_without_names, hidden_names, without_names
 from marketplace.adapters.services.publishing import check_owner_quota, insert_adapter
 from marketplace.adapters.services.stated import Fields, check_fields
 from marketplace.adapters.services.versions import create_version, embed_when_valid
@@ -61,7 +62,7 @@ def create_adapter_from_files(
         examples=[],
     )
     checker.finish()
-    infos = _infos(files)
+    infos = _infos(files_without_names(files, hidden_names([parent for parent, _ in lineage])))
     with transaction.atomic():
         check_owner_quota(owner, infos.values())
         rows = artifacts.keep_blobs(infos.values())
@@ -119,7 +120,15 @@ class _Origin:
 
     @property
     def parents(self) -> list[tuple[str, float]]:
-        return [(parent.adapter.full_name, weight) for parent, weight in self.lineage]
+        """As the card and the history name them."""
+        hidden = hidden_names([parent for parent, _ in self.lineage])
+        names = [(parent.adapter.full_name, weight) for parent, weight in self.lineage]
+        return [(UNNAMED if name in hidden else name, weight) for name, weight in names]
+
+    @property
+    def shown_recipe(self) -> dict[str, Any]:
+        found: dict[str, Any] = without_names(self.recipe, hidden_names([parent for parent, _ in self.lineage]))
+        return found
 
     @property
     def task_type(self) -> str:
@@ -132,7 +141,7 @@ def _commit(
 ) -> None:
     """The first version with its generated card, and the audit entry."""
     names = [parent for parent, _ in origin.parents]
-    made = cards.Origin(origin.operation, origin.parents, origin.recipe)
+    made = cards.Origin(origin.operation, origin.parents, origin.shown_recipe)
     fields = card_fields(adapter, prompt_format, task_type=origin.task_type)
     card = write_card(adapter, fields, origin=made)
     create_version(
@@ -152,7 +161,7 @@ def _commit(
         target=adapter.full_name,
         origin=adapter.origin,
         operation=origin.operation,
-        parents=names,
+        parents=[parent.adapter.full_name for parent, _ in origin.lineage],
     )
 
 

@@ -13,7 +13,7 @@ from inference_worker.errors import BadInput
 from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Lineage, Version
-from marketplace.adapters.selectors import visible_adapters
+from marketplace.adapters.selectors import recipe_of, visible_adapters
 from marketplace.compositions.members import Choice
 from marketplace.compositions.output_fields import write_ranks, write_rule
 from marketplace.compositions.planning import MergePlan, plan_merge
@@ -82,7 +82,8 @@ def replay_merge(*, user: User, adapter: Adapter, idempotency_key: str | None = 
     version = adapter.current
     if version is None or not version.recipe or version.recipe.get("kind", "merge") != "merge":
         raise Conflict(f"{adapter.full_name} was not made by a merge, so there is nothing to repeat.", code="no_recipe")
-    recipe = read_recipe(version.recipe)
+    # Without the names of parents that this reader may not see: a refusal repeats what the recipe says.
+    recipe = read_recipe(recipe_of(user=user, adapter=adapter) or {})
     versions = [
         edge.parent
         for edge in Lineage.objects.filter(child=version).select_related("parent__adapter__owner", "parent__artifact")

@@ -364,6 +364,15 @@ def test_replays_need_a_recipe_and_its_parents(merged: Adapter, pair: Members, a
         recipes.replay_merge(user=ada, adapter=Adapter.objects.get(pk=merged.pk))
 
 
+def test_a_refused_replay_names_nobody_whom_the_reader_may_not_see(merged: Adapter, pair: Members, ada: User) -> None:
+    Adapter.objects.filter(name="past").update(visibility="private")
+    # The lineage is gone with the version, the recipe still has its name.
+    Lineage.objects.filter(child=merged.current, position=1).delete()
+    with pytest.raises(NotFound) as fault:
+        recipes.replay_merge(user=ada, adapter=Adapter.objects.get(pk=merged.pk))
+    assert "bob" not in fault.value.message
+
+
 def test_a_recipe_finds_its_parents_by_digest(pair: Members, ada: User, client: Any) -> None:
     table = recipe_of(pair).model_dump(mode="json")
     for parent in table["parents"]:

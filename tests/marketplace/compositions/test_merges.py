@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +54,7 @@ def merge(user: User, members: list[tuple[Adapter, float]], **arguments: Any) ->
     return services.create_merge(user=user, members=members, **arguments)
 
 
-def finish(job: Job, **files: bytes) -> None:
+def finish(job: Job, *, recipe: dict[str, Any] | None = None, **files: bytes) -> None:
     """The outcome of a worker that wrote ``files``."""
     store = blob_store()
     contents = {
@@ -66,7 +67,7 @@ def finish(job: Job, **files: bytes) -> None:
     for path, data in contents.items():
         info = store.put_bytes(data)
         outputs.append(OutputFile(path=path, sha256=info.sha256, git_sha1=info.git_sha1, size=info.size))
-    result = MergeResult(files=tuple(outputs), recipe={"method": "lego"}, modules=2, rank=8, seconds=0.1)
+    result = MergeResult(files=tuple(outputs), recipe=recipe or {"method": "lego"}, modules=2, rank=8, seconds=0.1)
     now = time.time()
     outcome = JobOutcome(
         job=str(job.pk),
@@ -104,6 +105,24 @@ def test_result_becomes_a_private_adapter_with_lineage(pair: list[tuple[Adapter,
     assert job.state == Job.State.SUCCEEDED
     assert job.result["adapter"] == "ada/both"
     assert Adapter.objects.count() == 3
+
+
+def test_nothing_that_is_handed_on_names_a_private_parent(pair: list[tuple[Adapter, float]], ada: User) -> None:
+    Adapter.objects.filter(name="plural").update(visibility="private", tags=["secret"], description="My plan.")
+    job = merge(ada, [(Adapter.objects.get(name="plural"), 1.0), pair[1]])
+    table = {"method": "lego", "parents": [{"label": "ada/plural"}, {"label": "bob/past"}]}
+    report = {"adapters": ["ada/plural", "bob/past"], "modules": [{"name": "q_proj"}]}
+    names = {"recipe.json": json.dumps(table).encode(), "merge_report.json": json.dumps(report).encode()}
+    finish(job, recipe=table, **names)
+    made = Adapter.objects.get(owner=ada, name="both")
+    told = f"{made.description} {made.tags} {made.current.message}"
+    for file in made.current.files.exclude(path="adapter_model.safetensors"):
+        with blob_store().open(file.blob_id) as stream:
+            told += stream.read().decode()
+    assert all(word not in told for word in ("plural", "secret", "My plan"))
+    assert made.description.startswith("Merged from bob/past and a private adapter by lego.")
+    assert "bob/past" in told
+    assert made.current.recipe == table  # Shown to each reader as far as they may see the parents.
 
 
 def test_name_taken_meanwhile_loses_nothing(
