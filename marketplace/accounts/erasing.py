@@ -14,6 +14,7 @@ from marketplace.accounts.models import Token, User
 from marketplace.adapters.models import AccessRequest, Adapter, Collaborator, PartialUpload, Transfer, Upload, Version
 from marketplace.adapters.services.deleting import entomb
 from marketplace.compositions.models import Composition
+from marketplace.evaluations.forgetting import forget_suites
 from marketplace.evaluations.models import EvaluationSuite
 from marketplace.jobs.models import Job
 from marketplace.likes.services import forget_likes
@@ -59,7 +60,7 @@ def _forget_traces(user: User) -> None:
     Upload.objects.filter(owner=user).delete()
     PartialUpload.objects.filter(owner=user).update(expires_at=timezone.now(), path="", fingerprint="")
     Job.objects.filter(owner=user, state__in=Job.ENDED).delete()
-    EvaluationSuite.objects.filter(owner=user).delete()
+    forget_suites(EvaluationSuite.objects.filter(owner=user))
     Usage.objects.filter(user=user).update(user=None)
     Report.objects.filter(reporter=user).update(reporter=None)
     Collaborator.objects.filter(user=user).delete()

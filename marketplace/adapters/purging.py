@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -17,6 +18,19 @@ from marketplace.moderation.models import Block
 
 #: What is said of a version's weights and files goes; the commit stays, because lineage names it.
 _COLUMNS = ["title", "description", "tags", "gate_terms", "visibility", "deleted_at", "purged_at"]
+
+Emptier = Callable[[Adapter], object]
+_emptiers: list[Emptier] = []
+
+
+def register_emptier(emptier: Emptier) -> Emptier:
+    """Decorator: call ``emptier(adapter)`` when an adapter is emptied, inside the transaction.
+
+    For other parts of the site that hold something of adapters; register in the app's ``ready``.
+    """
+    if emptier not in _emptiers:
+        _emptiers.append(emptier)
+    return emptier
 
 
 def purge_deleted() -> int:
@@ -61,6 +75,8 @@ def empty(row: Adapter, actor: User | None) -> None:
     row.access_requests.all().delete()
     VersionFile.objects.filter(version__adapter=row).delete()
     Upload.objects.filter(adapter=row).delete()
+    for emptier in _emptiers:
+        emptier(row)
     audit.record(actor=actor, action="adapter.purge", target=row.full_name)
 
 

@@ -174,6 +174,8 @@ class Standing(models.Model):
     #: The suites that it is measured on now; runs on others belong to earlier examples.
     suites = models.ManyToManyField(EvaluationSuite, related_name="standings")
     updated_at = models.DateTimeField(default=timezone.now)
+    #: When a merge's copies of its parents' examples were last compared with what its owner may use.
+    settled_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         indexes = [models.Index(fields=["-gain", "-adapter"], name="evaluations_standing_gain")]

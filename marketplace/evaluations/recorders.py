@@ -12,8 +12,11 @@ from inference_worker.contracts.evaluate import Comparison, EvaluateResult, Eval
 from marketplace import policy
 from marketplace.adapters.garbage import register_keeper
 from marketplace.adapters.models import Version
+from marketplace.adapters.purging import register_emptier
 from marketplace.adapters.services.versions import register_follower
 from marketplace.core.errors import Conflict, NotFound
+from marketplace.evaluations.forgetting import strip_outcomes
+from marketplace.evaluations.inherited import follow_parent, forget_examples
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.services import KIND
 from marketplace.evaluations.standing import evaluate_by_itself, refresh_standings
@@ -23,6 +26,8 @@ from marketplace.jobs.recorders import register, register_check, register_failur
 _State = EvaluationRun.State
 
 register_follower(evaluate_by_itself)
+register_follower(follow_parent)
+register_emptier(forget_examples)
 
 
 @register_keeper
@@ -64,6 +69,9 @@ def record_evaluation(job: Job, result: dict[str, Any]) -> None:
                 run.seconds = found.evaluations[position].seconds
                 run.save()
                 changed.append(run)
+    if len(changed) < len(found.evaluations):
+        # What no run takes from here, of a suite that was deleted meanwhile among it, leaves no answers behind.
+        strip_outcomes([found.outcomes.sha256])
     refresh_standings(changed)
     # Everything else that the worker says stands with the runs.
     job.result = {"runs": sorted(rows), "seconds": found.seconds}

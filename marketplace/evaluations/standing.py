@@ -107,7 +107,7 @@ def _request(adapter: Adapter, course: Course, again: bool) -> list[EvaluationRu
 def course_of(adapter: Adapter) -> Course:
     """Its own examples, a merge's parents' examples, its base's probes. Call inside a transaction."""
     assert adapter.base is not None
-    parents = _parents(adapter)
+    parents = parents_of(adapter)
     suites = [
         examples_suite(adapter),
         parents_suite(adapter, [member.adapter for member in parents]),
@@ -124,7 +124,7 @@ def course_of(adapter: Adapter) -> Course:
     )
 
 
-def _parents(adapter: Adapter) -> list[Member]:
+def parents_of(adapter: Adapter) -> list[Member]:
     """What a merge was made from, as far as its owner may still use it, each at full weight."""
     if adapter.origin != Adapter.Origin.MERGE:
         return []

@@ -9,6 +9,7 @@ from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotAuthenticated, NotFound
+from marketplace.evaluations.forgetting import forget_suites
 from marketplace.evaluations.lines import read_lines
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.suites import store_lines
@@ -89,7 +90,7 @@ def delete_suite(*, user: User, suite: EvaluationSuite) -> None:
         for job in Job.objects.filter(policy.owned_by(user), pk__in=waiting).exclude(state__in=Job.ENDED):
             cancel_job(user=user, job=job)
         audit.record(actor=user, action="suite.delete", target=row.name, suite=str(row.pk))
-        row.delete()
+        forget_suites(EvaluationSuite.objects.filter(pk=row.pk))
 
 
 def _locked(user: User, suite: EvaluationSuite) -> EvaluationSuite:

@@ -9,6 +9,7 @@ from marketplace.adapters.models import Adapter, ExamplePrompt
 from marketplace.adapters.services import artifacts
 from marketplace.bases.models import Base
 from marketplace.core.store import blob_store
+from marketplace.evaluations.forgetting import forget_suites
 from marketplace.evaluations.models import EvaluationSuite
 
 _Kind = EvaluationSuite.Kind
@@ -74,10 +75,10 @@ def _stored(adapter: Adapter, kind: str, name: str, rows: list[dict[str, str]]) 
     """The suite of these examples. Suites of earlier ones go, and their results: who takes an example back means it.
     Call inside a transaction."""
     if not rows:
-        EvaluationSuite.objects.filter(adapter=adapter, kind=kind).delete()
+        forget_suites(EvaluationSuite.objects.filter(adapter=adapter, kind=kind))
         return None
     sha256 = store_lines(json.dumps(row) for row in rows)
-    EvaluationSuite.objects.filter(adapter=adapter, kind=kind).exclude(sha256=sha256).delete()
+    forget_suites(EvaluationSuite.objects.filter(adapter=adapter, kind=kind).exclude(sha256=sha256))
     fields = {"name": name[:100], "count": len(rows)}
     return EvaluationSuite.objects.get_or_create(adapter=adapter, kind=kind, sha256=sha256, defaults=fields)[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
+from marketplace.evaluations.inherited import settle_merges
 from marketplace.evaluations.standing import evaluate_by_itself, overdue
 
 _AT_ONCE = 50
@@ -14,9 +15,10 @@ _AT_ONCE = 50
 def evaluate_overdue() -> int:
     """Ask for the runs of adapters that changed without anybody having asked; how many were looked at.
 
-    A commit after which the database went away, or a base that came after its adapters, would otherwise leave an
-    adapter that nothing is known of.
+    Merges let go of parents' examples that are no longer theirs to use. A commit after which the database went away, or
+    a base that came after its adapters, would otherwise leave an adapter that nothing is known of.
     """
+    settle_merges()
     if not settings.EVALUATE_UPLOADS:
         return 0
     found = list(overdue()[:_AT_ONCE])
