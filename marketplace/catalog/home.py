@@ -11,7 +11,7 @@ from marketplace.adapters.models import Adapter
 from marketplace.adapters.selectors import listed_adapters
 
 NEWEST = 6
-MOST_USED = 6
+MOST_LIKED = 6
 FAMILIES = 6
 #: Bricks per family in its row.
 BRICKS = 14
@@ -33,7 +33,7 @@ class Home:
     """``wall`` is newest first; ``count`` is of all of them. What is private stays out of the window, one's own too."""
 
     newest: list[Adapter]
-    most_used: list[Adapter]
+    most_liked: list[Adapter]
     wall: list[Adapter]
     families: list[Family]
     count: int
@@ -60,7 +60,7 @@ def home() -> Home:
     ]
     return Home(
         newest=newest[:NEWEST],
-        most_used=list(listed.order_by("-downloads", "-id")[:MOST_USED]),
+        most_liked=list(listed.order_by("-likes", "-downloads", "-id")[:MOST_LIKED]),
         wall=newest,
         families=families,
         count=listed.count(),

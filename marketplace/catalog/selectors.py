@@ -29,6 +29,7 @@ WORDS_ONLY = "Search by meaning is not answering; showing matches by words."
 _ORDERS = {
     "newest": ("-created_at", "-id"),
     "downloads": ("-downloads", "-id"),
+    "likes": ("-likes", "-id"),
     "name": ("name", "id"),
     "gain": ("-known_gain", "-id"),
 }

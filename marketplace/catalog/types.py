@@ -14,9 +14,9 @@ from marketplace.core.errors import Invalid
 from marketplace.evaluations.models import Standing
 
 Mode = Literal["meaning_and_words", "words", "browse"]
-Sort = Literal["newest", "downloads", "name", "gain"]
+Sort = Literal["newest", "downloads", "likes", "name", "gain"]
 
-SORTS: tuple[Sort, ...] = ("newest", "downloads", "name", "gain")
+SORTS: tuple[Sort, ...] = ("newest", "downloads", "likes", "name", "gain")
 #: What measurements may be filtered by: verdicts, and what was forgotten beside them.
 FORGETS = "forgets"
 VERDICTS = (*Standing.Verdict.values, FORGETS)

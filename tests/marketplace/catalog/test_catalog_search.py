@@ -230,14 +230,15 @@ def walk(query: str, **filters: Any) -> list[str]:
             return found
 
 
-@pytest.mark.parametrize("sort", ["newest", "downloads", "name"])
+@pytest.mark.parametrize("sort", ["newest", "downloads", "likes", "name"])
 def test_browsing_visits_everything_once(make_adapter: Any, ada: User, sort: Any) -> None:
     for number in range(7):
-        make_adapter(ada, f"a{number}", downloads=number % 3)
+        make_adapter(ada, f"a{number}", downloads=number % 3, likes=number % 2)
     found = walk("", sort=sort, limit=2)
     expected = {
         "newest": ["a6", "a5", "a4", "a3", "a2", "a1", "a0"],
         "downloads": ["a5", "a2", "a4", "a1", "a6", "a3", "a0"],
+        "likes": ["a5", "a3", "a1", "a6", "a4", "a2", "a0"],
         "name": ["a0", "a1", "a2", "a3", "a4", "a5", "a6"],
     }
     assert found == expected[sort]
