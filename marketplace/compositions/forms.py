@@ -13,6 +13,7 @@ from typing import Any, get_args
 from django.http import QueryDict
 
 from inference_worker.contracts.merge import MergeRequest, OutputDtype
+from inference_worker.contracts.merge_checks import INERTIA_BUDGET
 from inference_worker.contracts.merge_methods import METHODS
 from marketplace.adapters.models import Adapter
 from marketplace.compositions.members import MAX_WEIGHT, Choice, find_adapter
@@ -201,7 +202,13 @@ def dtype_choices() -> list[tuple[str, str]]:
 
 
 def rank_rules(method: str) -> list[tuple[str, str]]:
-    return [(rule, words) for rule, words in RANK_RULES.items() if rule != "inertia" or method == "lego"]
+    """Those that the method takes: it keeps a share of its clusters' inertia or of its result's energy."""
+    return [(rule, words) for rule, words in RANK_RULES.items() if rule not in SHARES or rule == share_of(method)]
+
+
+def share_of(method: str) -> str:
+    """The kind of share that the method's rank can keep."""
+    return "inertia" if INERTIA_BUDGET in METHODS[method].options.model_fields else "energy"
 
 
 def parameters_of(request: MergeRequest, members: Sequence[Choice] = ()) -> list[tuple[str, str]]:

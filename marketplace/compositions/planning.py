@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge import MergeRequest
+from inference_worker.contracts.merge_checks import AdapterNames, check_ranks, check_request, check_weights
 from inference_worker.contracts.merge_fit import MergeFit
+from inference_worker.contracts.merge_limits import CARRIED
 from inference_worker.contracts.merge_methods import METHODS, MemberFacts
-from inference_worker.contracts.merge_output import InertiaRank, MergeOutput
-from inference_worker.contracts.module_selectors import select_modules
+from inference_worker.contracts.merge_output import MergeOutput
+from inference_worker.errors import BadInput
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.compositions import verdict
@@ -24,6 +26,10 @@ from marketplace.core.errors import Invalid, NotAuthenticated
 
 RANK_WORDS = 'Give a number from 1 to 4096, “same”, {"energy": share} or, for LoRA-LEGO, {"inertia": share}.'
 #: Options that only matter with one kind of rule or another are named by the field that people filled in.
+_SHARE_WORDS = (
+    "Only LoRA-LEGO has clusters whose inertia could be kept. Give an energy instead.",
+    "LoRA-LEGO keeps a share of its clusters' inertia. Give an inertia instead of an energy.",
+)
 _MERGE_FIELDS = ("weights", "layer_weights", "seed", "method", "adapters")
 
 
@@ -78,7 +84,6 @@ def plan_merge(
     resolved = resolve_members(user=user, members=members)
     judged = verdict.plan_verdict(resolved)
     _check_legal(judged, resolved, method, parsed)
-    _check_output(resolved, method, written)
     fit = examples_for(user, resolved, method) if learn else None
     request = _request(resolved, method, written, parsed, seed, layer_weights, fit)
     return MergePlan(resolved, request, judged)
@@ -101,7 +106,6 @@ def vary(
         check_weight(weight, member.adapter.full_name)
     members = [replace(member, weight=weight) for member, weight in zip(plan.members, weights, strict=True)]
     _check_legal(plan.verdict, members, method, parsed)
-    _check_output(members, method, written)
     groups = [[group.model_dump() for group in groups] for groups in plan.request.layer_weights]
     fit = plan.request.fit if METHODS[method].examples else None
     request = _request(members, method, written, parsed, plan.request.seed, groups, fit)
@@ -166,13 +170,25 @@ def caveats_of(members: Sequence[Member], method: str, options: Mapping[str, Any
         return []
 
 
-def _check_output(members: Sequence[Member], method: str, output: MergeOutput) -> None:
-    rules = [output.rank, *(item.rank for item in output.ranks)]
-    if method != "lego" and any(isinstance(rule, InertiaRank) for rule in rules):
-        raise invalid("rank", "Only LoRA-LEGO has clusters whose inertia could be kept. Give an energy instead.")
-    modules = {name for member in members for name in shapes_of(member)}
-    if modules and not select_modules(modules, output.include, output.exclude):
-        raise invalid("include", "No module that these adapters change is left. Include more, or exclude less.")
+def _check_settings(request: MergeRequest, members: Sequence[Member]) -> None:
+    """Raise ``Invalid`` for settings that the worker would refuse, by the worker's own rules."""
+    known = all(member.artifact.modules for member in members)
+    try:
+        if known:
+            check_request(request, [_names_of(member) for member in members])
+        else:
+            check_ranks(request.output, METHODS[request.method])
+            check_weights(request.weights, request.layer_weights)
+    except BadInput as error:
+        # The command line writes shares otherwise than pages and REST do.
+        words = _SHARE_WORDS[request.method == "lego"] if error.code == "bad_rank" else f"{error.message.rstrip('.')}."
+        raise invalid(str(error.extra.get("field", "merge")), words) from error
+
+
+def _names_of(member: Member) -> AdapterNames:
+    """Whole tensors are not listed by the inspection: where there are some, a selector may mean them."""
+    carried = CARRIED & set(member.artifact.summary.get("features", []))
+    return AdapterNames(member.adapter.full_name, list(shapes_of(member)), None if carried else ())
 
 
 def _request(
@@ -186,7 +202,7 @@ def _request(
 ) -> MergeRequest:
     groups = [list(groups) for groups in layer_weights]
     try:
-        return MergeRequest.model_validate(
+        request = MergeRequest.model_validate(
             {
                 "adapters": [member.files for member in members],
                 "weights": [member.weight for member in members],
@@ -205,3 +221,5 @@ def _request(
             fields.setdefault(name, []).append(fault["msg"].removeprefix("Value error, "))
         words = "; ".join(f"{field}: {' '.join(sentences)}" for field, sentences in fields.items())
         raise Invalid(f"The merge has faults. {words}", extra={"fields": fields}) from error
+    _check_settings(request, members)
+    return request

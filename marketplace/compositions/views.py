@@ -17,11 +17,12 @@ from marketplace.adapters.models import Adapter, Artifact
 from marketplace.catalog import selectors as catalog
 from marketplace.catalog.types import CatalogFilters
 from marketplace.compositions import services
-from marketplace.compositions.forms import CombineForm, dtype_choices, rank_rules, read_form
+from marketplace.compositions.forms import CombineForm, dtype_choices, rank_rules, read_form, share_of
 from marketplace.compositions.lab import previews, sweeps
 from marketplace.compositions.lab.forms import LabForm, read_lab, suggested_prompts, suite_choices, sweep_arguments
 from marketplace.compositions.method_groups import method_groups
 from marketplace.compositions.option_fields import option_fields
+from marketplace.compositions.output_fields import SHARES
 from marketplace.compositions.pairs.page import fit_context
 from marketplace.core.errors import AppError
 from marketplace.core.pages import without_token
@@ -40,6 +41,9 @@ def combine(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _start(request, "", lambda form, lab: services.create_merge(user=request.user, **form.arguments()))
     form = read_form(request.user, request.GET)
+    if form.rank_rule in SHARES:
+        # Another method was chosen, which keeps the other kind of share; the page shows it.
+        form.rank_rule = share_of(form.method)
     return render(request, "compositions/combine.html", _context(request, form, read_lab(request.GET)))
 
 
@@ -105,6 +109,7 @@ def _context(request: HttpRequest, form: CombineForm, lab: LabForm) -> dict[str,
         "options": option_fields(info.options, form.options),
         "dtypes": dtype_choices(),
         "rank_rules": rank_rules(form.method),
+        "share": share_of(form.method),
         "written": _more_written(form),
         "searched": query,
         "candidates": candidates(request.user, query, chosen),

@@ -45,18 +45,18 @@ def request_of(ada: User, query: str) -> MergeRequest:
 
 def test_everything_that_can_be_written(ada: User) -> None:
     query = (
-        f"{BOTH}&method=lego&rank_rule=inertia&rank=0,9&ranks=mlp%3A+4%0A0%3A+energy+0.95&rotate=on&include=0-1+mlp"
-        "&exclude=lm_head&dtype=float16&seed=7&options_of=lego&option_restarts=2"
+        f"{BOTH}&method=lego&rank_rule=inertia&rank=0,9&ranks=mlp%3A+4%0A0%3A+inertia+0.95&rotate=on&include=0-1+mlp"
+        "&exclude=1&dtype=float16&seed=7&options_of=lego&option_restarts=2"
     )
     request = request_of(ada, query)
     output = request.output.model_dump(mode="json", exclude_defaults=True)
     assert output == {
         "rank": {"inertia": 0.9},
-        "ranks": [{"modules": "mlp", "rank": 4}, {"modules": "0", "rank": {"energy": 0.95}}],
+        "ranks": [{"modules": "mlp", "rank": 4}, {"modules": "0", "rank": {"inertia": 0.95}}],
         "dtype": "float16",
         "rotate": True,
         "include": ["0-1", "mlp"],
-        "exclude": ["lm_head"],
+        "exclude": ["1"],
     }
     assert request.weights == (1.0, -0.5)
     groups = [[(group.modules, group.factor) for group in groups] for groups in request.layer_weights]
@@ -91,7 +91,7 @@ def test_a_planned_merge_fills_in_the_form_that_made_it(ada: User, query: str) -
         ("method=svd&rank_rule=inertia&rank=0.9", "rank", "Only LoRA-LEGO"),
         ("ranks=mlp", "ranks", "is no group"),
         ("include=9-3", "include", "run backwards"),
-        ("include=nowhere", "include", "No module"),
+        ("include=nowhere", "include", "fits no module"),
         ("seed=-1", "seed", "whole number"),
     ],
 )
@@ -162,3 +162,31 @@ def test_no_weight_that_cannot_be_merged(ada: User, client: Any, weight: str) ->
         body = {"members": members, "method": "svd", "name": "both", "prompts": ["a"]}
         assert client.post(f"/api/v1/merges/{path}", body, content_type="application/json").status_code == 400
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ("method=lego&rank_rule=energy&rank=0.9", "rank"),
+        ("method=lego&ranks=mlp%3A+energy+0.9", "ranks"),
+        ("method=svd&rank_rule=inertia&rank=0.9", "rank"),
+        ("method=svd&include=atention", "include"),
+        ("method=svd&ranks=atention%3A+4", "ranks"),
+        ("method=svd&weight=0&weight=0", "weights"),
+        ("method=svd&layers=&layers=9%3A+0.5", "layer_weights"),
+    ],
+)
+def test_what_the_worker_would_refuse_is_refused_before(ada: User, settings: str, field: str) -> None:
+    both = "with=ada/plural&with=bob/past"
+    with pytest.raises(Invalid) as fault:
+        request_of(ada, f"{both}&{settings}")
+    assert list(fault.value.extra["fields"]) == [field]
+    assert not Job.objects.exists()
+
+
+def test_the_page_offers_the_share_that_the_method_keeps(ada: User, client: Any) -> None:
+    client.force_login(ada)
+    for method, offered, other in (("lego", "inertia", "energy"), ("svd", "energy", "inertia")):
+        page = client.get(f"/combine/?{BOTH}&method={method}&rank_rule={other}&rank=0.9").content.decode()
+        assert f'<option value="{offered}" selected>' in page
+        assert f'<option value="{other}"' not in page
