@@ -37,6 +37,15 @@ class Estimate(Contract):
     n: int
 
 
+class Difference(Estimate):
+    """A mean of paired differences, with the examples that one of the two scored higher on, and those that both gave
+    the very same answer to."""
+
+    wins: int = Field(ge=0)
+    losses: int = Field(ge=0)
+    same_answers: int = Field(ge=0)
+
+
 class Outcome(Contract):
     """One example: what was written, and how it scored. ``logprob`` is the expected answer's, over ``tokens`` of it."""
 
@@ -106,7 +115,7 @@ class Comparison(Contract):
     suite: int
     before: int
     after: int
-    differences: dict[str, Estimate]
+    differences: dict[str, Difference]
 
 
 class EvaluateRequest(Contract):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +10,7 @@ from marketplace import policy
 from marketplace.adapters.models import Adapter, Version
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.selectors import numbers_of, outcomes_of
+from marketplace.evaluations.signs import sign_test
 from marketplace.evaluations.verdicts import METRICS, metric_of
 
 Change = Literal["win", "loss", "same"]
@@ -55,15 +55,6 @@ class Beside:
         return self.wins + self.losses + self.same - len(self.pairs)
 
 
-def sign_test(wins: int, losses: int) -> float:
-    """Two-sided: the chance of a split at least so uneven when wins and losses are equally likely."""
-    count, fewer = wins + losses, min(wins, losses)
-    if wins == losses:
-        return 1.0
-    tail = sum(math.comb(count, number) for number in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**count)
-
-
 def beside(
     *, user: policy.Person, adapter: Adapter, before: EvaluationRun | None, after: EvaluationRun
 ) -> Beside | None:
@@ -93,20 +84,28 @@ def _change(before: Outcome, after: Outcome, metric: str) -> Change:
 
 
 def versions_beside(*, user: policy.Person, adapter: Adapter, before: Version, after: Version) -> list[Beside]:
-    """What two versions of an adapter answered, on every suite that both were run on in the same way."""
+    """What two versions of an adapter answered, on every suite that both were run on in the same way.
+
+    The key of the bare base beside a run holds the engine, the base's source and revision, the settings and the prompt
+    format: runs beside bases of two keys differ by more than their version, and are not compared.
+    """
     if before.artifact_id == after.artifact_id:
         return []
-    found = []
     runs = EvaluationRun.objects.filter(state=EvaluationRun.State.MEASURED).select_related("suite__adapter", "against")
-    newest: dict[tuple[object, ...], EvaluationRun] = {}
-    for run in runs.filter(artifact__in=[before.artifact_id, after.artifact_id]).order_by("finished_at", "pk"):
-        newest[(run.suite_id, run.artifact_id)] = run
-    for (suite, artifact), run in newest.items():
-        other = newest.get((suite, before.artifact_id))
-        if artifact != after.artifact_id or other is None or other.options != run.options:
-            continue
-        if _shown(user, adapter, run.suite) and (pair := beside(user=user, adapter=adapter, before=other, after=run)):
-            found.append(pair)
+    runs = runs.filter(artifact__in=[before.artifact_id, after.artifact_id], against__isnull=False)
+    ways = ("suite", "against__key", "artifact")
+    newest = {
+        (run.suite_id, run.against.key, run.artifact_id): run
+        for run in runs.order_by(*ways, "-finished_at", "-pk").distinct(*ways)
+        if run.against is not None
+    }
+    alike: dict[object, tuple[EvaluationRun, EvaluationRun]] = {}
+    for (suite, way, artifact), run in sorted(newest.items(), key=lambda row: row[1].finished_at or row[1].created_at):
+        other = newest.get((suite, way, before.artifact_id))
+        if artifact == after.artifact_id and other is not None and _shown(user, adapter, run.suite):
+            alike[suite] = (other, run)
+    pairs = (beside(user=user, adapter=adapter, before=old, after=new) for old, new in alike.values())
+    found = [pair for pair in pairs if pair is not None]
     return sorted(
         found, key=lambda pair: (pair.after.suite.kind != EvaluationSuite.Kind.EXAMPLES, pair.after.suite.name)
     )

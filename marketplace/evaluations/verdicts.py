@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
+from marketplace.evaluations.signs import LEVEL, sign_test
 
 #: A difference whose interval lies within so much of zero is none.
 EPSILON = 0.05
 #: Of fewer examples nothing is said: where all of them agree, the interval has no width whatever their number.
 MIN_EXAMPLES = 8
+#: To say of different answers that they come to the same takes more of them.
+MIN_FOR_NONE = 16
 
 METRICS = {"exact_match": "Exact match", "token_f1": "Token F1"}
 
@@ -48,13 +51,25 @@ def effect(difference: dict[str, Any] | None) -> str:
     """What a paired difference with its interval amounts to; empty where there is none."""
     if not difference:
         return ""
-    if difference["n"] < MIN_EXAMPLES:
+    count = difference["n"]
+    if count < MIN_EXAMPLES:
         return _Effect.UNCLEAR
-    if difference["low"] >= -EPSILON and difference["high"] <= EPSILON:
+    if difference.get("same_answers") == count:
         return _Effect.NO_EFFECT
-    if difference["low"] > 0.0:
-        return _Effect.BETTER
-    return _Effect.WORSE if difference["high"] < 0.0 else _Effect.UNCLEAR
+    if difference["low"] >= -EPSILON and difference["high"] <= EPSILON:
+        return _Effect.NO_EFFECT if count >= MIN_FOR_NONE else _Effect.UNCLEAR
+    # The bootstrap's interval is too narrow for few examples; the sign test is exact for any number.
+    if _by_chance(difference) or difference["low"] <= 0.0 <= difference["high"]:
+        return _Effect.UNCLEAR
+    return _Effect.BETTER if difference["low"] > 0.0 else _Effect.WORSE
+
+
+def _by_chance(difference: dict[str, Any]) -> bool:
+    """Whether wins and losses are no more uneven than chance makes them. Rows from before they were counted have none:
+    of exact match there are at least as many as the difference tells."""
+    net = round(difference["value"] * difference["n"])
+    wins, losses = difference.get("wins", max(net, 0)), difference.get("losses", max(-net, 0))
+    return sign_test(wins, losses) >= LEVEL
 
 
 def effect_of(run: EvaluationRun | None) -> str:
@@ -96,9 +111,17 @@ def _of_examples(run: EvaluationRun) -> Verdict:
     severity, title = _TITLES[code]
     message = _sentence(run, run.difference, "its base")
     if code == _Effect.UNCLEAR:
-        few = run.difference[metric_of(run)]["n"] < MIN_EXAMPLES
-        message += f" At least {MIN_EXAMPLES} examples are needed." if few else " The interval leaves it open."
+        message += _why_unclear(run.difference[metric_of(run)])
     return Verdict(str(code), severity, title.format(where=where(run.suite)), message, run)
+
+
+def _why_unclear(difference: dict[str, Any]) -> str:
+    if difference["n"] < MIN_EXAMPLES:
+        return f" At least {MIN_EXAMPLES} examples are needed."
+    if difference["low"] <= 0.0 <= difference["high"]:
+        within = difference["low"] >= -EPSILON and difference["high"] <= EPSILON
+        return f" To say that it has none takes {MIN_FOR_NONE} examples." if within else " The interval leaves it open."
+    return " Chance alone makes such wins and losses too often (sign test)."
 
 
 def _of_probes(run: EvaluationRun) -> list[Verdict]:

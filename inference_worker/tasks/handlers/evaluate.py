@@ -15,7 +15,7 @@ from pathlib import Path
 from inference_worker.contracts.common import AdapterFiles, OutputFile
 from inference_worker.contracts.evaluate import (
     Comparison,
-    Estimate,
+    Difference,
     EvaluateRequest,
     EvaluateResult,
     Evaluation,
@@ -36,6 +36,8 @@ from inference_worker.tasks.context import JobContext
 #: Where answers of bare bases are kept for other jobs: every upload is compared with the same ones. The collection of
 #: abandoned scratch files takes the folder a day after its last new suite.
 SHARED = "evaluations-of-bases"
+#: Scores that differ by less are the same.
+_SAME = 1e-9
 #: Metrics with a value per example, which can be compared pair by pair.
 PAIRED: tuple[Metric, ...] = ("exact_match", "token_f1")
 
@@ -119,22 +121,28 @@ def _comparisons(request: EvaluateRequest, evaluations: Sequence[Evaluation]) ->
 
 def _differences(
     before: Sequence[Outcome], after: Sequence[Outcome], *, settings: EvaluationSettings
-) -> dict[str, Estimate]:
+) -> dict[str, Difference]:
     def values(outcomes: Sequence[Outcome], metric: Metric) -> list[float]:
         return [float(getattr(outcome, metric)) for outcome in outcomes]
 
-    return {
-        metric: paired_difference(values(before, metric), values(after, metric), settings.resamples, settings.seed)
-        for metric in PAIRED
-        if metric in settings.metrics
-    }
+    same = sum(old.answer == new.answer for old, new in zip(before, after, strict=True))
+    found = {}
+    for metric in (metric for metric in PAIRED if metric in settings.metrics):
+        old, new = values(before, metric), values(after, metric)
+        found[metric] = Difference(
+            **paired_difference(old, new, settings.resamples, settings.seed).model_dump(),
+            wins=sum(b - a > _SAME for a, b in zip(old, new, strict=True)),
+            losses=sum(a - b > _SAME for a, b in zip(old, new, strict=True)),
+            same_answers=same,
+        )
+    return found
 
 
 def _suite(files: SuiteFiles, context: JobContext) -> Suite:
     if files.examples is None:
         return builtin_suite(files.builtin, count=files.count)
     text = context.blobs.path(files.examples).read_text(encoding="utf-8")
-    return Suite(files.name, parse_examples(text.splitlines(), files.name), files.prompt_format, files.lead)
+    return Suite(files.name, parse_examples(text.split("\n"), files.name), files.prompt_format, files.lead)
 
 
 def _paths(context: JobContext, files: AdapterFiles) -> tuple[str, str]:

@@ -99,6 +99,10 @@ def test_what_is_known_is_not_made_again_and_is_compared_with(context: JobContex
     difference = comparison.differences["exact_match"]
     assert difference.value == pytest.approx(adapted.value - base.value)
     assert difference.low <= difference.value <= difference.high
+    assert difference.wins - difference.losses == round(5 * difference.value)
+    assert difference.same_answers <= 5 - difference.wins - difference.losses
+    itself = run(context, request.model_copy(update={"compare": ((1, 1),)})).comparisons[0].differences["exact_match"]
+    assert (itself.wins, itself.losses, itself.same_answers) == (0, 0, 5)
 
     other = request.model_copy(update={"suites": (suite.model_copy(update={"count": 6}),)})
     assert [one.overall["exact_match"].n for one in run(context, other).evaluations] == [6, 6]

@@ -55,7 +55,7 @@ def test_an_adapter_for_another_task_has_no_effect(
     make_shipped: MakeShipped, ada: User, run_waiting: RunWaiting
 ) -> None:
     adapter = make_shipped(ada, "odd", shipped="capital-cities", examples=0)
-    for position in range(10):
+    for position in range(16):
         adapter.examples.create(
             position=position, prompt=f"Instruction: Sing number {position}.\nInput: x", expected="la"
         )

@@ -14,6 +14,11 @@ def estimate(value: float, low: float, high: float, n: int = 20) -> dict[str, An
     return {"value": value, "low": low, "high": high, "n": n}
 
 
+def counted(wins: int, losses: int, n: int, low: float, high: float, same_answers: int = 0) -> dict[str, Any]:
+    counts = {"wins": wins, "losses": losses, "same_answers": same_answers}
+    return {**estimate((wins - losses) / n, low, high, n), **counts}
+
+
 @pytest.mark.parametrize(
     ("interval", "expected"),
     [
@@ -25,6 +30,18 @@ def estimate(value: float, low: float, high: float, n: int = 20) -> dict[str, An
         (estimate(-0.3, -0.5, -0.1), "worse"),
         (estimate(0.05, -0.1, 0.2), "unclear"),
         (estimate(1.0, 1.0, 1.0, 7), "unclear"),
+        # Five of eight without one against them: the interval lies above zero, and chance does it one time in sixteen.
+        (counted(5, 0, 8, 0.25, 0.88), "unclear"),
+        (counted(6, 0, 8, 0.5, 1.0), "better"),
+        (counted(0, 6, 8, -1.0, -0.5), "worse"),
+        (counted(9, 2, 20, 0.05, 0.65), "unclear"),
+        (counted(10, 1, 20, 0.2, 0.7), "better"),
+        (counted(0, 0, 8, 0.0, 0.0), "unclear"),
+        (counted(0, 0, 15, 0.0, 0.0), "unclear"),
+        (counted(0, 0, 16, 0.0, 0.0), "no_effect"),
+        # Word by word what the base answers.
+        (counted(0, 0, 8, 0.0, 0.0, same_answers=8), "no_effect"),
+        (counted(0, 0, 7, 0.0, 0.0, same_answers=7), "unclear"),
         (None, ""),
     ],
 )
@@ -68,6 +85,16 @@ def test_few_examples_say_little() -> None:
     assert verdict.message.endswith("At least 8 examples are needed.")
 
 
+def test_what_is_unclear_says_why() -> None:
+    def why(difference: dict[str, Any]) -> str:
+        (verdict,) = verdicts_of([run_of(difference, 0.9)])
+        return verdict.message
+
+    assert why(counted(5, 0, 8, 0.25, 0.88)).endswith("Chance alone makes such wins and losses too often (sign test).")
+    assert why(counted(0, 0, 9, 0.0, 0.0)).endswith("To say that it has none takes 16 examples.")
+    assert why(counted(3, 2, 9, -0.2, 0.4)).endswith("The interval leaves it open.")
+
+
 def test_probes_are_spoken_of_when_they_are_forgotten() -> None:
     assert verdicts_of([run_of(estimate(0.0, -0.02, 0.02), 0.9, "builtin", True)]) == []
     (verdict,) = verdicts_of([run_of(estimate(-0.5, -0.6, -0.4), 0.4, "builtin", True)])
@@ -87,7 +114,7 @@ def test_long_answers_are_judged_by_their_words() -> None:
 @pytest.mark.parametrize(
     ("against_best", "expected"),
     [
-        (estimate(0.2, 0.1, 0.3), []),
+        (estimate(0.3, 0.1, 0.5), []),
         (estimate(0.0, 0.0, 0.0), ["no_better_than_parent"]),
         (estimate(0.1, -0.1, 0.3), ["no_better_than_parent"]),
         (estimate(-0.3, -0.4, -0.2), ["worse_than_parent"]),
