@@ -83,7 +83,8 @@ def read_suite(path: Path, *, prompt_format: PromptFormat | None = None) -> Suit
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         raise BadInput(f"{path} cannot be read as UTF-8 text: {fault}.", code="suite_unreadable") from fault
-    return Suite(path.stem, parse_examples(text.splitlines(), path.name), prompt_format or PromptFormat())
+    # Only line feeds end a line: U+2028, U+0085 and others may stand inside of a text.
+    return Suite(path.stem, parse_examples(text.split("\n"), path.name), prompt_format or PromptFormat())
 
 
 def parse_examples(lines: Iterable[str], source: str) -> tuple[Example, ...]:

@@ -16,7 +16,7 @@ from inference_worker.testbed.tasks import TASKS
 
 
 def test_a_suite_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    suite = Suite("own", (Example("a\nb", ("x", "y"), "t", "c"), Example("ä", ("",))))
+    suite = Suite("own", (Example("a\nb", ("x", "y"), "t", "c"), Example("ä\u2028ö\u0085ü\x1c", ("\u2029",))))
     write_suite(suite, tmp_path / "own.jsonl")
     again = read_suite(tmp_path / "own.jsonl")
     assert again == suite
