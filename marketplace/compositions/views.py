@@ -44,7 +44,7 @@ def combine(request: HttpRequest) -> HttpResponse:
     if form.rank_rule in SHARES:
         # Another method was chosen, which keeps the other kind of share; the page shows it.
         form.rank_rule = share_of(form.method)
-    return render(request, "compositions/combine.html", _context(request, form, read_lab(request.GET)))
+    return render(request, "compositions/combine.html", combine_context(request, form, read_lab(request.GET)))
 
 
 @require_http_methods(["POST"])
@@ -79,11 +79,12 @@ def _start(request: HttpRequest, opened: str, create: Callable[[CombineForm, Lab
         job = create(form, lab)
     except AppError as error:
         form.fault(error)
-        return render(request, "compositions/combine.html", _context(request, form, lab), status=422)
+        return render(request, "compositions/combine.html", combine_context(request, form, lab), status=422)
     return redirect(PAGES.get(job.kind, "job"), job.pk)
 
 
-def _context(request: HttpRequest, form: CombineForm, lab: LabForm) -> dict[str, Any]:
+def combine_context(request: HttpRequest, form: CombineForm, lab: LabForm) -> dict[str, Any]:
+    """What the combine page shows. ``file`` keeps the text of a file that was sent, and the name for its result."""
     verdict, caveats = None, []
     if form.members:
         try:
@@ -121,6 +122,7 @@ def _context(request: HttpRequest, form: CombineForm, lab: LabForm) -> dict[str,
         "suites": suite_choices(request.user, chosen[0].base if chosen else None),
         "key": form.key or secrets.token_urlsafe(12),
         "errors": form.faults,
+        "file": {},
     }
 
 

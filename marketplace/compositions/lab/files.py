@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_recipe import MOST_BYTES, MergeRecipe
 from inference_worker.contracts.mergekit import adapters_of, read_mergekit, to_mergekit, translate
 from inference_worker.errors import BadInput
@@ -58,6 +59,24 @@ def plan_mergekit(*, user: User, text: bytes | str) -> FilePlan:
         layer_weights=[[group.model_dump() for group in groups] for groups in merge.layer_weights],
     )
     return FilePlan(plan, [f"{note[0].upper()}{note[1:]}." for note in merge.notes])
+
+
+def changes_of(plan: MergePlan) -> list[str]:
+    """In what a merge of the form's settings would differ from ``plan``, in sentences: the form takes current versions
+    and lets methods that learn learn again."""
+    newer = [m.adapter.full_name for m in plan.members if m.adapter.current_id != m.version.pk]
+    found = []
+    if newer:
+        found.append(
+            f"Of {', '.join(newer)} the file means an earlier version, and the form takes the current one. “Make this "
+            "merge again” takes the file's."
+        )
+    info = METHODS[plan.request.method]
+    if info.examples and plan.request.fit is None:
+        found.append(
+            f"From the form, {info.title} finds its weights again. “Make this merge again” takes those of the file."
+        )
+    return found
 
 
 def mergekit_of(*, user: policy.Person, adapter: Adapter) -> str:

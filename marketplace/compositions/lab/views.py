@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -18,10 +18,12 @@ from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.throttling import MergeThrottle, spend
 from marketplace.adapters.models import Version
 from marketplace.adapters.selectors import get_adapter, recipe_of, visible_adapters
-from marketplace.compositions.forms import parameters_of
+from marketplace.compositions.forms import parameters_of, read_form
 from marketplace.compositions.lab import files, previews, recipes, sweeps
+from marketplace.compositions.lab.forms import read_lab
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
 from marketplace.compositions.members import Choice
+from marketplace.compositions.views import combine_context
 from marketplace.core.errors import AppError, Conflict, NotFound
 from marketplace.jobs import selectors as jobs
 from marketplace.jobs.models import Job
@@ -118,17 +120,35 @@ def mergekit_file(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @login_required
 @require_POST
 def from_file(request: HttpRequest) -> HttpResponse:
-    """Fill the combine page's form from the text of a recipe or of a mergekit file."""
+    """Make the merge that a recipe or a mergekit file describes, or fill the combine page's form from it.
+
+    The form takes current versions, and methods that learn learn again; only making it follows a recipe to the letter.
+    """
     spend(request, MergeThrottle)
+    text, name = request.POST.get("text", ""), request.POST.get("name", "").strip()
     try:
-        found = files.plan_file(user=request.user, data=request.POST.get("text", "").encode())
+        found = files.plan_file(user=request.user, data=text.encode())
+        if "make" in request.POST:
+            key = request.POST.get("key", "")[:90]
+            job = recipes.create_planned_merge(
+                user=request.user, plan=found.plan, name=name, idempotency_key=f"{key}-file" if key else None
+            )
+            return redirect("job", job_id=job.pk)
     except AppError as error:
         messages.error(request, error.message)
-        return redirect("combine")
-    for note in found.notes:
+        return _filled(request, QueryDict(), text, name, status=422)
+    for note in [*found.notes, *files.changes_of(found.plan)]:
         messages.warning(request, note)
     members = [Choice(member.adapter, member.weight) for member in found.plan.members]
-    return redirect(f"{reverse('combine')}?{urlencode(parameters_of(found.plan.request, members))}")
+    return _filled(request, QueryDict(urlencode(parameters_of(found.plan.request, members))), text, name)
+
+
+def _filled(request: HttpRequest, fields: QueryDict, text: str, name: str, status: int = 200) -> HttpResponse:
+    """The combine page with ``fields``, which may be too many for an address, and the file as it was sent."""
+    context = combine_context(request, read_form(request.user, fields), read_lab(fields))
+    return render(
+        request, "compositions/combine.html", {**context, "file": {"text": text, "name": name}}, status=status
+    )
 
 
 @login_required

@@ -462,3 +462,26 @@ def test_a_recipe_is_followed_with_the_weights_that_were_found(pair: Members, ad
     learned = recipe_of(pair).model_copy(update={"method": "lorahub"})
     request = recipes.plan_recipe(user=ada, recipe=learned, versions=[]).request
     assert (request.fit, request.weights) == (None, (1.0, -0.5))
+
+
+def test_the_page_follows_a_recipe_to_the_letter(
+    pair: Members, ada: User, client: Any, make_adapter: MakeAdapter
+) -> None:
+    text = recipe_of(pair).model_copy(update={"method": "lorahub"}).model_dump_json()
+    then, newer = pair[1][0].current, make_adapter(ada, "newer").current
+    Version.objects.filter(pk=newer.pk).update(adapter=pair[1][0])
+    Adapter.objects.filter(pk=pair[1][0].pk).update(current=newer)
+    client.force_login(ada)
+    first = client.post("/combine/from-file", {"text": text}).content.decode()
+    assert "Of bob/past the file means an earlier version" in first
+    assert "finds its weights again" in first
+    assert not Job.objects.exists()
+    nameless = client.post("/combine/from-file", {"text": text, "make": "1"})
+    assert nameless.status_code == 422
+    assert "lorahub" in nameless.content.decode()
+    sent = {"text": text, "make": "1", "name": "again", "key": "k"}
+    made = [client.post("/combine/from-file", sent)["Location"] for _ in range(2)]
+    job = Job.objects.get(kind="merge")
+    assert made == [f"/jobs/{job.pk}"] * 2
+    assert job.subject["members"][1]["version"] == then.pk
+    assert (job.request["fit"], job.request["weights"]) == (None, [1.0, -0.5])
