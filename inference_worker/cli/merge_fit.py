@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_worker.adapter_format.reader import AdapterReader
+from inference_worker.cli.merge_arguments import output_of
 from inference_worker.contracts.common import BaseFiles, PromptFormat
 from inference_worker.contracts.merge_fit import FitExample, FitGroup, MergeFit
 from inference_worker.contracts.merge_output import MemberWeights
@@ -27,10 +28,13 @@ def found_weights(
     progress: Progress,
 ) -> tuple[tuple[float, ...], tuple[MemberWeights, ...]]:
     """The weights that the examples lead to, beginning with ``weights``. Raises ``BadInput`` without examples."""
+    if args.layer_weights:
+        raise BadInput(f"{args.method} finds the weights from examples: leave --layer-weights out.", code="bad_weights")
     fit = _examples_of(args)
-    found = find_weights(fit, readers, weights, args.method, options, args.seed, progress)
-    words = f"{found.found.held_start:.4f}, with the weights found {found.found.held_end:.4f}"
-    print(f"merge: loss on held-out examples {words}", file=sys.stderr)
+    found = find_weights(
+        fit, readers, weights, args.method, options, output=output_of(args), seed=args.seed, progress=progress
+    )
+    print(f"merge: {found.found.words()}", file=sys.stderr)
     return found.weights, found.layers
 
 

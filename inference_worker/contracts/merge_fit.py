@@ -35,12 +35,22 @@ class MergeFit(Contract):
     groups: tuple[FitGroup, ...] = Field(min_length=1, max_length=MAX_GROUPS)
 
 
+Loss = Annotated[float, Field(allow_inf_nan=False)] | None
+
+
 class FoundWeights(Contract):
     """What the search found. Losses are nats per token of the answers: on the fitted examples and on those held out,
-    with the weights that were given (``start``) and with those that were found (``end``)."""
+    with the weights that were given (``start``) and with those that were found (``end``). None where nothing was held
+    out, and where the model answers with what is no number."""
 
-    fit_start: float
-    fit_end: float
-    held_start: float
-    held_end: float
+    fit_start: Loss
+    fit_end: Loss
+    held_start: Loss
+    held_end: Loss
     rounds: int
+
+    def words(self) -> str:
+        """What the weights helped, as a line of a log."""
+        if self.held_start is None or self.held_end is None:
+            return "loss on held-out examples unknown"
+        return f"loss on held-out examples {self.held_start:.4f}, with the weights found {self.held_end:.4f}"

@@ -1,4 +1,4 @@
-"""Examples as token batches, and the loss of a model on their answers."""
+"""Examples as token batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from inference_worker.contracts.common import PromptFormat
 from inference_worker.errors import BadInput
@@ -32,14 +32,8 @@ class Answers:
         return self.ids.shape[0]
 
     def rows(self, indices: Sequence[int]) -> Answers:
-        chosen = torch.tensor(list(indices))
+        chosen = torch.tensor(list(indices), dtype=torch.int64, device=self.ids.device)
         return Answers(self.ids[chosen], self.mask[chosen], self.labels[chosen])
-
-    def loss(self, model: PreTrainedModel) -> Tensor:
-        """Mean cross-entropy, in nats per token of the answers."""
-        logits = model(input_ids=self.ids, attention_mask=self.mask, use_cache=False).logits
-        wanted = self.labels != IGNORED
-        return torch.nn.functional.cross_entropy(logits[wanted].float(), self.labels[wanted])
 
 
 def read_answers(
@@ -84,14 +78,18 @@ def _encode(
 
 
 def split(owners: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Rows to fit on and rows held out: ``share`` of every suite's rows, at least one and not all, are held out."""
+    """Rows to fit on and rows held out: ``share`` of every suite's rows, at least one and not all, are held out.
+
+    Suites of a single row count as one suite, so that something is held out where every suite is as small as that.
+    """
     fit: list[int] = []
     held: list[int] = []
     rng = Random(f"fit:{seed}")
-    for number in sorted(set(owners)):
-        rows = [row for row, owner in enumerate(owners) if owner == number]
+    suites = [[row for row, owner in enumerate(owners) if owner == number] for number in sorted(set(owners))]
+    singles = [row for rows in suites if len(rows) == 1 for row in rows]
+    for rows in (*(rows for rows in suites if len(rows) > 1), singles):
         rng.shuffle(rows)
-        count = min(max(1, round(share * len(rows))), len(rows) - 1) if share > 0.0 else 0
+        count = min(max(1, round(share * len(rows))), len(rows) - 1) if rows and share > 0.0 else 0
         held += rows[:count]
         fit += rows[count:]
     return sorted(fit), sorted(held)

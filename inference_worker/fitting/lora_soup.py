@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
+from inference_worker.fitting.answer_loss import AnswerLoss
 from inference_worker.fitting.examples import Answers, split
 from inference_worker.fitting.result import Fitted
 from inference_worker.fitting.weighted_sum import WeightedSum
@@ -33,46 +35,64 @@ def learn_weights(
 ) -> Fitted:
     """AdamW on the weights (groups, K), from ``start`` in every layer, the rate falling linearly to zero.
 
-    The state with the least loss on the held-out examples is the result, the start included: learning longer than
-    helps harms nothing. ``progress`` may raise to stop. Deterministic for a seed on one machine.
+    The state with the least loss on the held-out examples (on the fitted ones where none is held out) is the result,
+    the start included: learning longer than helps harms nothing. ``progress`` may raise to stop. Deterministic for a
+    seed on one machine.
     """
     fit, held = split(owners, held_out, seed)
-    checked = answers.rows(held or fit)
+    learnt = AnswerLoss(model, answers.rows(fit))
+    kept = AnswerLoss(model, answers.rows(held)) if held else None
     device = answers.ids.device
     first = torch.tensor(list(start), dtype=torch.float32, device=device).repeat(len(mixed.groups), 1)
-    weights = first.clone().requires_grad_(True)
-    optimizer = torch.optim.AdamW([weights], lr=rate, weight_decay=0.0)
-    best, best_loss, course = first, _loss(model, mixed, checked, first), []
-    held_start, every = best_loss, max(1, steps // 20)
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = rate * (steps - step) / steps
-        mixed.set(weights)
+
+    def step_loss(step: int) -> AnswerLoss:
         chosen = Random(f"soup:{seed}:{step}").sample(fit, min(batch, len(fit)))
-        loss = answers.rows(sorted(chosen)).loss(model)
-        optimizer.zero_grad(set_to_none=True)
-        (weights.grad,) = torch.autograd.grad(loss, [weights])
-        optimizer.step()
-        if (step + 1) % every == 0 or step + 1 == steps:
-            now = _loss(model, mixed, checked, weights.detach())
-            if now < best_loss:
-                best, best_loss = weights.detach().clone(), now
-            course.append(round(best_loss, 6))
-            progress((step + 1) / steps, f"loss {now:.4f} on held-out examples after {step + 1} steps")
+        return AnswerLoss(model, answers.rows(sorted(chosen)))
+
+    best, course = _train(mixed, first, step_loss, kept or learnt, steps, rate, progress)
     table = [tuple(round(float(value), 6) for value in row) for row in best]
-    learnt = answers.rows(fit)
     end = torch.tensor(table, device=device)
     return Fitted(
         weights=dict(zip(mixed.groups, table, strict=True)),
-        fit_start=_loss(model, mixed, learnt, first),
-        fit_end=_loss(model, mixed, learnt, end),
-        held_start=held_start,
-        held_end=_loss(model, mixed, checked, end),
-        course=tuple(course),
+        fit_start=_loss(mixed, learnt, first),
+        fit_end=_loss(mixed, learnt, end),
+        held_start=_loss(mixed, kept, first) if kept else None,
+        held_end=_loss(mixed, kept, end) if kept else None,
+        course=course,
         rounds=steps,
     )
 
 
-@torch.no_grad()
-def _loss(model: PreTrainedModel, mixed: WeightedSum, rows: Answers, weights: torch.Tensor) -> float:
+def _train(
+    mixed: WeightedSum,
+    first: Tensor,
+    step_loss: Callable[[int], AnswerLoss],
+    judge: AnswerLoss,
+    steps: int,
+    rate: float,
+    progress: Callable[[float, str], None],
+) -> tuple[Tensor, tuple[float, ...]]:
+    """The best weights by ``judge``, and its best value each time that it was asked (about 20 times)."""
+    weights = first.clone().requires_grad_(True)
+    optimizer = torch.optim.AdamW([weights], lr=rate, weight_decay=0.0)
+    best, least, course = first, _loss(mixed, judge, first), []
+    every = max(1, steps // 20)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * (steps - step) / steps
+        mixed.set(weights)
+        weights.grad = torch.zeros_like(weights)
+        for part in step_loss(step).parts():
+            weights.grad += torch.autograd.grad(part, [weights])[0]
+        optimizer.step()
+        if (step + 1) % every == 0 or step + 1 == steps:
+            now = _loss(mixed, judge, weights.detach())
+            if now < least:
+                best, least = weights.detach().clone(), now
+            course.append(round(least, 6))
+            progress((step + 1) / steps, f"loss {now:.4f} after {step + 1} steps")
+    return best, tuple(course)
+
+
+def _loss(mixed: WeightedSum, of: AnswerLoss, weights: Tensor) -> float:
     mixed.set(weights)
-    return float(rows.loss(model))
+    return of.value()

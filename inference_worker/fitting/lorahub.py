@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from inference_worker.fitting.answer_loss import AnswerLoss
 from inference_worker.fitting.examples import Answers, split
 from inference_worker.fitting.result import Fitted
 from inference_worker.fitting.weighted_sum import WeightedSum
@@ -42,40 +44,62 @@ def search_weights(
     nothing better is found. Deterministic for a seed on one machine.
     """
     fit, held = split(owners, held_out, seed)
-    learnt, kept = answers.rows(fit), answers.rows(held)
+    learnt = AnswerLoss(model, answers.rows(fit))
+    kept = AnswerLoss(model, answers.rows(held)) if held else None
 
-    @torch.no_grad()
-    def loss(weights: np.ndarray, rows: Answers) -> float:
-        mixed.set(torch.tensor(weights[: len(start)], dtype=torch.float32, device=answers.ids.device))
-        return float(rows.loss(model))
+    def loss(weights: np.ndarray, of: AnswerLoss) -> float:
+        mixed.set(torch.tensor(weights, dtype=torch.float32, device=answers.ids.device))
+        return of.value()
 
-    def penalised(weights: np.ndarray) -> float:
-        return loss(weights, learnt) + shrinkage * float(np.abs(weights[: len(start)]).mean())
+    def price(weights: np.ndarray) -> float:
+        return loss(weights, learnt) + shrinkage * float(np.abs(weights).mean())
 
     given = np.clip(np.asarray(start, dtype=np.float64), -bound, bound)
-    # The strategy wants two dimensions at least; a second one without effect serves a single adapter.
-    first = given if len(given) > 1 else np.append(given, 0.0)
-    options = {"bounds": [-bound, bound], "maxfevals": evaluations, "seed": seed % (1 << 31) + 1, "verbose": -9}
-    strategy = cma.CMAEvolutionStrategy(first, 0.3, options)
-    best, best_value, course = given, penalised(given), []
-    while not strategy.stop():
-        points = strategy.ask()
-        values = [penalised(point) for point in points]
-        strategy.tell(points, values)
-        if min(values) < best_value:
-            best_value = min(values)
-            best = np.asarray(points[int(np.argmin(values))])[: len(start)]
-        course.append(round(best_value, 6))
-        progress(
-            min(1.0, strategy.countevals / evaluations), f"loss {best_value:.4f} after {strategy.countevals} tries"
-        )
-    found = tuple(round(float(weight), 6) for weight in best)
+    course = _search(price, given, bound, evaluations, seed, progress)
+    found = tuple(round(float(weight), 6) for weight in course.best)
+    end = np.asarray(found)
     return Fitted(
         weights=dict.fromkeys(mixed.groups, found),
         fit_start=loss(given, learnt),
-        fit_end=loss(np.asarray(found), learnt),
-        held_start=loss(given, kept) if held else float("nan"),
-        held_end=loss(np.asarray(found), kept) if held else float("nan"),
-        course=tuple(course),
-        rounds=int(strategy.countevals),
+        fit_end=loss(end, learnt),
+        held_start=loss(given, kept) if kept else None,
+        held_end=loss(end, kept) if kept else None,
+        course=course.values,
+        rounds=course.tries,
     )
+
+
+class _Course(NamedTuple):
+    """The best point of a search, the best value after every round, and how many points were tried."""
+
+    best: np.ndarray
+    values: tuple[float, ...]
+    tries: int
+
+
+def _search(
+    price: Callable[[np.ndarray], float],
+    given: np.ndarray,
+    bound: float,
+    evaluations: int,
+    seed: int,
+    progress: Callable[[float, str], None],
+) -> _Course:
+    """CMA-ES from ``given``, which stays the best point if none is better."""
+    size = len(given)
+    # The strategy wants two dimensions at least; a second one without effect serves a single adapter.
+    first = given if size > 1 else np.append(given, 0.0)
+    options = {"bounds": [-bound, bound], "maxfevals": evaluations, "seed": seed % (1 << 31) + 1, "verbose": -9}
+    strategy = cma.CMAEvolutionStrategy(first, 0.3, options)
+    best, value, values = given, price(given), []
+    while not strategy.stop():
+        points = [np.asarray(point) for point in strategy.ask()]
+        prices = [price(point[:size]) for point in points]
+        strategy.tell(points, prices)
+        if min(prices) < value:
+            value = min(prices)
+            best = points[int(np.argmin(prices))][:size]
+        values.append(round(value, 6))
+        tries = int(strategy.countevals)
+        progress(min(1.0, tries / evaluations), f"loss {value:.4f} after {tries} tries")
+    return _Course(best, tuple(values), int(strategy.countevals))

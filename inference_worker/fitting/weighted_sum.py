@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from inference_worker.adapter_format.layout import natural_order
 from inference_worker.adapter_format.reader import AdapterReader
+from inference_worker.contracts.merge_checks import nothing_left
+from inference_worker.contracts.merge_output import PLAIN_OUTPUT, MergeOutput
+from inference_worker.contracts.module_selectors import select_modules
 from inference_worker.errors import BadInput, Refused
 
 #: The group of modules that stand in no layer.
@@ -20,14 +23,20 @@ OUTSIDE = -1
 class WeightedSum:
     """Adapters on a model, mixed by ``weights`` (groups, K): module m computes y + Σᵢ weights[group(m), i] · Bᵢ(Aᵢ x).
 
-    A group is a layer, the modules outside of layers being one more. Use it as a context manager: hooks come off at
-    the end. Raises ``Refused`` for what is no sum of low-rank updates and ``BadInput`` for modules the base lacks.
+    A group is a layer, the modules outside of layers being one more. Only modules that ``output`` has take part. Use it
+    as a context manager: hooks come off at the end. Raises ``Refused`` for what is no sum of low-rank updates and
+    ``BadInput`` for modules the base lacks, or if none is left.
     """
 
-    def __init__(self, layers: Mapping[str, nn.Module], readers: Sequence[AdapterReader]) -> None:
-        for reader in readers:
-            _check(reader, layers)
-        self.names = sorted({name for reader in readers for name in reader.modules}, key=natural_order)
+    def __init__(
+        self, layers: Mapping[str, nn.Module], readers: Sequence[AdapterReader], output: MergeOutput = PLAIN_OUTPUT
+    ) -> None:
+        self._owned = [select_modules(reader.modules, output.include, output.exclude) for reader in readers]
+        for reader, owned in zip(readers, self._owned, strict=True):
+            _check(reader, owned, layers)
+        self.names = sorted({name for owned in self._owned for name in owned}, key=natural_order)
+        if not self.names:
+            raise nothing_left()
         self.groups = sorted({layer_of(name) for name in self.names})
         place = next(iter(layers.values())).weight
         assert isinstance(place, Tensor)
@@ -36,9 +45,11 @@ class WeightedSum:
             layers[name].register_forward_hook(self._hook(name, readers, place.device)) for name in self.names
         ]
 
-    def outside(self) -> list[str]:
-        """The adapted modules that stand in no layer."""
-        return [name for name in self.names if layer_of(name) == OUTSIDE]
+    def selectors(self, member: int, group: int) -> list[str]:
+        """Selectors of the modules of one adapter in a group: the layer, if it has any there; what stands outside of
+        layers is named as it is."""
+        names = [name for name in self._owned[member] if layer_of(name) == group]
+        return names if group == OUTSIDE else [str(group)] if names else []
 
     def set(self, weights: Tensor) -> None:
         """``weights`` (groups, K), or (K,) for all groups alike; may carry gradients."""
@@ -72,12 +83,12 @@ def layer_of(name: str) -> int:
     return next((int(part) for part in name.split(".") if part.isdecimal()), OUTSIDE)
 
 
-def _check(reader: AdapterReader, layers: Mapping[str, nn.Module]) -> None:
+def _check(reader: AdapterReader, names: Sequence[str], layers: Mapping[str, nn.Module]) -> None:
     if reader.features:
         named = ", ".join(reader.features)
         message = f"{reader.label} cannot be weighed by examples: it has more than low-rank updates ({named})"
         raise Refused(message, code="refused_features", extra={"adapter": reader.label})
-    for name, info in reader.modules.items():
-        if info.kind != "linear" or name not in layers:
+    for name in names:
+        if reader.modules[name].kind != "linear" or name not in layers:
             message = f"{reader.label} changes {name}, which is no linear module of the base"
             raise BadInput(message, code="module_missing", extra={"adapter": reader.label, "module": name})

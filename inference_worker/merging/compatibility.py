@@ -61,8 +61,7 @@ def choose_members(
     if len(readers) != len(weights):
         raise BadInput(f"{len(weights)} weights for {len(readers)} adapters: give one weight each", code="bad_weights")
     check_weights(weights, layer_weights)
-    names = [AdapterNames(reader.label, list(reader.modules), list(reader.extras)) for reader in readers]
-    check_selectors(names, layer_weights, output)
+    check_selectors([names_of(reader) for reader in readers], layer_weights, output)
     groups = layer_weights or [()] * len(readers)
     members = []
     for index, (reader, weight, own) in enumerate(zip(readers, weights, groups, strict=True)):
@@ -72,6 +71,11 @@ def choose_members(
     if not any(member.weights for member in members):
         raise nothing_left()
     return members
+
+
+def names_of(reader: AdapterReader) -> AdapterNames:
+    """What selectors may fit."""
+    return AdapterNames(reader.label, list(reader.modules), list(reader.extras))
 
 
 def check_members(members: Sequence[Member], method: MergeMethodInfo, options: Contract | None = None) -> None:

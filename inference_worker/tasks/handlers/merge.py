@@ -58,9 +58,16 @@ def write_merge(
             # Loading what a base needs takes longer than most merges, so only merges with examples do it.
             fitting = importlib.import_module("inference_worker.fitting.merge_weights")
             weights, layer_weights, found = fitting.find_weights(
-                request.fit, readers, weights, request.method, request.options, request.seed, progress
+                request.fit,
+                readers,
+                weights,
+                request.method,
+                request.options,
+                output=request.output,
+                seed=request.seed,
+                progress=progress,
             )
-            say(f"Loss on held-out examples {found.held_start:.4f}, with the weights found {found.held_end:.4f}.")
+            say(f"{found.words().capitalize()}.")
         report = merge_adapters(
             readers,
             weights,

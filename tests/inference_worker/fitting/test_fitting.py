@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,10 @@ from transformers import AutoModelForCausalLM
 
 from inference_worker.adapter_format.reader import AdapterReader, open_directory
 from inference_worker.contracts.common import BaseFiles
+from inference_worker.contracts.merge_output import MergeOutput
 from inference_worker.errors import BadInput
 from inference_worker.evaluation.suite import Example, Suite
-from inference_worker.fitting import Answers, WeightedSum, learn_weights, read_answers, search_weights
+from inference_worker.fitting import Answers, Fitted, WeightedSum, learn_weights, read_answers, search_weights
 from inference_worker.fitting.examples import IGNORED, split
 from inference_worker.merging import merge_adapters
 from inference_worker.serving.base_loader import LoadedBase, load_base
@@ -96,6 +97,8 @@ def test_the_search_finds_the_adapter_that_knows_the_task(base: LoadedBase, read
     assert set(found.weights.values()) == {weights}
     assert weights[1] == max(weights, key=abs)
     assert weights[1] > 0.4
+    assert found.held_start is not None
+    assert found.held_end is not None
     assert found.held_end < 0.5 * found.held_start
     assert found.rounds >= 40
     assert list(found.course) == sorted(found.course, reverse=True)
@@ -118,6 +121,8 @@ def test_learning_lowers_the_held_out_loss_and_differs_by_layer(base: LoadedBase
         same = learn_weights(base.model, mixed, answers, owners, start=start, steps=10, rate=0.1, seed=1)
         nothing = learn_weights(base.model, mixed, answers, owners, start=start, steps=1, rate=0.0)
     assert found == same
+    assert found.held_start is not None
+    assert found.held_end is not None
     assert found.held_end < found.held_start
     assert len(found.weights) == base.model.config.num_hidden_layers
     assert len(set(found.weights.values())) > 1
@@ -148,3 +153,34 @@ def test_every_suite_is_split(share: float) -> None:
     assert 13 in fit
     assert {row for row in held if row >= 10} < {10, 11, 12}
     assert len(held) == {0.0: 0, 0.25: 3, 0.9: 11}[share]
+
+
+def test_suites_of_one_row_are_split_together() -> None:
+    fit, held = split([0, 1, 2, 3], 0.25, 5)
+    assert (len(fit), len(held)) == (3, 1)
+    fit, held = split([0, 0, 0, 1, 2], 0.25, 5)
+    assert len(set(held) & {3, 4}) == 1
+
+
+@pytest.mark.parametrize("method", [search_weights, learn_weights])
+def test_no_loss_is_called_held_out_where_nothing_was(
+    base: LoadedBase, readers: list[AdapterReader], method: Callable[..., Fitted]
+) -> None:
+    answers, owners = answers_of(base, "opposites")
+    few = {"evaluations": 8} if method is search_weights else {"steps": 2}
+    with WeightedSum(base.layers, readers[1:2]) as mixed:
+        found = method(base.model, mixed, answers, owners, start=[0.5], held_out=0.0, **few)
+    assert (found.held_start, found.held_end) == (None, None)
+    assert found.fit_end < found.fit_start
+
+
+def test_only_modules_of_the_output_take_part(base: LoadedBase, readers: list[AdapterReader]) -> None:
+    output = MergeOutput(include=("0-1",), exclude=("q_proj",))
+    with WeightedSum(base.layers, readers, output) as mixed:
+        assert mixed.groups == [0, 1]
+        assert not any("q_proj" in name for name in mixed.names)
+        hooked = {name for name, layer in base.layers.items() if layer._forward_hooks}
+        assert hooked == set(mixed.names)
+        assert (mixed.selectors(0, 1), mixed.selectors(0, 2)) == (["1"], [])
+    with pytest.raises(BadInput, match="Nothing is left"):
+        WeightedSum(base.layers, readers, MergeOutput(include=("0",), exclude=("0",)))

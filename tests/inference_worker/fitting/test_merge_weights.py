@@ -60,6 +60,8 @@ def test_a_job_finds_weights_and_its_recipe_needs_no_examples(context: JobContex
     result = run_handler("merge", request.model_dump(mode="json"), context)
     assert isinstance(result, MergeResult)
     assert result.found is not None
+    assert result.found.held_start is not None
+    assert result.found.held_end is not None
     assert result.found.held_end < result.found.held_start
     recipe = parse_recipe(result.recipe)
     knows, other = (
@@ -84,10 +86,15 @@ def test_the_command_asks_for_base_and_examples(tmp_path: Path, capsys: pytest.C
     folder, out = str(SHIPPED / "adapters" / "opposites"), str(tmp_path / "out")
     assert main(["merge", "--method", "lorahub", "--out", out, folder]) == 3
     assert "give --base and --examples" in capsys.readouterr().err
+    assert main(["merge", "--method", "lorahub", "--layer-weights", "0:2", "--out", out, folder]) == 3
+    assert "leave --layer-weights out" in capsys.readouterr().err
     base = ["--base", str(SHIPPED / "base")]
     assert main(["merge", "--method", "svd", *base, "--examples", "testbed:plural", "--out", out, folder]) == 3
     assert "leave --base and --examples out" in capsys.readouterr().err
     command = ["merge", "--method", "lorahub", *base, "--examples", "testbed:opposite", "--option", "evaluations=8"]
     assert main([*command, "--out", out, folder]) == 0
     assert "loss on held-out examples" in capsys.readouterr().err
+    command[2] = "lora_soup"
+    assert main([*command[:-2], "--rank", "inertia:0.9", "--out", out, folder]) == 3
+    assert "no clusters" in capsys.readouterr().err
     assert (Path(out) / "adapter_model.safetensors").exists()
