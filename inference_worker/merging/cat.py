@@ -25,5 +25,5 @@ def _merge_one(stack: ModuleStack, options: CatOptions, seed: int) -> Merged:
         return Merged(a, stack.B.clone(), error=0.0)
     size = stack.size
     noise = torch.from_numpy(module_generator(seed, stack.name).standard_normal((size, size)))
-    rotation = torch.linalg.qr(noise).Q.float()  # (n, n), orthogonal
+    rotation = torch.linalg.qr(noise).Q.to(stack.A)  # (n, n), orthogonal
     return Merged(rotation.T @ a, stack.B @ rotation, error=0.0)

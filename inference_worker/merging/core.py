@@ -83,7 +83,9 @@ class Core:
         left, right = torch.cat(self.lefts, 1), torch.cat(self.rights, 1)
         of_units = (left.T @ left) * (right.T @ right)
         ranks = self.weights.new_tensor([part.shape[1] for part in self.lefts]).long()
-        owns = torch.eye(len(ranks)).to(left).repeat_interleave(ranks, 0)  # (n, K), 1 at the unit's adapter
+        owns = torch.eye(len(ranks), dtype=left.dtype, device=left.device).repeat_interleave(
+            ranks, 0
+        )  # (n, K), 1 at the unit's adapter
         return owns.T @ of_units @ owns
 
     def norms(self) -> Tensor:

@@ -32,7 +32,8 @@ def keep_probabilities(values: Tensor, density: float, epsilon: float) -> Tensor
     if length == 1:
         return torch.full_like(values, density)
     order = order_by_size(values)
-    steps = torch.linspace(density - epsilon / 2, density + epsilon / 2, length, dtype=values.dtype)
+    ends = density - epsilon / 2, density + epsilon / 2
+    steps = torch.linspace(*ends, length, dtype=values.dtype, device="cpu")  # the same bits for every device
     return torch.empty_like(values).scatter_(-1, order, steps.to(values.device).expand_as(values))
 
 

@@ -18,9 +18,10 @@ def merge_linear(stacks: Sequence[ModuleStack], rank: int | None, options: NoOpt
 def _merge_one(stack: ModuleStack) -> Merged:
     rank = stack.ranks[0]
     root = stack.scale.abs().sqrt()
-    position = torch.arange(stack.size) % rank  # which unit of its adapter each row is
-    fold_a = torch.zeros(rank, stack.size, dtype=torch.float64)
-    fold_a[position, torch.arange(stack.size)] = root * stack.scale.sign()
-    fold_b = torch.zeros(stack.size, rank, dtype=torch.float64)
-    fold_b[torch.arange(stack.size), position] = root
+    units = torch.arange(stack.size, device=stack.A.device)
+    position = units % rank  # which unit of its adapter each row is
+    fold_a = stack.scale.new_zeros(rank, stack.size)
+    fold_a[position, units] = root * stack.scale.sign()
+    fold_b = stack.scale.new_zeros(stack.size, rank)
+    fold_b[units, position] = root
     return Merged(fold_a.float() @ stack.A, stack.B @ fold_b.float(), error=relative_error(stack, fold_b, fold_a))

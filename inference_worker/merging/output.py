@@ -71,7 +71,11 @@ def shape_result(merged: Merged, goal: Goal, rotation: Tensor | None) -> tuple[M
     total = float(sigma.norm())
     cut = float(sigma[keep:].norm()) / total if total > 0.0 else 0.0
     root = sigma[:keep].sqrt()
-    turn = torch.eye(keep).to(root) if rotation is None else orthogonal(rotation[:keep, :keep]).to(root)
+    turn = (
+        torch.eye(keep, dtype=root.dtype, device=root.device)
+        if rotation is None
+        else orthogonal(rotation[:keep, :keep]).to(root)
+    )
     a = right.lift((vh[:keep].T * root) @ turn).T.contiguous()
     b = left.lift((u[:, :keep] * root) @ turn).contiguous()
     return Merged(a, b, error=merged.error, detail=merged.detail), cut

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from reference.placed import Placed
 from reference.random_factors import random_factors
-from torch.overrides import TorchFunctionMode
 
 from inference_worker.adapter_format import Factors
 from inference_worker.contracts.merge_methods import LegoOptions
@@ -161,37 +161,11 @@ def test_modules_do_not_depend_on_their_batch(budget: float) -> None:
         assert_same(product(together), product(merge_lego([one], None, options, 4)[0]))
 
 
-class _Placed(TorchFunctionMode):
-    """Fails where a tensor is made without saying on which device."""
-
-    MAKERS = ("arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "tensor", "zeros")
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if function in {getattr(torch, name) for name in self.MAKERS}:
-            assert "device" in kwargs, f"torch.{function.__name__} without a device"
-        return function(*args, **kwargs)
-
-
 @pytest.mark.parametrize("options", [{}, {"parameter_reweighting": "inf"}, {"variant": "paper", "normalise": "each"}])
 def test_tensors_are_made_where_the_input_is(options: dict[str, Any]) -> None:
     """Where no CUDA device is at hand: every tensor is made with a device, or from another tensor."""
     parts = [random_factors(seed, 4) for seed in range(3)]
     some = stack(parts, [2.0, 1.0, 1.0])
-    with _Placed():
+    with Placed():
         merge_lego([some], 5, LegoOptions(**options, adapter_weights="sample"), 0)
         merge_lego([some], None, LegoOptions(**options, inertia_budget=0.7), 0)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("options", [{}, {"variant": "paper"}, {"inertia_budget": 0.7}, {"adapter_weights": "sample"}])
-def test_cuda_gives_what_the_processor_gives(options: dict[str, Any]) -> None:
-    parts = [random_factors(seed, 4) for seed in range(3)]
-    here, there = (
-        merge_lego([stack(parts, [1.0, 0.5, -1.0], device=device)], None, LegoOptions(**options), 0)[0]
-        for device in ("cpu", "cuda")
-    )
-    assert there.A.is_cuda
-    assert there.B.is_cuda
-    assert_same(product(Merged(there.A.cpu(), there.B.cpu())), product(here), 1e-4)
