@@ -48,9 +48,10 @@ def request_evaluation(
     """Run ``subject`` on each of ``suites``, always beside its bare base; its runs, in the order of the suites.
 
     What was measured before of the same bytes, suite, options and prompt format is returned as it is, unless
-    ``again``; what is waiting is waited for. ``beside`` are others on the same base that it is compared with example by
-    example, in its prompt format: a merge's parents. Raises what the policy raises, ``Conflict`` for a base that is
-    not served, ``Invalid`` for members that no text comes out of.
+    ``again``, which measures what it is compared with anew, too: what a base answered before its files were exchanged
+    in place is no measure of what runs on it now. What is waiting is waited for. ``beside`` are others on the same
+    base that it is compared with example by example, in its prompt format: a merge's parents. Raises what the policy
+    raises, ``Conflict`` for a base that is not served, ``Invalid`` for members that no text comes out of.
     """
     options = options or EvaluationSettings()
     _check(user, [subject, *beside], suites)
@@ -64,7 +65,7 @@ def request_evaluation(
             run, wanted = _run_of(plan, subject, suite, user, again)
             found.append(run)
             if wanted:
-                before = [_run_of(plan, other, suite, user, False)[0] for other in plan.compositions[:-1]]
+                before = [_run_of(plan, other, suite, user, again)[0] for other in plan.compositions[:-1]]
                 rows.append((suite, [*before, run]))
         if rows:
             _enqueue(user, plan, rows)

@@ -63,6 +63,13 @@ class WatchView(_OfTheSignedIn):
         """What came out each time, newest first."""
         return Response(WatchDetailSerializer(selectors.get_watch(user=request.user, key=watch_id)).data)
 
+    @extend_schema(operation_id="watch_reference", request=None, responses=WatchDetailSerializer)
+    def post(self, request: Request, watch_id: int) -> Response:
+        """Hold later results against the newest ones: what has changed since is known and meant."""
+        found = selectors.get_watch(user=request.user, key=watch_id)
+        services.take_reference(user=_user(request), row=found)
+        return self.get(request, watch_id)
+
     @extend_schema(operation_id="watch_delete", responses={status.HTTP_204_NO_CONTENT: None})
     def delete(self, request: Request, watch_id: int) -> Response:
         """Stop evaluating it for you."""

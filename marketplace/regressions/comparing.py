@@ -13,12 +13,15 @@ from inference_worker.contracts.evaluate import Estimate, Evaluation, Outcome
 from inference_worker.errors import BlobMissing
 from marketplace.core.store import blob_store
 from marketplace.evaluations.models import EvaluationRun
+from marketplace.evaluations.signs import sign_test
 from marketplace.evaluations.verdicts import MIN_EXAMPLES, metric_of
 from marketplace.regressions.models import Check
 
 _Outcome = Check.Outcome
 _RESAMPLES = 2000
 _SEED = 0
+#: Wins and losses that chance alone splits so unevenly more often than this say nothing.
+_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,28 @@ class Compared:
 
 
 def compare(before: EvaluationRun, after: EvaluationRun) -> Compared:
-    """``after`` beside ``before``, both measured on one suite. With fewer than ``MIN_EXAMPLES`` examples nothing is
-    said to have changed: where all of them agree, an interval has no width whatever their number."""
+    """``after`` beside ``before``, both measured on one suite.
+
+    Of pairs, exact match must also pass the exact sign test: of few changed answers the bootstrap's interval is too
+    narrow. With fewer than ``MIN_EXAMPLES`` examples nothing is said to have changed: where all of them agree, an
+    interval has no width whatever their number.
+    """
     metric = metric_of(before)
     pairs = _pairs(before, after, metric)
     if pairs is not None:
         difference = paired_difference(*pairs)
         change = 0.0 if difference.low <= 0.0 <= difference.high else difference.value
-        few = difference.n < MIN_EXAMPLES
-        return Compared(_Outcome.WITHIN if few else _judged(change), metric, difference)
+        unsure = difference.n < MIN_EXAMPLES or (metric == "exact_match" and not _beyond_chance(*pairs))
+        return Compared(_Outcome.WITHIN if unsure else _judged(change), metric, difference)
     old, new = (run.estimates["overall"][metric] for run in (before, after))
     change = 0.0 if old["low"] <= new["value"] <= old["high"] else new["value"] - old["value"]
     return Compared(_Outcome.WITHIN if old["n"] < MIN_EXAMPLES else _judged(change), metric, None)
+
+
+def _beyond_chance(before: Sequence[float], after: Sequence[float]) -> bool:
+    wins = sum(new > old for old, new in zip(before, after, strict=True))
+    losses = sum(new < old for old, new in zip(before, after, strict=True))
+    return sign_test(wins, losses) < _CHANCE
 
 
 def _judged(change: float) -> str:

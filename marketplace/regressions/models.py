@@ -16,7 +16,8 @@ class Watch(models.Model):
     """An adapter or a mix that one person wants evaluated regularly.
 
     ``seen_*`` is what the last check ran on: when the base's source or revision, or the engine, is another by now, the
-    next check is due whatever the schedule says.
+    next check is due whatever the schedule says. A watch that was stopped stays until its next time has come: stopping
+    and starting again gives no evaluation out of turn.
     """
 
     class Every(models.TextChoices):
@@ -26,6 +27,8 @@ class Watch(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="watches")
     adapter = models.ForeignKey(Adapter, null=True, on_delete=models.CASCADE, related_name="watches")
     mix = models.ForeignKey(Composition, null=True, on_delete=models.CASCADE, related_name="watches")
+    #: The name as the owner may know it: a subject that was made private and renamed keeps its new name to itself.
+    label = models.CharField(max_length=200)
     every = models.CharField(max_length=6, choices=Every.choices, default=Every.WEEKLY)
     next_at = models.DateTimeField(default=timezone.now)
     base = models.ForeignKey(Base, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -35,6 +38,9 @@ class Watch(models.Model):
     #: Why the last check could not be made, empty when it could.
     fault = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+    stopped_at = models.DateTimeField(null=True)
+    #: Its newest checks, where a selector has read them.
+    newest: list[Check]
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -60,10 +66,6 @@ class Watch(models.Model):
     def is_due(self) -> bool:
         return self.next_at <= timezone.now()
 
-    @property
-    def label(self) -> str:
-        return self.subject.full_name
-
 
 class Check(models.Model):
     """One watched thing on one suite at one time, beside the time before."""
@@ -87,6 +89,10 @@ class Check(models.Model):
     #: None once it is gone: what could not be made is forgotten when it is tried again.
     run = models.ForeignKey(EvaluationRun, null=True, on_delete=models.SET_NULL, related_name="+")
     before = models.ForeignKey(EvaluationRun, null=True, on_delete=models.SET_NULL, related_name="+")
+    #: What slow changes are held against: the first result, or the last one that was taken as the reference.
+    reference = models.ForeignKey(EvaluationRun, null=True, on_delete=models.SET_NULL, related_name="+")
+    #: When its run was taken as the reference of the checks to come.
+    taken_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=8, choices=Reason.choices)
     outcome = models.CharField(max_length=7, choices=Outcome.choices, default=Outcome.WAITING)
     #: Why there is no result, empty where there is one.
@@ -96,6 +102,9 @@ class Check(models.Model):
     #: {"value", "low", "high", "n"}: this run minus the one before, paired by example; None where pairs were not to be
     #: had, and the value was held against the interval before.
     difference = models.JSONField(null=True)
+    #: The same two against ``reference``; empty where there is none.
+    since = models.CharField(max_length=7, choices=Outcome.choices, blank=True)
+    since_difference = models.JSONField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True)
 

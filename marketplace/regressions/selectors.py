@@ -6,23 +6,29 @@ from django.db.models import Prefetch, QuerySet
 
 from marketplace import policy
 from marketplace.adapters.models import Adapter
+from marketplace.compositions.mix_runs import subject_of_mix
+from marketplace.compositions.mix_selectors import seen_mixes
 from marketplace.compositions.models import Composition
-from marketplace.core.errors import NotFound
+from marketplace.core.errors import AppError, Conflict, NotFound
+from marketplace.evaluations.subjects import Subject, adapter_as_subject
 from marketplace.regressions.models import Check, Watch
 
+#: As many checks of one watch are shown.
+HISTORY = 60
 
-def watches_of(user: policy.Person) -> QuerySet[Watch]:
-    """One's own, with the checks of each, newest first."""
-    checks = Check.objects.select_related("suite", "run", "before").order_by("-created_at", "-pk")
+
+def watches_of(user: policy.Person, *, checks: int = 1) -> QuerySet[Watch]:
+    """One's own, with the newest ``checks`` of each, newest first."""
+    newest = Check.objects.select_related("suite", "run", "before", "reference").order_by("-created_at", "-pk")[:checks]
     return (
-        Watch.objects.filter(policy.owned_by(user))
+        Watch.objects.filter(policy.owned_by(user), stopped_at=None)
         .select_related("adapter__owner", "mix__owner", "base")
-        .prefetch_related(Prefetch("checks", queryset=checks))
+        .prefetch_related(Prefetch("checks", queryset=newest, to_attr="newest"))
     )
 
 
 def get_watch(*, user: policy.Person, key: int) -> Watch:
-    found = watches_of(user).filter(pk=key).first()
+    found = watches_of(user, checks=HISTORY).filter(pk=key).first()
     if found is None:
         raise NotFound("You watch nothing by this number.")
     return found
@@ -31,4 +37,29 @@ def get_watch(*, user: policy.Person, key: int) -> Watch:
 def watch_on(user: policy.Person, subject: Adapter | Composition) -> Watch | None:
     """The person's own watch on ``subject``."""
     named = {"adapter": subject} if isinstance(subject, Adapter) else {"mix": subject}
-    return Watch.objects.filter(policy.owned_by(user), **named).first()
+    return Watch.objects.filter(policy.owned_by(user), stopped_at=None, **named).first()
+
+
+def subject_for(user: policy.Person, subject: Adapter | Composition) -> Subject:
+    """What is run, at the versions of now. Raises what keeps ``user`` from running it."""
+    if isinstance(subject, Composition):
+        if not seen_mixes(user).filter(pk=subject.pk).exists():
+            raise NotFound("The mix is gone, or it is not yours to see.")
+        return subject_of_mix(user, subject)
+    try:
+        policy.require(user, policy.Action.USE, subject)
+    except NotFound:
+        # Not even the name that it has by now is theirs to know.
+        raise NotFound("The adapter is gone, or it is not yours to use.") from None
+    if subject.base is None:
+        raise Conflict(f"The base of {subject.full_name} is not registered here.", code="no_base")
+    return adapter_as_subject(subject, subject.base)
+
+
+def in_reach(row: Watch) -> bool:
+    """Whether its owner may still see and run what is watched: no numbers and no new name otherwise."""
+    try:
+        subject_for(row.owner, row.subject)
+    except AppError:
+        return False
+    return True

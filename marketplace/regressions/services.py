@@ -15,17 +15,18 @@ from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
-from marketplace.compositions.mix_runs import subject_of_mix, suites_of_mix
+from marketplace.compositions.mix_runs import suites_of_mix
 from marketplace.compositions.models import Composition
 from marketplace.core.errors import AppError, Conflict, Forbidden, Invalid, NotAuthenticated
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.services import request_evaluation
-from marketplace.evaluations.subjects import Subject, adapter_as_subject
+from marketplace.evaluations.subjects import Subject
 from marketplace.evaluations.suites import examples_suite, probe_suite
 from marketplace.moderation import audit
 from marketplace.notifications.models import Kind
 from marketplace.notifications.services import notify
 from marketplace.regressions.models import Check, Watch
+from marketplace.regressions.selectors import subject_for
 
 logger = structlog.get_logger(__name__)
 
@@ -55,54 +56,54 @@ def watch(*, user: User, subject: Adapter | Composition, every: str) -> Watch:
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
         row = Watch.objects.filter(owner=user, **named).first()
-        if row is None:
-            if Watch.objects.filter(owner=user).count() >= settings.REGRESSION_MAX_WATCHES:
+        if row is None or row.stopped_at is not None:
+            if Watch.objects.filter(owner=user, stopped_at=None).count() >= settings.REGRESSION_MAX_WATCHES:
                 raise Conflict(
                     f"You watch {settings.REGRESSION_MAX_WATCHES} things already. Stop watching one first.",
                     code="too_many_watches",
                 )
-            row = Watch(owner=user, **named)
-        row.every = every
+            row = row or Watch(owner=user, **named)
+        elif every != row.every:
+            # Never sooner than what was asked for now allows, and never later.
+            row.next_at = min(row.next_at, timezone.now() + _PERIODS[Watch.Every(every)])
+        row.every, row.label, row.stopped_at = every, subject.full_name, None
         row.save()
         audit.record(actor=user, action="watch.set", target=row.label, every=every)
     return row
 
 
 def unwatch(*, user: User, row: Watch) -> None:
-    """Stop. What was measured stays with the adapter."""
+    """Stop. What was measured stays with the adapter. The row goes when its next time has come: whoever starts again
+    before waits for that time."""
     if not policy.owns(user, row):
         raise Forbidden("This is not your list.")
     with transaction.atomic():
         audit.record(actor=user, action="watch.end", target=row.label)
-        row.delete()
-
-
-def subject_for(user: policy.Person, subject: Adapter | Composition) -> Subject:
-    """What is run, at the versions of now. Raises what keeps ``user`` from running it."""
-    if isinstance(subject, Composition):
-        return subject_of_mix(user, subject)
-    policy.require(user, policy.Action.USE, subject)
-    if subject.base is None:
-        raise Conflict(f"The base of {subject.full_name} is not registered here.", code="no_base")
-    return adapter_as_subject(subject, subject.base)
+        if row.is_due:
+            row.delete()
+            return
+        row.stopped_at = timezone.now()
+        row.save(update_fields=["stopped_at"])
 
 
 def due() -> QuerySet[Watch]:
     """Whose time has come, or whose base or engine is another one than at the last check; the longest overdue first.
 
-    What is being checked still is not checked again meanwhile, and nothing is computed for people who are leaving.
+    What is being checked still is not checked again meanwhile, what could not be run waits for its next time whatever
+    has changed, and nothing is computed for people who are leaving.
     """
     moved = ~Q(seen_source=F("base__source")) | ~Q(seen_revision=F("base__revision"))
     ready = Q(base=None) | Q(base__state=Base.State.READY)
-    changed = Q(base__isnull=False) & (moved | ~Q(seen_engine=engine()))
+    changed = Q(base__isnull=False, fault="") & (moved | ~Q(seen_engine=engine()))
     rows = Watch.objects.filter(Q(next_at__lte=timezone.now()) | changed, ready)
-    rows = rows.filter(owner__is_active=True, owner__closing_at=None)
+    rows = rows.filter(stopped_at=None, owner__is_active=True, owner__closing_at=None)
     waiting = Check.objects.filter(outcome=Check.Outcome.WAITING).values("watch")
     return rows.exclude(pk__in=waiting).order_by("next_at", "pk")
 
 
 def start_due() -> int:
-    """Start what is due; how many checks were asked for."""
+    """Start what is due, and forget what was stopped until then; how many checks were asked for."""
+    Watch.objects.filter(stopped_at__isnull=False, next_at__lte=timezone.now()).delete()
     keys = list(due().values_list("pk", flat=True)[:AT_ONCE])
     return sum(start_check(key) for key in keys)
 
@@ -128,12 +129,19 @@ def start_check(key: int) -> bool:
             _refused(row, error)
             return False
         reason = _reason(row, subject.base)
-        row.fault = ""
+        row.fault, row.label = "", row.subject.full_name
         row.base, row.seen_engine = subject.base, engine()
         row.seen_source, row.seen_revision = subject.base.source, subject.base.revision
         row.save()
         for run in runs:
-            Check.objects.create(watch=row, suite=run.suite, run=run, before=_before(row, run), reason=reason)
+            Check.objects.create(
+                watch=row,
+                suite=run.suite,
+                run=run,
+                before=_before(row, run),
+                reference=_reference(row, run),
+                reason=reason,
+            )
     return bool(runs)
 
 
@@ -165,6 +173,28 @@ def _before(row: Watch, run: EvaluationRun) -> EvaluationRun | None:
     checks = Check.objects.filter(watch=row, suite=run.suite, run__state=EvaluationRun.State.MEASURED)
     last = checks.exclude(run=run).select_related("run").order_by("-created_at", "-pk").first()
     return None if last is None else last.run
+
+
+def _reference(row: Watch, run: EvaluationRun) -> EvaluationRun | None:
+    """The run last taken as the reference on the suite, else the first one measured."""
+    checks = Check.objects.filter(watch=row, suite=run.suite, run__state=EvaluationRun.State.MEASURED)
+    order = (F("taken_at").desc(nulls_last=True), "created_at", "pk")
+    first = checks.exclude(run=run).select_related("run").order_by(*order).first()
+    return None if first is None else first.run
+
+
+def take_reference(*, user: User, row: Watch) -> None:
+    """Hold later checks against the newest result on each suite: the change is known and meant. Raises ``Forbidden``,
+    and ``Conflict`` while there is no result."""
+    if not policy.owns(user, row):
+        raise Forbidden("This is not your list.")
+    with transaction.atomic():
+        measured = Check.objects.filter(watch=row, run__state=EvaluationRun.State.MEASURED)
+        newest = measured.order_by("suite_id", "-created_at", "-pk").distinct("suite_id").values_list("pk", flat=True)
+        if not (taken := list(newest)):
+            raise Conflict("There is no result yet.", code="no_result")
+        Check.objects.filter(pk__in=taken).update(taken_at=timezone.now())
+        audit.record(actor=user, action="watch.reference", target=row.label, checks=taken)
 
 
 def _refused(row: Watch, error: AppError) -> None:

@@ -11,8 +11,10 @@ from marketplace.notifications.models import Kind
 from marketplace.notifications.services import notify
 from marketplace.regressions.comparing import Compared, compare
 from marketplace.regressions.models import Check
+from marketplace.regressions.selectors import in_reach
 
 _State, _Outcome = EvaluationRun.State, Check.Outcome
+_CHANGED = (_Outcome.BETTER, _Outcome.WORSE)
 _AT_ONCE = 200
 
 
@@ -25,36 +27,60 @@ def settle_ended() -> int:
 def _settle(key: int) -> bool:
     with transaction.atomic():
         rows = Check.objects.select_for_update(of=("self",), skip_locked=True)
-        people = ("watch__owner", "watch__adapter__owner", "watch__mix__owner", "run", "before", "suite")
+        people = ("watch__owner", "watch__adapter__owner", "watch__mix__owner", "run", "before", "reference", "suite")
         row = rows.select_related(*people).filter(pk=key, outcome=_Outcome.WAITING).first()
         if row is None:
             return False
-        compared = _judged(row)
-        row.fault = row.run.fault if row.run else "Its run is gone."
+        since = Compared("", "", None)
+        if in_reach(row.watch):
+            compared, since = _judged(row, row.before), _since(row)
+            row.fault = row.run.fault if row.run else "Its run is gone."
+        else:
+            compared, row.fault = Compared(_Outcome.FAILED, "", None), "It is no longer yours to use."
         row.outcome, row.metric = compared.outcome, compared.metric
         row.difference = compared.difference.model_dump() if compared.difference else None
+        row.since = since.outcome
+        row.since_difference = since.difference.model_dump() if since.difference else None
         row.settled_at = timezone.now()
         row.save()
-        if row.outcome in (_Outcome.BETTER, _Outcome.WORSE):
-            _tell(row)
+        if row.watch.stopped_at is not None:
+            return True
+        if row.outcome in _CHANGED:
+            _tell(row, f"{row.outcome} than before")
+        elif row.since in _CHANGED and _is_news(row):
+            _tell(row, f"{row.since} than its reference")
         elif row.outcome == _Outcome.FAILED:
             _tell_failed(row)
     return True
 
 
-def _judged(row: Check) -> Compared:
+def _judged(row: Check, other: EvaluationRun | None) -> Compared:
     if row.run is None or row.run.state == _State.FAILED:
         return Compared(_Outcome.FAILED, "", None)
-    if row.before is None or row.before.state != _State.MEASURED:
+    if other is None or other.state != _State.MEASURED:
         return Compared(_Outcome.FIRST, "", None)
-    return compare(row.before, row.run)
+    return compare(other, row.run)
 
 
-def _tell(row: Check) -> None:
+def _since(row: Check) -> Compared:
+    """Against the reference: what decays slowly never leaves the interval of the time before."""
+    if row.reference is None or row.run is None or row.run.state != _State.MEASURED:
+        return Compared("", "", None)
+    return _judged(row, row.reference)
+
+
+def _is_news(row: Check) -> bool:
+    """Whether the check before did not say the same of the same reference."""
+    checks = Check.objects.filter(watch=row.watch, suite=row.suite, settled_at__isnull=False).exclude(pk=row.pk)
+    last = checks.exclude(outcome=_Outcome.FAILED).order_by("-created_at", "-pk").first()
+    return last is None or (last.since, last.reference_id) != (row.since, row.reference_id)
+
+
+def _tell(row: Check, how: str) -> None:
     notify(
         user=row.watch.owner,
         kind=Kind.REGRESSION,
-        title=f"{row.watch.label} is {row.outcome} than before on {row.suite.name}",
+        title=f"{row.watch.label} is {how} on {row.suite.name}",
         text=sentence_of(row),
         address=f"/watches/{row.watch_id}",
     )
@@ -82,7 +108,19 @@ def sentence_of(row: Check) -> str:
         numbers += f": {_points(row.difference['value'])} points (95 % interval {between}, {row.difference['n']} pairs)"
     else:
         numbers += f"; the interval before was {round(100 * old['low'])} to {round(100 * old['high'])} %"
-    return f"{numbers}. {_what_changed(row)}"
+    return f"{numbers}. {_since_reference(row)}{_what_changed(row)}"
+
+
+def _since_reference(row: Check) -> str:
+    """“Since the reference of 3 May 2026: −12 points (95 % interval −20 to −5).” Empty where that is the run before."""
+    if row.since not in _CHANGED or row.reference is None or row.reference_id == row.before_id:
+        return ""
+    day = row.reference.finished_at or row.reference.created_at
+    start = f"{row.get_since_display().split()[0]} than its reference of {day:%-d %B %Y}"
+    if not row.since_difference:
+        return f"{start}. "
+    between = f"{_points(row.since_difference['low'])} to {_points(row.since_difference['high'])}"
+    return f"{start}: {_points(row.since_difference['value'])} points (95 % interval {between}). "
 
 
 def _what_changed(row: Check) -> str:

@@ -14,7 +14,6 @@ from marketplace.regressions import naming, selectors, services
 from marketplace.regressions.settling import sentence_of
 
 PAGE = 30
-_HISTORY = 60
 
 
 @login_required
@@ -33,8 +32,31 @@ def watch_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def watch_page(request: HttpRequest, watch_id: int) -> HttpResponse:
     found = selectors.get_watch(user=request.user, key=watch_id)
-    history = [(check, sentence_of(check)) for check in found.checks.all()[:_HISTORY]]
-    return render(request, "regressions/watch.html", {"watch": found, "history": history})
+    opens = selectors.in_reach(found)
+    history = [(check, sentence_of(check) if opens else "") for check in found.newest]
+    return render(request, "regressions/watch.html", {"watch": found, "history": history, "opens": opens})
+
+
+@login_required
+@require_POST
+def watch_stop(request: HttpRequest, watch_id: int) -> HttpResponse:
+    """By its number: what is out of reach by now can still be stopped."""
+    found = selectors.get_watch(user=request.user, key=watch_id)
+    services.unwatch(user=request.user, row=found)
+    messages.success(request, f"{found.label} is no longer evaluated regularly.")
+    return redirect("watches")
+
+
+@login_required
+@require_POST
+def watch_reference(request: HttpRequest, watch_id: int) -> HttpResponse:
+    found = selectors.get_watch(user=request.user, key=watch_id)
+    try:
+        services.take_reference(user=request.user, row=found)
+        messages.success(request, "Later results are held against the newest ones.")
+    except AppError as error:
+        messages.error(request, error.message)
+    return redirect("watch", found.pk)
 
 
 @login_required

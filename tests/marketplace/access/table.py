@@ -230,7 +230,9 @@ line("suite-delete", GET=MINE, POST=MINE)
 line("api-suite", GET=MINE_REST, PATCH=MINE, DELETE=MINE)
 line("notification", POST=MINE)
 line("watch", GET=MINE)
-line("api-watch", GET=MINE, DELETE=MINE)
+line("watch-stop", POST=MINE)
+line("watch-reference", POST=MINE)
+line("api-watch", GET=MINE, POST=MINE, DELETE=MINE)
 for _name in ("job", "upload-reading", "merge-preview", "merge-sweep"):
     line(_name, GET=MINE)
 for _name in ("job-cancel", "job-retry", "upload-recheck", "upload-discard", "account-token-revoke"):

@@ -71,6 +71,9 @@ def test_the_same_again_is_measured_anew_and_within(adapter: Adapter, ada: User,
     assert [check.outcome for check in second] == ["within", "within"]
     assert [check.reason for check in second] == ["schedule", "schedule"]
     assert {check.run_id for check in second}.isdisjoint(check.run_id for check in first), "no answer from the cache"
+    assert {check.run.against_id for check in second}.isdisjoint(check.run.against_id for check in first), (
+        "nor the base"
+    )
     assert second[0].before_id == first[0].run_id
     assert second[0].difference is not None
     assert (second[0].difference["value"], second[0].difference["n"]) == (0.0, 10)
