@@ -33,7 +33,8 @@ _ORDERS = {
     "name": ("name", "id"),
     "gain": ("-known_gain", "-id"),
 }
-#: Below every gain: what was not measured comes last.
+#: Gains are ordered by the lower end of their intervals: luck with few examples makes no first. Below every gain: what
+#: was not measured comes last.
 _UNKNOWN_GAIN = -2.0
 
 
@@ -82,7 +83,7 @@ def filtered(adapters: QuerySet[Adapter], filters: CatalogFilters) -> QuerySet[A
 def _browse(candidates: QuerySet[Adapter], filters: CatalogFilters, cursor: str) -> SearchPage:
     ordered = candidates
     if filters.sort == "gain":
-        ordered = candidates.annotate(known_gain=Coalesce(F("standing__gain"), Value(_UNKNOWN_GAIN)))
+        ordered = candidates.annotate(known_gain=Coalesce(F("standing__gain_low"), Value(_UNKNOWN_GAIN)))
     page = keyset_page(ordered, order=_ORDERS[filters.sort], cursor=cursor or None, limit=filters.limit)
     return SearchPage(
         results=[SearchHit(adapter, score=0.0) for adapter in page.items],

@@ -166,19 +166,27 @@ class Standing(models.Model):
     adapter = models.OneToOneField(Adapter, on_delete=models.CASCADE, related_name="standing")
     #: On its own examples, a merge's on its parents'; empty while nothing was measured.
     verdict = models.CharField(max_length=9, choices=Verdict.choices, blank=True)
-    #: Mean over those examples of what it scores above its base, from -1 to 1.
+    #: Mean over those examples of what it scores above its base in exact match, from -1 to 1, and the lower end of its
+    #: 95 % interval; None of too few examples, and where token F1 is what counts: the two are no one scale.
     gain = models.FloatField(null=True, blank=True)
-    forgets = models.BooleanField(default=False)
+    gain_low = models.FloatField(null=True, blank=True)
+    #: Whether it forgets what its base could do; None where that was not measured or is unclear.
+    forgets = models.BooleanField(null=True, blank=True)
     #: Of what the runs were asked for (artefact, base, suites, prompt format), so that a change is noticed.
     digest = models.CharField(max_length=64, blank=True)
     #: The suites that it is measured on now; runs on others belong to earlier examples.
     suites = models.ManyToManyField(EvaluationSuite, related_name="standings")
     updated_at = models.DateTimeField(default=timezone.now)
+    #: Source and revision of the base, and the engine's version, that it was asked for: others are another measurement.
+    ran_on = models.TextField(blank=True)
+    #: How often it failed since it changed, and when it is tried again; None where it is not.
+    tries = models.PositiveSmallIntegerField(default=0)
+    again_at = models.DateTimeField(null=True, blank=True)
     #: When a merge's copies of its parents' examples were last compared with what its owner may use.
     settled_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        indexes = [models.Index(fields=["-gain", "-adapter"], name="evaluations_standing_gain")]
+        indexes = [models.Index(fields=["-gain_low", "-adapter"], name="evaluations_standing_gain")]
 
     def __str__(self) -> str:
         return f"{self.adapter_id}: {self.verdict or 'unknown'}"

@@ -19,7 +19,7 @@ from marketplace.evaluations.forgetting import strip_outcomes
 from marketplace.evaluations.inherited import follow_parent, forget_examples
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.services import KIND
-from marketplace.evaluations.standing import evaluate_by_itself, refresh_standings
+from marketplace.evaluations.standing import evaluate_by_itself, refresh_standings, standings_on, try_later
 from marketplace.jobs.models import Job
 from marketplace.jobs.recorders import register, register_check, register_failure, register_retry
 
@@ -112,10 +112,12 @@ def _compare(run: EvaluationRun, place: int, runs: list[EvaluationRun | None], c
 def record_failed_evaluation(job: Job) -> None:
     """Runs say why they have no numbers, unless another job measures them, too."""
     why = "It was cancelled." if job.state == Job.State.CANCELLED else job.error_message
-    for run in _locked(job).values():
-        if run.state == _State.WAITING and run.job_id == job.pk:
-            run.state, run.fault, run.finished_at = _State.FAILED, why, timezone.now()
-            run.save(update_fields=["state", "fault", "finished_at"])
+    failed = [run for run in _locked(job).values() if run.state == _State.WAITING and run.job_id == job.pk]
+    for run in failed:
+        run.state, run.fault, run.finished_at = _State.FAILED, why, timezone.now()
+        run.save(update_fields=["state", "fault", "finished_at"])
+    if job.state != Job.State.CANCELLED:
+        try_later(standings_on(failed))
 
 
 @register_retry(KIND)

@@ -98,8 +98,11 @@ class EvaluationsSerializer(serializers.Serializer[Any]):
     """`verdict` and `gain` are empty while nothing was measured."""
 
     verdict = serializers.ChoiceField(choices=Standing.Verdict.choices, allow_blank=True)
-    gain = serializers.FloatField(allow_null=True, help_text="Above its base on its own examples, from -1 to 1.")
-    forgets = serializers.BooleanField()
+    gain = serializers.FloatField(
+        allow_null=True, help_text="Exact match above its base on its own examples, from -1 to 1."
+    )
+    gain_low = serializers.FloatField(allow_null=True, help_text="The lower end of its 95 % interval.")
+    forgets = serializers.BooleanField(allow_null=True, help_text="Null where it was not measured or is unclear.")
     verdicts = VerdictSerializer(many=True)
     evaluations = EvaluationSerializer(many=True)
 
@@ -108,7 +111,8 @@ class EvaluationsSerializer(serializers.Serializer[Any]):
         return {
             "verdict": standing.verdict if standing else "",
             "gain": standing.gain if standing else None,
-            "forgets": bool(standing and standing.forgets),
+            "gain_low": standing.gain_low if standing else None,
+            "forgets": standing.forgets if standing else None,
             "verdicts": VerdictSerializer(instance.verdicts, many=True).data,
             "evaluations": EvaluationSerializer(instance.all, many=True).data,
         }

@@ -6,14 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, TextField, Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from inference_worker.contracts.adapter_uses import why_not_generated
+from inference_worker.contracts.evaluate import ENGINE_VERSION
 from marketplace import policy
 from marketplace.adapters.models import Adapter, Artifact, Lineage
 from marketplace.bases.models import Base
@@ -23,13 +26,21 @@ from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Stand
 from marketplace.evaluations.services import MAX_COMPOSITIONS, request_evaluation
 from marketplace.evaluations.subjects import Subject, adapter_as_subject, subject_of
 from marketplace.evaluations.suites import examples_suite, parents_suite, probe_suite
-from marketplace.evaluations.verdicts import effect_of, metric_of
+from marketplace.evaluations.verdicts import MIN_EXAMPLES, effect_of, metric_of
 
 log = structlog.get_logger(__name__)
 
 _Kind = EvaluationSuite.Kind
 #: Members of an ensemble, each of which takes a row of the engine.
 MAX_VOICES = 8
+#: Before the second, third and fourth try of what failed.
+PAUSES = (timedelta(minutes=15), timedelta(hours=2), timedelta(hours=12))
+#: By the effect on the probes; of everything else it is not known.
+FORGETS: dict[str, bool] = {
+    Standing.Verdict.WORSE: True,
+    Standing.Verdict.NO_EFFECT: False,
+    Standing.Verdict.BETTER: False,
+}
 
 
 @dataclass(frozen=True)
@@ -45,11 +56,17 @@ class Course:
         table = [
             self.subject.digest,
             self.subject.base.pk,
+            ran_on(self.subject.base),
             self.subject.prompt_format.model_dump(mode="json"),
             sorted(str(suite.pk) for suite in self.suites),
             [other.digest for other in self.beside],
         ]
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+
+def ran_on(base: Base) -> str:
+    """What else numbers depend on, besides what is run; ``overdue`` says the same in SQL."""
+    return f"{base.source}@{base.revision}@{ENGINE_VERSION}"
 
 
 def evaluable(adapters: QuerySet[Adapter]) -> QuerySet[Adapter]:
@@ -84,7 +101,7 @@ def evaluate_adapter(adapter: Adapter, *, again: bool = False) -> list[Evaluatio
         row = evaluable(Adapter.objects.select_for_update(of=("self",), no_key=True)).filter(pk=adapter.pk).first()
         if row is None:
             return []
-        standing, _ = Standing.objects.update_or_create(adapter=row, defaults={"updated_at": timezone.now()})
+        standing = _looked_at(row)
         if why_not_run(row):
             return []
         course = course_of(row)
@@ -148,18 +165,45 @@ def evaluate_by_itself(adapter: Adapter) -> None:
         evaluate_adapter(adapter)
     except AppError as error:
         # Looked at, so that the next look is at others.
-        Standing.objects.update_or_create(adapter=adapter, defaults={"updated_at": timezone.now()})
+        row = evaluable(Adapter.objects.filter(pk=adapter.pk)).first()
+        if row is not None:
+            try_later([_looked_at(row)])
         log.info("not_evaluated", adapter=adapter.pk, code=error.code, why=error.message)
 
 
-def refresh_standings(runs: Iterable[EvaluationRun]) -> None:
-    """Of every adapter that one of the measured runs speaks of."""
+def _looked_at(adapter: Adapter) -> Standing:
+    """Its row, marked as looked at now; what has changed since the last look begins to be tried anew."""
+    row, _ = Standing.objects.get_or_create(adapter=adapter)
+    on = "" if adapter.base is None else ran_on(adapter.base)
+    if row.updated_at < adapter.updated_at or row.ran_on != on:
+        row.tries = 0
+    row.updated_at, row.ran_on, row.again_at = timezone.now(), on, None
+    row.save(update_fields=["updated_at", "ran_on", "again_at", "tries"])
+    return row
+
+
+def try_later(standings: Iterable[Standing]) -> None:
+    """After a failure: again by itself, a few times with growing pauses, then when something changes."""
+    for row in standings:
+        pause = PAUSES[row.tries] if row.tries < len(PAUSES) else None
+        row.again_at = None if pause is None else timezone.now() + pause
+        row.tries, row.digest = min(row.tries + 1, len(PAUSES)), ""
+        row.save(update_fields=["tries", "again_at", "digest"])
+
+
+def standings_on(runs: Iterable[EvaluationRun]) -> QuerySet[Standing]:
+    """Of every adapter that one of the runs speaks of, locked. Call inside a transaction."""
     wanted = Q(pk__in=[])
     for run in runs:
         if run.artifact_id is not None:
             wanted |= Q(suites=run.suite_id, adapter__current__artifact=run.artifact_id)
     rows = Standing.objects.filter(pk__in=Standing.objects.filter(wanted).values("pk"))
-    for standing in rows.select_for_update(of=("self",)).select_related("adapter__current").order_by("pk"):
+    return rows.select_for_update(of=("self",)).select_related("adapter__current").order_by("pk")
+
+
+def refresh_standings(runs: Iterable[EvaluationRun]) -> None:
+    """Of every adapter that one of the measured runs speaks of."""
+    for standing in standings_on(runs):
         refresh_standing(standing)
 
 
@@ -169,9 +213,19 @@ def refresh_standing(standing: Standing) -> None:
     judged = next((run for run in newest if not run.suite.probe and run.difference), None)
     probe = next((run for run in newest if run.suite.probe), None)
     standing.verdict = effect_of(judged)
-    standing.gain = None if judged is None else float(judged.difference[metric_of(judged)]["value"])
-    standing.forgets = effect_of(probe) == Standing.Verdict.WORSE
-    standing.save(update_fields=["verdict", "gain", "forgets"])
+    standing.gain, standing.gain_low = _gain(judged)
+    standing.forgets = FORGETS.get(effect_of(probe))
+    standing.save(update_fields=["verdict", "gain", "gain_low", "forgets"])
+
+
+def _gain(run: EvaluationRun | None) -> tuple[float | None, float | None]:
+    """In exact match, with the lower end of its interval."""
+    if run is None or metric_of(run) != "exact_match":
+        return None, None
+    difference = run.difference["exact_match"]
+    if difference["n"] < MIN_EXAMPLES:
+        return None, None
+    return float(difference["value"]), float(difference["low"])
 
 
 def current_runs(standing: Standing) -> list[EvaluationRun]:
@@ -200,6 +254,9 @@ def runs_beside(run: EvaluationRun) -> list[EvaluationRun]:
 
 
 def overdue() -> QuerySet[Adapter]:
-    """Adapters that changed, or whose base came, without their runs having been asked for."""
+    """Adapters that changed, or whose base came or changed, without their runs having been asked for; and those that
+    are to be tried again."""
+    on = Concat("base__source", Value("@"), "base__revision", Value(f"@{ENGINE_VERSION}"), output_field=TextField())
     found = evaluable(Adapter.objects.all())
-    return found.filter(Q(standing=None) | Q(standing__updated_at__lt=F("updated_at"))).order_by("pk")
+    changed = Q(standing=None) | Q(standing__updated_at__lt=F("updated_at")) | ~Q(standing__ran_on=on)
+    return found.filter(changed | Q(standing__again_at__lte=timezone.now())).order_by("pk")

@@ -21,14 +21,14 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def adapters(make_adapter: Any, ada: User) -> dict[str, Adapter]:
     known = {
-        "good": ("better", 0.75, False),
-        "idle": ("no_effect", 0.0, False),
-        "bad": ("worse", -0.25, True),
-        "narrow": ("better", 0.9, True),
+        "good": ("better", 0.75, 0.7, False),
+        "idle": ("no_effect", 0.0, 0.0, None),
+        "bad": ("worse", -0.25, -0.4, True),
+        "narrow": ("better", 0.9, 0.3, True),
     }
     found = {name: make_adapter(ada, name) for name in ["never", *known, "unknown"]}
-    for name, (verdict, gain, forgets) in known.items():
-        Standing.objects.create(adapter=found[name], verdict=verdict, gain=gain, forgets=forgets)
+    for name, (verdict, gain, low, forgets) in known.items():
+        Standing.objects.create(adapter=found[name], verdict=verdict, gain=gain, gain_low=low, forgets=forgets)
     # Asked for and not measured yet.
     Standing.objects.create(adapter=found["unknown"])
     return found
@@ -45,7 +45,7 @@ def names(client_user: User, **filters: Any) -> list[str]:
 
 def test_gain_orders_and_unknown_comes_last(adapters: dict[str, Adapter], ada: User) -> None:
     for limit in (24, 2):
-        assert names(ada, sort="gain", limit=limit) == ["narrow", "good", "idle", "bad", "unknown", "never"]
+        assert names(ada, sort="gain", limit=limit) == ["good", "narrow", "idle", "bad", "unknown", "never"]
 
 
 def test_verdicts_filter_and_count(adapters: dict[str, Adapter], ada: User) -> None:
@@ -64,8 +64,9 @@ def test_addresses_hold_the_filter() -> None:
 
 def test_the_page_offers_them(adapters: dict[str, Adapter], client: Client) -> None:
     text = client.get("/catalogue/", {"sort": "gain"}).content.decode()
-    assert "<b>+90</b> points over base" in text
-    assert text.count("points over base") == 4, "unknown is not zero"
+    assert "<b>+90</b> points over base, at least +30" in text
+    assert text.count("points over base") == 2, "what is not better is said in words, and unknown is not zero"
+    assert "<span>Worse than its base</span>" in text
     assert "?verdict=no_effect&amp;sort=gain" in text
     assert "Gain over base" in text
     narrowed = client.get("/catalogue/", {"verdict": "no_effect"}).content.decode()

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from inference_worker.errors import BlobMissing
 from marketplace.accounts.models import User
@@ -16,12 +17,20 @@ from marketplace.bases.models import Base
 from marketplace.core.store import blob_store
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.recorders import kept_digests
-from marketplace.evaluations.standing import current_runs, evaluate_adapter, overdue, runs_beside
+from marketplace.evaluations.standing import (
+    PAUSES,
+    current_runs,
+    evaluate_adapter,
+    overdue,
+    refresh_standing,
+    runs_beside,
+)
 from marketplace.evaluations.suites import parent_task
 from marketplace.evaluations.tasks import evaluate_overdue
 from marketplace.evaluations.verdicts import verdicts_of
 from marketplace.jobs.models import Job
-from tests.marketplace.evaluations.conftest import MakeShipped
+from marketplace.jobs.services import cancel_job
+from tests.marketplace.evaluations.conftest import MakeShipped, fail_evaluation
 
 pytestmark = pytest.mark.django_db
 RunWaiting = Callable[[], list[Job]]
@@ -46,7 +55,8 @@ def test_an_adapter_gets_its_standing(make_shipped: MakeShipped, ada: User, run_
     verdicts = verdicts_of(runs)
     assert verdicts[0].code == "better"
     assert "10 examples" in verdicts[0].message
-    assert standing.forgets == any(verdict.code == "forgets" for verdict in verdicts)
+    assert bool(standing.forgets) == any(verdict.code == "forgets" for verdict in verdicts)
+    assert 0.0 < standing.gain_low <= standing.gain
     assert evaluate_adapter(adapter) == [], "nothing has changed"
     assert evaluations() == 1
 
@@ -118,6 +128,72 @@ def test_beat_catches_up(make_shipped: MakeShipped, ada: User, base: Base, setti
     assert evaluate_overdue() == 1
     assert evaluate_overdue() == 0, "refused, and not asked for at every tick"
     assert Standing.objects.get(adapter=other).verdict == ""
+
+
+def test_failures_are_tried_again_a_few_times(make_shipped: MakeShipped, ada: User, base: Base, settings: Any) -> None:
+    settings.EVALUATE_UPLOADS = True
+    adapter = make_shipped(ada, "reverse-words")
+    evaluate_adapter(adapter)
+    for number in range(len(PAUSES) + 1):
+        assert evaluations() == number + 1
+        fail_evaluation(Job.objects.get(kind="evaluate", state="queued"))
+        assert evaluate_overdue() == 0, "not at once"
+        assert (Standing.objects.get().again_at is None) == (number == len(PAUSES))
+        Standing.objects.exclude(again_at=None).update(again_at=timezone.now())
+        assert evaluate_overdue() == (number < len(PAUSES))
+    assert EvaluationRun.objects.filter(state="failed").count() == 4
+    Base.objects.filter(pk=base.pk).update(revision="two")
+    assert evaluate_overdue() == 1, "another base is another reason"
+    assert Standing.objects.get().tries == 0
+
+
+def test_what_the_owner_cancels_stays_cancelled(make_shipped: MakeShipped, ada: User) -> None:
+    evaluate_adapter(make_shipped(ada, "reverse-words"))
+    cancel_job(user=ada, job=Job.objects.get(kind="evaluate"))
+    assert EvaluationRun.objects.filter(state="failed").exists()
+    assert Standing.objects.get().again_at is None
+
+
+def test_another_base_or_engine_is_measured_anew(
+    make_shipped: MakeShipped, ada: User, base: Base, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EVALUATE_UPLOADS = True
+    make_shipped(ada, "reverse-words")
+    assert [evaluate_overdue(), evaluate_overdue(), evaluations()] == [1, 0, 1]
+    Base.objects.filter(pk=base.pk).update(revision="two")
+    assert [evaluate_overdue(), evaluate_overdue(), evaluations()] == [1, 0, 2]
+    for module in ("services", "standing"):
+        monkeypatch.setattr(f"marketplace.evaluations.{module}.ENGINE_VERSION", 99)
+    assert [evaluate_overdue(), evaluate_overdue(), evaluations()] == [1, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("metric", "count", "expected"),
+    [("exact_match", 8, (0.5, 0.4)), ("exact_match", 7, (None, None)), ("token_f1", 8, (None, None))],
+)
+def test_gains_are_one_scale(
+    metric: str, count: int, expected: Any, make_shipped: MakeShipped, ada: User, base: Base
+) -> None:
+    adapter = make_shipped(ada, "reverse-words")
+    suite = EvaluationSuite.objects.create(kind="examples", name="x", adapter=adapter, sha256="0" * 64, count=count)
+    standing = Standing.objects.create(adapter=adapter)
+    standing.suites.add(suite)
+    gain = {"value": 0.5, "low": 0.4, "high": 0.6, "n": count, "wins": 8, "losses": 0, "same_answers": 0}
+    none = {**gain, "value": 0.0, "low": 0.0, "high": 0.0}
+    table = {"exact_match": none, "token_f1": gain, metric: gain}
+    EvaluationRun.objects.create(
+        key="0" * 64,
+        subject_digest="0" * 64,
+        artifact=adapter.current.artifact,
+        base=base,
+        suite=suite,
+        state="measured",
+        estimates={"overall": table},
+        difference=table,
+    )
+    refresh_standing(standing)
+    assert (standing.gain, standing.gain_low) == expected
+    assert standing.forgets is None, "nobody has looked"
 
 
 def test_a_merge_is_measured_on_its_parents_examples(
