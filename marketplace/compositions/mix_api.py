@@ -12,7 +12,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from marketplace.accounts.models import User
-from marketplace.accounts.throttling import EvaluateThrottle
+from marketplace.accounts.throttling import EvaluateThrottle, MergeThrottle
 from marketplace.compositions import mixes
 from marketplace.compositions.members import Choice, find_adapter
 from marketplace.compositions.mix_pages import detail_of
@@ -53,6 +53,9 @@ def _detail(request: Request, mix: Composition, code: int = status.HTTP_200_OK) 
 class MixesView(APIView):
     """Saved compositions."""
 
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [MergeThrottle()] if self.request.method == "POST" else super().get_throttles()
+
     @extend_schema(
         operation_id="mixes",
         parameters=[
@@ -88,6 +91,10 @@ class MixesView(APIView):
 
 class MixView(APIView):
     """One saved composition."""
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """What is saved is evaluated: counted together with what pages save."""
+        return [MergeThrottle()] if self.request.method == "PATCH" else super().get_throttles()
 
     @extend_schema(operation_id="mix", responses=MixDetailSerializer)
     def get(self, request: Request, owner: str, mix: str) -> Response:

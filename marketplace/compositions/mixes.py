@@ -48,11 +48,14 @@ def create_mix(
         raise NotAuthenticated("Sign in to save a mix.")
     name, description = _checked_text(name, visibility, description)
     base = _checked_members(user, members)
-    if Composition.objects.filter(owner=user).count() >= MAX_MIXES:
-        raise Conflict(f"You have {MAX_MIXES:,} mixes. Delete one first.", code="too_many_mixes")
     mix = Composition(owner=user, name=name, visibility=visibility, base=base, description=description)
     try:
-        return write_mix(mix, members)
+        with transaction.atomic():
+            # Locked, so that mixes saved at once are counted one after the other.
+            User.objects.select_for_update(no_key=True).get(pk=user.pk)
+            if Composition.objects.filter(owner=user).count() >= MAX_MIXES:
+                raise Conflict(f"You have {MAX_MIXES:,} mixes. Delete one first.", code="too_many_mixes")
+            return write_mix(mix, members)
     except IntegrityError as error:
         sentence = f"You have a mix named {name} already."
         raise Conflict(sentence, code="name_taken", extra={"fields": {"name": [sentence]}}) from error

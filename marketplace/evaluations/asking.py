@@ -38,4 +38,4 @@ def ask_for_evaluation(
         return found
     assert adapter.base is not None
     subject = adapter_as_subject(adapter, adapter.base)
-    return request_evaluation(user=user, subject=subject, suites=[suite], again=again)
+    return request_evaluation(user=user, subject=subject, suites=[suite], again=again, asked=True)

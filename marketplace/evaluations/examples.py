@@ -93,7 +93,7 @@ def versions_beside(*, user: policy.Person, adapter: Adapter, before: Version, a
         return []
     runs = EvaluationRun.objects.filter(state=EvaluationRun.State.MEASURED).select_related("suite__adapter", "against")
     runs = runs.filter(artifact__in=[before.artifact_id, after.artifact_id], against__isnull=False)
-    ways = ("suite", "against__key", "artifact")
+    ways = ("suite_id", "against__key", "artifact_id")
     newest = {
         (run.suite_id, run.against.key, run.artifact_id): run
         for run in runs.order_by(*ways, "-finished_at", "-pk").distinct(*ways)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from functools import lru_cache
 
 from django.db.models import QuerySet
 
@@ -17,7 +18,7 @@ from marketplace.bases.models import Base
 from marketplace.core.errors import NotFound
 from marketplace.core.store import blob_store
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
-from marketplace.evaluations.suites import builtin_suites
+from marketplace.evaluations.suites import builtin_suites, parent_task
 
 _Kind = EvaluationSuite.Kind
 
@@ -79,10 +80,16 @@ def numbers_of(run: EvaluationRun) -> list[Outcome]:
     if not run.outcomes:
         return []
     try:
-        with blob_store().open(run.outcomes) as file:
-            return list(Evaluation.model_validate(json.load(file)[run.position]).outcomes)
+        return list(_read_outcomes(run.outcomes, run.position))
     except BlobMissing:
         return []
+
+
+@lru_cache(maxsize=8)
+def _read_outcomes(sha256: str, position: int) -> tuple[Outcome, ...]:
+    """Of one place in a job's blob, which holds all that the job measured and never changes. Raises ``BlobMissing``."""
+    with blob_store().open(sha256) as file:
+        return Evaluation.model_validate(json.load(file)[position]).outcomes
 
 
 def outcomes_of(
@@ -92,30 +99,49 @@ def outcomes_of(
     adapter that they may use, and of its examples those that its page shows them."""
     if not policy.may_use(user, adapter):
         return []
-    readable = _readable(user, run.suite)
     outcomes = numbers_of(run) if found is None else found
-    return [outcome for outcome in outcomes if readable is None or outcome.prompt in readable]
+    if run.suite.adapter is None:
+        return outcomes
+    readable = _readable(user, run.suite, run.suite.adapter, outcomes)
+    return [outcome for outcome in outcomes if _as_example(run.suite, outcome) in readable]
 
 
-def runs_on(user: policy.Person, suite: EvaluationSuite) -> list[tuple[EvaluationRun, Adapter]]:
-    """The newest measured run of every adapter that ``user`` finds in lists, best first."""
-    adapters = listed_adapters(user).filter(current__artifact__runs__suite=suite).distinct()
-    runs = EvaluationRun.objects.filter(suite=suite, state=EvaluationRun.State.MEASURED).select_related("against")
-    newest = {run.artifact_id: run for run in runs.order_by("finished_at", "pk")}
+def runs_on(user: policy.Person, suite: EvaluationSuite, *, limit: int) -> list[tuple[EvaluationRun, Adapter]]:
+    """The newest measured run of every adapter that ``user`` finds in lists: the ``limit`` best, best first."""
+    listed = listed_adapters(user)
+    measured = EvaluationRun.objects.filter(suite=suite, state=EvaluationRun.State.MEASURED)
+    seen = measured.filter(artifact__in=listed.order_by().values("current__artifact"))
+    newest = seen.order_by("artifact_id", "-finished_at", "-pk").distinct("artifact_id").values("pk")
+    best = EvaluationRun.objects.filter(pk__in=newest).select_related("against")
+    runs = list(best.order_by("-estimates__overall__exact_match__value", "pk")[:limit])
+    place = {run.artifact_id: number for number, run in enumerate(runs)}
     rows = [
-        (newest[adapter.current.artifact_id], adapter)
-        for adapter in adapters
-        if adapter.current is not None and adapter.current.artifact_id in newest
+        (runs[place[adapter.current.artifact_id]], adapter)
+        for adapter in listed.filter(current__artifact__in=list(place)).select_related("current")[: 2 * limit]
+        if adapter.current is not None
     ]
-    return sorted(rows, key=lambda row: -row[0].estimates["overall"]["exact_match"]["value"])
+    return sorted(rows, key=lambda row: place[row[0].artifact_id])[:limit]
 
 
-def _readable(user: policy.Person, suite: EvaluationSuite) -> set[str] | None:
-    """The prompts that ``user`` may read; None for all of them."""
-    if suite.adapter is None:
-        return None
+#: Of which adapter an example is, its prompt and its expected answer: the same prompt may be another's private one.
+_Example = tuple[str, str, str]
+
+
+def _as_example(suite: EvaluationSuite, outcome: Outcome) -> _Example:
+    of = outcome.task if suite.kind == _Kind.PARENTS else ""
+    return of, outcome.prompt, outcome.expected[0] if len(outcome.expected) == 1 else ""
+
+
+def _readable(user: policy.Person, suite: EvaluationSuite, adapter: Adapter, outcomes: list[Outcome]) -> set[_Example]:
+    """The examples among ``outcomes`` that ``user`` may read: of the adapter's own, those that its page shows them; of
+    parents, what those show to everybody who may download them."""
     if suite.kind == _Kind.EXAMPLES:
-        return set(examples_of(user=user, adapter=suite.adapter).values_list("prompt", flat=True))
-    # Of parents, what their owners show to everybody.
-    loadable = Adapter.objects.filter(policy.downloadable(user)).values("pk")
-    return set(ExamplePrompt.objects.filter(public=True, adapter__in=loadable).values_list("prompt", flat=True))
+        rows = examples_of(user=user, adapter=adapter).values_list("prompt", "expected")
+        return {("", prompt, expected) for prompt, expected in rows}
+    parents = {int(outcome.task.partition(":")[2] or 0) for outcome in outcomes}
+    loadable = Adapter.objects.filter(policy.downloadable(user), pk__in=parents).values("pk")
+    shown = ExamplePrompt.objects.filter(public=True, adapter__in=loadable)
+    return {
+        (parent_task(parent), prompt, expected)
+        for parent, prompt, expected in shown.values_list("adapter", "prompt", "expected")
+    }

@@ -44,6 +44,7 @@ def request_evaluation(
     beside: Sequence[Subject] = (),
     again: bool = False,
     options: EvaluationSettings | None = None,
+    asked: bool | None = None,
 ) -> list[EvaluationRun]:
     """Run ``subject`` on each of ``suites``, always beside its bare base; its runs, in the order of the suites.
 
@@ -52,6 +53,9 @@ def request_evaluation(
     in place is no measure of what runs on it now. What is waiting is waited for. ``beside`` are others on the same
     base that it is compared with example by example, in its prompt format: a merge's parents. Raises what the policy
     raises, ``Conflict`` for a base that is not served, ``Invalid`` for members that no text comes out of.
+
+    ``asked`` says that a person did it just now, as ``again`` does where nothing is said: such jobs are counted, and
+    ``TooManyRequests`` refuses more of them than ``JOBS_OPEN_PER_PERSON``. What runs by itself is not counted.
     """
     options = options or EvaluationSettings()
     _check(user, [subject, *beside], suites)
@@ -68,7 +72,7 @@ def request_evaluation(
                 before = [_run_of(plan, other, suite, user, again)[0] for other in plan.compositions[:-1]]
                 rows.append((suite, [*before, run]))
         if rows:
-            _enqueue(user, plan, rows)
+            _enqueue(user, plan, rows, again if asked is None else asked)
     return found
 
 
@@ -148,7 +152,9 @@ def _run_of(
     return run, created
 
 
-def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list[EvaluationRun]]]) -> Job:
+def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list[EvaluationRun]]], asked: bool) -> Job:
+    if asked:
+        jobs.check_open(user, KIND, "evaluations", asked=True)
     base, last = plan.subject.base, len(plan.compositions) - 1
     request = EvaluateRequest(
         base=BaseFiles(name=base.name, source=base.source, revision=base.revision or None),
@@ -167,6 +173,7 @@ def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list
         subject={
             "runs": [[str(run.pk) for run in runs] for _, runs in rows],
             "versions": versions,
+            "asked": asked,
             "adapter": plan.subject.members[0].adapter.pk if plan.subject.artifact is not None else None,
         },
         title=f"Evaluation of {plan.subject.label} on {', '.join(suite.name for suite, _ in rows)}",

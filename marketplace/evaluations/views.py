@@ -104,7 +104,7 @@ def suite_page(request: HttpRequest, suite_id: str) -> HttpResponse:
         "suite": suite,
         "own": own,
         "lines": [line for line, _ in zip(selectors.lines_of(suite), range(_SHOWN_LINES), strict=False)],
-        "rows": selectors.runs_on(request.user, suite)[:_SHOWN_RUNS],
+        "rows": selectors.runs_on(request.user, suite, limit=_SHOWN_RUNS),
         "form": SuiteEditForm(initial={"name": suite.name, "visibility": suite.visibility}) if own else None,
     }
     return render(request, "evaluations/suite.html", context)

@@ -17,13 +17,13 @@ from inference_worker.contracts.common import Contract
 from inference_worker.contracts.jobs import KINDS, Limits
 from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.core.errors import Conflict, Forbidden
+from marketplace.core.errors import Conflict, Forbidden, TooManyRequests
 from marketplace.jobs import dispatch, recorders
 from marketplace.jobs.models import Job
 from marketplace.jobs.outcomes import cancel_now, record_outcome, record_started, requeue
 from marketplace.moderation import audit
 
-__all__ = ["cancel_job", "create_job", "record_outcome", "record_started", "retry_job"]
+__all__ = ["cancel_job", "check_open", "create_job", "record_outcome", "record_started", "retry_job"]
 
 #: A retry asked for by a person may lose its worker this often before it fails.
 ATTEMPTS = 3
@@ -33,6 +33,22 @@ def limits_of(kind: str) -> Limits:
     """The kind's limits, with the operator's own values (setting ``JOB_LIMITS``) in their place."""
     own: dict[str, int] = settings.JOB_LIMITS.get(kind, {})
     return Limits.model_validate(KINDS[kind].limits.model_dump() | own)
+
+
+def check_open(owner: User, kind: str, what: str, **subject: Any) -> None:
+    """Whether ``owner`` may have one more job of ``kind``, ``what`` in the plural, whose ``subject`` says this.
+
+    Call inside the transaction that makes the job: the account's row is locked, so that what is asked for at once is
+    counted one after the other. Raises ``TooManyRequests``.
+    """
+    User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    asked = {f"subject__{name}": value for name, value in subject.items()}
+    waiting = Job.objects.filter(owner=owner, kind=kind, **asked).exclude(state__in=Job.ENDED).count()
+    if waiting >= settings.JOBS_OPEN_PER_PERSON:
+        raise TooManyRequests(
+            f"{waiting} {what} of yours are under way. Wait until one of them has ended, or cancel one.",
+            code="too_many_jobs",
+        )
 
 
 def create_job(

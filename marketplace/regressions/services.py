@@ -149,7 +149,7 @@ def _request(row: Watch, subject: Subject) -> list[EvaluationRun]:
     suites = [suite for suite in _suites(row, subject) if policy.may_use_suite(row.owner, suite)]
     if not suites:
         return []
-    return request_evaluation(user=row.owner, subject=subject, suites=suites, again=True)
+    return request_evaluation(user=row.owner, subject=subject, suites=suites, again=True, asked=False)
 
 
 def _suites(row: Watch, subject: Subject) -> list[EvaluationSuite]:

@@ -260,6 +260,8 @@ JOB_HEARTBEAT_SECONDS = env.float("JOB_HEARTBEAT_SECONDS", default=3.0)
 JOB_REAPER_SECONDS = env.float("JOB_REAPER_SECONDS", default=5.0)
 JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=15.0)
 JOB_DOCUMENTS_DAYS = env.float("JOB_DOCUMENTS_DAYS", default=7.0)
+# Evaluations that one person asked for, previews and sweeps, so many of each, may be under way at once.
+JOBS_OPEN_PER_PERSON = env.int("JOBS_OPEN_PER_PERSON", default=20)
 # How often it is looked for what is to be evaluated again, and for what came out; and how many adapters and mixes one
 # person may have evaluated regularly.
 REGRESSION_SECONDS = env.float("REGRESSION_SECONDS", default=300.0)

@@ -38,22 +38,24 @@ def create_preview(
     base = answering_base(user, plan)
     asked = [prompt for prompt in prompts if prompt.strip()]
     check_prompts(asked)
+    prompt_format, notes = prompt_format_of(base=base, members=plan.members)
     try:
         request = MergePreviewRequest(
             base=base_files_of(base),
             merge=plan.request,
             prompts=tuple(asked),
-            prompt_format=prompt_format_of(base=base, members=plan.members)[0],
+            prompt_format=prompt_format,
             max_tokens=max_tokens,
         )
     except ValidationError as error:
         raise Invalid(error.errors()[0]["msg"], extra={"fields": {"max_tokens": [error.errors()[0]["msg"]]}}) from error
     with transaction.atomic():
+        jobs.check_open(user, PREVIEW, "previews")
         job = jobs.create_job(
             owner=user,
             kind=PREVIEW,
             request=request,
-            subject=plan.subject,
+            subject={**plan.subject, "notes": notes},
             title=f"Preview {len(plan.members)} adapters merged by {METHODS[plan.request.method].title}",
             idempotency_key=idempotency_key,
         )

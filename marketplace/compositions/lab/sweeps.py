@@ -99,13 +99,14 @@ def create_sweep(
         for weights, name, written in points
     ]
     base = answering_base(user, first)
-    request = _request(user, plans, axes, asked, base)
+    request, notes = _request(user, plans, axes, asked, base)
     with transaction.atomic():
+        jobs.check_open(user, SWEEP, "sweeps")
         job = jobs.create_job(
             owner=user,
             kind=SWEEP,
             request=request,
-            subject=plans[0].subject,
+            subject={**plans[0].subject, "notes": notes},
             title=f"Sweep {len(plans)} setting{'s' if len(plans) > 1 else ''} of merging {len(members)} adapters",
             idempotency_key=idempotency_key,
         )
@@ -129,20 +130,35 @@ def _grid(
     return list(itertools.product(axes.weights or [weights], axes.methods or [method], ranks))
 
 
-def _request(user: User, plans: Sequence[MergePlan], axes: Axes, asked: Asked, base: Any) -> MergeSweepRequest:
-    asks = prompt_format_of(base=base, members=plans[0].members)[0].model_dump()
+def _request(
+    user: User, plans: Sequence[MergePlan], axes: Axes, asked: Asked, base: Any
+) -> tuple[MergeSweepRequest, list[str]]:
+    """The closed plan, and what to know of its results, in sentences."""
+    common, notes = prompt_format_of(base=base, members=plans[0].members)
+    found = _suite(user, plans[0], asked)
+    if "prompt_format" in found:
+        notes = []
+    if asked.suite == PARENTS and not asked.examples:
+        notes += [fitted_on_these(plan.request.method) for plan in plans if plan.request.fit is not None][:1]
     try:
-        return MergeSweepRequest(
+        request = MergeSweepRequest(
             base=base_files_of(base),
             points=tuple(SweepPoint(label=_label(plan, axes), merge=plan.request) for plan in plans),
-            suite=SweepSuite.model_validate(
-                {"prompt_format": asks, "count": asked.count, **_suite(user, plans[0], asked)}
-            ),
+            suite=SweepSuite.model_validate({"prompt_format": common.model_dump(), "count": asked.count, **found}),
             settings=EvaluationSettings(max_tokens=MAX_TOKENS),
         )
+        return request, notes
     except ValidationError as error:
         words = "; ".join(str(fault["msg"]) for fault in error.errors()[:3])
         raise Invalid(f"The sweep has faults. {words}", extra={"fields": {"sweep": [words]}}) from error
+
+
+def fitted_on_these(method: str) -> str:
+    """What results on the parents' examples are worth for a method that finds its weights there."""
+    return (
+        f"{METHODS[method].title} finds its weights on three quarters of the adapters' own examples, so its results on "
+        "these flatter it."
+    )
 
 
 def _label(plan: MergePlan, axes: Axes) -> str:
