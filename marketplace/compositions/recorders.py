@@ -12,6 +12,7 @@ from marketplace.adapters.services.naming import taken_names
 from marketplace.adapters.services.parent_names import UNNAMED, is_open
 from marketplace.compositions.lab.previews import PREVIEW, SWEEP
 from marketplace.compositions.lab.recipes import compare_replay
+from marketplace.compositions.lab.sweeps import fitted_on_these
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.jobs.models import Job
 from marketplace.jobs.recorders import register, register_check
@@ -32,7 +33,7 @@ def _common_tags(versions: list[Version]) -> list[str]:
     return [*[tag for tag in tags if tag != "merge"][:10], "merge"]
 
 
-def _description(request: MergeRequest, versions: list[Version]) -> str:
+def _description(request: MergeRequest, versions: list[Version], *, fitted: bool) -> str:
     """What collaborators read, too: parents that are not everybody's to see stay unnamed and undescribed."""
     named = [version.adapter for version in versions if is_open(version.adapter)]
     unnamed = len(versions) - len(named)
@@ -40,6 +41,7 @@ def _description(request: MergeRequest, versions: list[Version]) -> str:
     names += [UNNAMED if unnamed == 1 else f"{unnamed} private adapters"] if unnamed else []
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     parts = [f"Merged from {listed} by {request.method}."]
+    parts += [fitted_on_these(request.method)] if fitted else []
     parts += [f"{adapter.name}: {adapter.description}" for adapter in named]
     return "\n\n".join(parts)
 
@@ -91,7 +93,7 @@ def record_merge(job: Job, result: dict[str, Any]) -> None:
         origin=Adapter.Origin.MERGE,
         files=list(merged.files),
         title=job.subject.get("title", ""),
-        description=_description(request, versions),
+        description=_description(request, versions, fitted=merged.found is not None),
         license=licence["license"],
         tags=_common_tags(versions),
         recipe=merged.recipe,

@@ -28,6 +28,7 @@ from marketplace.compositions.lab.serializers import (
     RecipeRequestSerializer,
     SweepRequestSerializer,
     SweepSerializer,
+    TrialSerializer,
 )
 from marketplace.compositions.lab.sweep_chart import table_of
 from marketplace.compositions.services import with_short_forms
@@ -35,6 +36,7 @@ from marketplace.core.errors import Invalid, NotFound
 from marketplace.jobs.models import Job
 from marketplace.jobs.serializers import JobSerializer
 
+TRIAL_ACCEPTED = {status.HTTP_202_ACCEPTED: TrialSerializer, 400: ErrorSerializer, 404: ErrorSerializer}
 ACCEPTED = {status.HTTP_202_ACCEPTED: JobSerializer, 400: ErrorSerializer, 404: ErrorSerializer}
 
 
@@ -49,17 +51,21 @@ def _accepted(job: Job) -> Response:
     return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 
+def _trial(job: Job) -> Response:
+    return Response(TrialSerializer(job).data, status=status.HTTP_202_ACCEPTED)
+
+
 class PreviewsView(APIView):
     """Merges that answer prompts and are not saved."""
 
     throttle_classes = [MergeThrottle]
 
-    @extend_schema(operation_id="merge_preview", request=PreviewRequestSerializer, responses=ACCEPTED)
+    @extend_schema(operation_id="merge_preview", request=PreviewRequestSerializer, responses=TRIAL_ACCEPTED)
     def post(self, request: Request) -> Response:
         """The answer is a job; its result has the answers of the merge, the base and every member."""
         body = PreviewRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        return _accepted(previews.create_preview(user=request.user, **_planned(request, dict(body.validated_data))))
+        return _trial(previews.create_preview(user=request.user, **_planned(request, dict(body.validated_data))))
 
 
 class SweepsView(APIView):
@@ -67,7 +73,7 @@ class SweepsView(APIView):
 
     throttle_classes = [MergeThrottle]
 
-    @extend_schema(operation_id="merge_sweep", request=SweepRequestSerializer, responses=ACCEPTED)
+    @extend_schema(operation_id="merge_sweep", request=SweepRequestSerializer, responses=TRIAL_ACCEPTED)
     def post(self, request: Request) -> Response:
         """The answer is a job; what is measured so far is read under the job's id."""
         body = SweepRequestSerializer(data=request.data)
@@ -75,7 +81,7 @@ class SweepsView(APIView):
         data = dict(body.validated_data)
         axes = sweeps.Axes(data.pop("weights"), data.pop("methods"), data.pop("ranks"))
         asked = sweeps.Asked(data.pop("suite"), data.pop("count"), data.pop("examples", []))
-        return _accepted(sweeps.create_sweep(user=request.user, axes=axes, asked=asked, **_planned(request, data)))
+        return _trial(sweeps.create_sweep(user=request.user, axes=axes, asked=asked, **_planned(request, data)))
 
 
 class SweepView(APIView):
@@ -94,7 +100,8 @@ class SweepView(APIView):
             settings = {key: value for key, value in merge.items() if key != "adapters"} if merge else None
             cells.append({**cell.model_dump(mode="json"), "verdict": row.verdict, "merge": settings})
         best = table.best.position if table and table.best else None
-        return Response({"job": job.pk, "state": job.state, "total": len(points), "best": best, "cells": cells})
+        found = {"job": job.pk, "state": job.state, "total": len(points), "best": best}
+        return Response({**found, "notes": job.subject.get("notes", []), "cells": cells})
 
 
 class RecipesView(APIView):

@@ -12,11 +12,24 @@ from marketplace.adapters.lineage_graph import DEPTH, MAX_DEPTH
 from marketplace.compositions.lab.sweeps import PARENTS
 from marketplace.compositions.members import MAX_WEIGHT
 from marketplace.compositions.serializers import MergeSettingsSerializer
+from marketplace.jobs.models import Job
+from marketplace.jobs.serializers import JobSerializer
 
 
 class PreviewRequestSerializer(MergeSettingsSerializer):
     prompts = serializers.ListField(child=serializers.CharField(max_length=MAX_PROMPT), max_length=MAX_PROMPTS)
     max_tokens = serializers.IntegerField(min_value=1, max_value=MAX_TOKENS, default=64)
+
+
+class TrialSerializer(JobSerializer):
+    """The job of a preview or a sweep."""
+
+    notes = serializers.ListField(
+        child=serializers.CharField(), help_text="what to know of its results, such as members of other prompt formats"
+    )
+
+    def to_representation(self, instance: Job) -> dict[str, Any]:
+        return {**super().to_representation(instance), "notes": instance.subject.get("notes", [])}
 
 
 class SweepExampleSerializer(serializers.Serializer[Any]):
@@ -80,6 +93,7 @@ class SweepSerializer(serializers.Serializer[Any]):
     state = serializers.CharField()
     total = serializers.IntegerField(help_text="settings in all")
     best = serializers.IntegerField(allow_null=True, help_text="position of the best point so far")
+    notes = serializers.ListField(child=serializers.CharField())
     cells = SweepCellSerializer(many=True)
 
 

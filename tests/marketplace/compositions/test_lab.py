@@ -485,3 +485,28 @@ def test_the_page_follows_a_recipe_to_the_letter(
     assert made == [f"/jobs/{job.pk}"] * 2
     assert job.subject["members"][1]["version"] == then.pk
     assert (job.request["fit"], job.request["weights"]) == (None, [1.0, -0.5])
+
+
+@pytest.mark.parametrize("kind", ["preview", "sweep"])
+def test_members_of_other_prompt_formats_are_told(pair: Members, ada: User, client: Any, kind: str) -> None:
+    formats = ({"kind": "plain"}, {"kind": "plain", "template": "Q: {prompt}"})
+    for (adapter, _), form in zip(pair, formats, strict=True):
+        Version.objects.filter(pk=adapter.current_id).update(prompt_format=form)
+    client.force_login(ada)
+    body = {"members": [{"adapter": "ada/plural"}, {"adapter": "bob/past"}], "method": "svd", "prompts": ["a"]}
+    sent = client.post(f"/api/v1/merges/{kind}s/", body, content_type="application/json").json()
+    assert len(sent["notes"]) == 1
+    assert "different prompt formats" in sent["notes"][0]
+    page = client.get(f"/combine/{kind}s/{sent['id']}").content.decode()
+    assert "different prompt formats" in page
+    if kind == "sweep":
+        assert client.get(f"/api/v1/merges/sweeps/{sent['id']}/").json()["notes"] == sent["notes"]
+
+
+def test_a_sweep_says_that_weights_were_fitted_on_its_examples(pair: Members, ada: User) -> None:
+    pair[0][0].examples.create(prompt="plural: ox", expected="oxen", position=2)
+    learned = sweep(ada, pair, sweeps.Axes(ranks=[2, 4]), method="lorahub")
+    assert [note for note in learned.subject["notes"] if "flatter" in note] == learned.subject["notes"]
+    assert len(learned.subject["notes"]) == 1
+    own = sweeps.Asked(examples=[{"prompt": "a", "expected": "b"}])
+    assert sweep(ada, pair, sweeps.Axes(), own, method="lorahub").subject["notes"] == []
