@@ -83,7 +83,6 @@ ORDER_OF_RANKS = {"linear": "adds up what has the same place in two adapters"}
 #: Methods for which an adapter that is zero is not as good as absent, with the reason.
 ZERO_IS_SEEN = {
     "linear": "its A meets the other adapters' B",
-    "lego": "its units are left out, but it counts in the mean rank of the output reweighting",
     "sce": "it counts in the variance",
     "core_space": "its A spans directions of the core, which count in the density",
     "karcher": "it counts in the mean of sizes",
@@ -93,7 +92,6 @@ ZERO_IS_SEEN = {
 #: Methods that do not give the plain sum of adapters without any direction in common, with the reason.
 NO_SUM_OF_STRANGERS = {
     "linear": "has cross terms",
-    "lego": "scales by sqrt(r/k)",
     "iso_c": "brings all directions to one strength",
     "iso_cts": "brings all directions to one strength",
     "karcher": "keeps the mean size",
