@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -31,9 +32,19 @@ class NewFile:
         if self._hidden is not None:
             self._hidden.unlink(missing_ok=True)
 
+    def write(self, data: bytes) -> None:
+        """Append all of ``data``."""
+        view = memoryview(data)
+        while view:
+            view = view[self.file.write(view) :]
+
+    def sync(self) -> None:
+        """Return when what was written is on the disk."""
+        os.fsync(self.file.fileno())
+
     def publish(self, name: str) -> None:
         """Put the file under ``name``, in place of what is there. What was written is on the disk before."""
-        os.fsync(self.file.fileno())
+        self.sync()
         if self._hidden is None:
             with contextlib.suppress(FileExistsError):
                 self._link(name)
@@ -67,10 +78,30 @@ class NewFile:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` holds either the old or the new bytes, also after a power cut."""
     with NewFile(path.parent) as new:
-        view = memoryview(data)
-        while view:
-            view = view[new.file.write(view) :]
+        new.write(data)
         new.publish(path.name)
+
+
+def publish_together(directory: Path, content: Mapping[str, NewFile], notes: Mapping[str, NewFile]) -> None:
+    """Give files their names in order: ``content``, then ``notes`` about it.
+
+    Everything is on the disk first, so only names are left to be given, which takes well under a millisecond. Notes
+    about earlier content go before it does. So whenever the process is killed, notes stand beside their own content or
+    are missing. If a name cannot be given, names that are new here go again.
+    """
+    for new in (*content.values(), *notes.values()):
+        new.sync()
+    made = [directory / name for name in (*content, *notes) if not (directory / name).exists()]
+    try:
+        for name in notes:
+            (directory / name).unlink(missing_ok=True)
+        for name, new in (*content.items(), *notes.items()):
+            new.publish(name)
+        sync_directory(directory)
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def sync_directory(directory: Path) -> None:

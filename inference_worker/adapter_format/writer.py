@@ -11,6 +11,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from inference_worker.adapter_format.header import TensorEntry
 from inference_worker.adapter_format.keys import PREFIX
 from inference_worker.adapter_format.layout import ModuleKind, natural_order
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
-from inference_worker.adapter_format.new_file import NewFile, sync_directory, write_atomically
+from inference_worker.adapter_format.new_file import NewFile, publish_together
 from inference_worker.adapter_format.patterns import PatternMatcher
 from inference_worker.adapter_format.reader import Factors
 from inference_worker.adapter_format.stream import TORCH_DTYPES, TensorFile
@@ -119,26 +120,30 @@ class AdapterWriter:
         for piece in file.pieces(entry):
             self._write(piece.numpy().data)
 
-    def finish(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the config made of ``settings`` and the ranks, and put both files in place. Returns the config."""
+    def finish(self, settings: Mapping[str, Any], notes: Mapping[str, bytes] | None = None) -> dict[str, Any]:
+        """Write the config made of ``settings`` and the ranks, and put both files in place, with ``notes`` about them
+        (names and bytes of further files). Returns the config."""
         missing = sorted(set(self._plans) - set(self._ranks))
         if missing:
             raise ValueError(f"modules never written: {missing[:3]}")
         config = canonical_config(self._ranks, settings)
         check_patterns(config, self._ranks)
-        return self.finish_with(config)
+        return self.finish_with(config, notes)
 
-    def finish_with(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Write ``config`` as it is, fill the header and put both files in place. Returns the config."""
+    def finish_with(self, config: dict[str, Any], notes: Mapping[str, bytes] | None = None) -> dict[str, Any]:
+        """Write ``config`` as it is, fill the header and put both files in place, as ``finish`` does."""
         header = {"__metadata__": {"format": "pt"}, **self._entries}
         encoded = json.dumps(header, separators=(",", ":")).encode()
         if len(encoded) > self._reserved:
             raise ValueError(f"the header needs {len(encoded)} bytes, {self._reserved} were reserved")
         self._file.seek(0)
         self._write(struct.pack("<Q", self._reserved) + encoded.ljust(self._reserved))
-        write_atomically(self._directory / CONFIG_NAME, to_json(config))
-        self._new.publish(WEIGHTS_NAME)
-        sync_directory(self._directory)
+        with ExitStack() as stack:
+            small = {name: stack.enter_context(NewFile(self._directory)) for name in (CONFIG_NAME, *(notes or {}))}
+            for name, data in {CONFIG_NAME: to_json(config), **(notes or {})}.items():
+                small[name].write(data)
+            content = {CONFIG_NAME: small.pop(CONFIG_NAME), WEIGHTS_NAME: self._new}
+            publish_together(self._directory, content, small)
         return config
 
     def _cast(self, name: str, tensor: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
-from inference_worker.adapter_format.new_file import write_atomically
 from inference_worker.adapter_format.reader import AdapterReader, Factors
 from inference_worker.adapter_format.writer import AdapterWriter, to_json
 from inference_worker.contracts.merge import MergedModule
@@ -100,8 +99,8 @@ def merge_adapters(
         progress(0.98, "Writing the adapter")
         recipe = write_recipe(plan, readers, weights, layer_weights, known or [])
         report = report_json(method, [reader.label for reader in readers], modules)
-        with _written(out, {RECIPE_NAME: to_json(recipe), REPORT_NAME: report}):
-            writer.finish(settings(plan.members, plan.names, carried))
+        notes = {RECIPE_NAME: to_json(recipe), REPORT_NAME: report}
+        writer.finish(settings(plan.members, plan.names, carried), notes)
     largest = max(module.rank for module in modules)
     progress(1.0, f"Merged into rank {largest}")
     files = {name: out / name for name in (CONFIG_NAME, WEIGHTS_NAME, RECIPE_NAME, REPORT_NAME)}
@@ -116,21 +115,6 @@ def _output(rank: RankRule | None, dtype: str) -> MergeOutput:
         return MergeOutput.model_validate({"rank": rank, "dtype": dtype})
     except ValidationError as fault:
         raise BadInput(f"{rank!r} is no rank", code="bad_rank") from fault
-
-
-@contextmanager
-def _written(out: Path, files: Mapping[str, bytes]) -> Iterator[None]:
-    """Files beside the adapter. They come first and go again if the adapter fails, so that where there is an adapter
-    there is its recipe, and where there is none there is nothing."""
-    made = [out / name for name in (*files, CONFIG_NAME) if not (out / name).exists()]
-    try:
-        for name, data in files.items():
-            write_atomically(out / name, data)
-        yield
-    except BaseException:
-        for path in made:
-            path.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -174,7 +158,9 @@ def _merge_groups(
             _write_module(plan, writer, name, merged)
             # Where ranks follow from the parents, the method's error is a distance and not of a cut.
             error = merged.error if plan.method.info.rank == "same" else total_error(merged.error, cut)
-            yield MergedModule(name=name, rank=merged.A.shape[0], error=error, cut=cut, detail=merged.detail)
+            # What the method tells of its parents' units is what a rotation is to hide.
+            detail = {} if plan.output.rotate else merged.detail
+            yield MergedModule(name=name, rank=merged.A.shape[0], error=error, cut=cut, detail=detail)
         done += len(names)
         progress(0.97 * done / len(plan.names), f"{done} of {len(plan.names)} modules")
 
