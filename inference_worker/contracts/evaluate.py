@@ -24,7 +24,8 @@ class EvaluationSettings(Contract):
     limit: int | None = Field(default=None, ge=1)
     #: Chooses the examples under ``limit`` and the resamples of the bootstrap.
     seed: int = 0
-    max_tokens: int = Field(default=64, ge=1, le=4096)
+    #: Where an answer is cut off; None for what the suite's longest expected answer takes.
+    max_tokens: int | None = Field(default=None, ge=1, le=4096)
     resamples: int = Field(default=2000, ge=100, le=100_000)
 
 

@@ -132,7 +132,7 @@ def _key(
         "base": base_digest(base),
         "members": sorted([m.files.config, m.files.weights, m.weight] for m in members if m.weight != 0.0),
         "suite": suite.digest,
-        "max_tokens": settings.max_tokens,
+        "max_tokens": settings.max_tokens or suite.max_tokens,
         "device": str(pool.settings.resolve_device()),
         "dtype": pool.settings.dtype,
     }
@@ -175,7 +175,8 @@ def _missing(run: _Run, chosen: Sequence[int]) -> Iterator[tuple[int, GenerateRe
     for index in chosen:
         row = dict(run.store.rows.get(index, {}))
         if write and "answer" not in row:
-            yield index, run.request(index, sampling=Sampling(max_tokens=run.settings.max_tokens))
+            most = run.settings.max_tokens or run.suite.max_tokens
+            yield index, run.request(index, sampling=Sampling(max_tokens=most))
         if score and "logprob" not in row:
             text = run.suite.lead + run.suite.examples[index].expected[0]
             # An empty answer has no tokens, so there is nothing to score.

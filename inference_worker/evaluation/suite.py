@@ -17,6 +17,8 @@ MAX_BYTES = 20_000_000
 MAX_EXAMPLES = 20_000
 MAX_TEXT = 20_000
 MAX_NAME = 100
+#: Tokens that an answer may have.
+MAX_ANSWER = 1024
 _KEYS = {"prompt", "expected", "task", "cluster"}
 
 
@@ -51,6 +53,13 @@ class Suite:
             "lead": self.lead,
         }
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def max_tokens(self) -> int:
+        """Enough for its longest expected answer: no tokenizer needs more tokens than bytes, and some go to what stands
+        around it. At most ``MAX_ANSWER``."""
+        longest = max((len(text.encode()) for example in self.examples for text in example.expected), default=0)
+        return min(16 + longest, MAX_ANSWER)
 
     def chosen(self, limit: int | None, seed: int) -> list[int]:
         """Indices of the examples to run, in order: all, or ``limit`` of them spread evenly over the tasks."""

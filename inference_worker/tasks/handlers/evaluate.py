@@ -126,7 +126,7 @@ def _differences(
         return [float(getattr(outcome, metric)) for outcome in outcomes]
 
     same = sum(old.answer == new.answer for old, new in zip(before, after, strict=True))
-    found = {}
+    found: dict[str, Difference] = {}
     for metric in (metric for metric in PAIRED if metric in settings.metrics):
         old, new = values(before, metric), values(after, metric)
         found[metric] = Difference(

@@ -111,6 +111,26 @@ def test_other_metrics_and_limits_use_what_is_known(pool: EnginePool, suite: Sui
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize(("expected", "tokens"), [("la", 18), ("é" * 100, 216), ("x" * 5000, 1024)])
+def test_answers_may_be_as_long_as_what_is_expected(expected: str, tokens: int) -> None:
+    assert Suite("s", (Example("a", ("l",)), Example("b", ("l", expected)))).max_tokens == tokens
+
+
+def test_long_answers_are_not_cut_off(pool: EnginePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, submit = [], pool.submit
+
+    def record(request: Any, resolve: Any) -> Any:
+        asked.append(request.sampling.max_tokens)
+        return submit(request, resolve)
+
+    monkeypatch.setattr(pool, "submit", record)
+    wide = Suite("s", (Example("cat", ("x" * 184,)),))
+    assert run(pool, wide, settings=EvaluationSettings(), cache=tmp_path).cached == 0
+    assert run(pool, wide, settings=EvaluationSettings(max_tokens=200), cache=tmp_path).cached == 1, "the same limit"
+    run(pool, wide, settings=EvaluationSettings(max_tokens=9), cache=tmp_path)
+    assert asked == [200, 9]
+
+
 def test_another_composition_suite_or_base_is_another_file(
     pool: EnginePool, suite: Suite, member: Member, tmp_path: Path
 ) -> None:
