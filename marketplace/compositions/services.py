@@ -98,6 +98,7 @@ def enqueue_merge(
     """The job of a plan, with its audit entry. ``subject`` is for the recorder, beside the plan's own."""
     method = plan.request.method
     with transaction.atomic():
+        jobs.check_open(user, "merge", "merges")
         job = jobs.create_job(
             owner=user,
             kind="merge",

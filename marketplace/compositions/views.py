@@ -23,7 +23,6 @@ from marketplace.compositions.lab.forms import LabForm, read_lab, suggested_prom
 from marketplace.compositions.method_groups import method_groups
 from marketplace.compositions.option_fields import option_fields
 from marketplace.compositions.output_fields import SHARES
-from marketplace.compositions.pairs.page import fit_context
 from marketplace.core.errors import AppError
 from marketplace.core.pages import without_token
 from marketplace.jobs.models import Job
@@ -116,7 +115,6 @@ def combine_context(request: HttpRequest, form: CombineForm, lab: LabForm) -> di
         "candidates": candidates(request.user, query, chosen),
         "suggested_rank": sum(ranks) if info.rank == "sum" else max(ranks, default=8),
         "suggested_name": _name_for(form),
-        **fit_context(request.user, form),
         "lab": lab,
         "prompts": [*prompts, *[""] * (MAX_PROMPTS - len(prompts))],
         "suites": suite_choices(request.user, chosen[0].base if chosen else None),

@@ -31,7 +31,7 @@ from marketplace.compositions.lab.previews import SWEEP, answering_base, base_fi
 from marketplace.compositions.members import Choice
 from marketplace.compositions.output_fields import write_rule
 from marketplace.compositions.planning import MergePlan, invalid, plan_merge, vary
-from marketplace.core.errors import Invalid
+from marketplace.core.errors import Invalid, TooManyRequests
 from marketplace.core.store import blob_store
 from marketplace.evaluations.selectors import get_suite, lines_of
 from marketplace.jobs import services as jobs
@@ -42,6 +42,8 @@ PARENTS = "parents"
 #: What names of built-in suites begin with.
 BUILTIN = "testbed:"
 MAX_TOKENS = 48
+#: Settings of one person's sweeps that may wait or run at a time.
+MOST_OPEN_POINTS = 2 * MAX_POINTS
 
 
 @dataclass(frozen=True)
@@ -102,16 +104,29 @@ def create_sweep(
     request, notes = _request(user, plans, axes, asked, base)
     with transaction.atomic():
         jobs.check_open(user, SWEEP, "sweeps")
+        _check_points(user, len(plans))
         job = jobs.create_job(
             owner=user,
             kind=SWEEP,
             request=request,
-            subject={**plans[0].subject, "notes": notes},
+            subject={**plans[0].subject, "notes": notes, "points": len(plans)},
             title=f"Sweep {len(plans)} setting{'s' if len(plans) > 1 else ''} of merging {len(members)} adapters",
             idempotency_key=idempotency_key,
         )
         audit.record(actor=user, action="merge.sweep", target=str(job.pk), points=len(plans), members=plans[0].names)
     return job
+
+
+def _check_points(user: User, count: int) -> None:
+    """A sweep costs what its settings cost. Raises ``TooManyRequests``; call after ``check_open``, which locks."""
+    rows = Job.objects.filter(owner=user, kind=SWEEP).exclude(state__in=Job.ENDED).values_list("subject", flat=True)
+    waiting = sum(subject.get("points", 0) for subject in rows)
+    if waiting and waiting + count > MOST_OPEN_POINTS:
+        raise TooManyRequests(
+            f"{waiting} settings of your sweeps are still to be measured, and {MOST_OPEN_POINTS} is the most. "
+            "Wait until a sweep has ended, or cancel one.",
+            code="too_many_jobs",
+        )
 
 
 def _grid(

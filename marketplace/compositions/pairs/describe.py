@@ -18,17 +18,20 @@ LOUD = 3.0
 OPPOSED = -0.5
 
 
-def describe_fit(members: Sequence[Member], judged: Mapping[str, Any]) -> dict[str, Any]:
+def describe_fit(
+    members: Sequence[Member], judged: Mapping[str, Any], missing: Sequence[tuple[Member, Member]] | None = None
+) -> dict[str, Any]:
     """``pairs`` in the members' order, ``method_verdicts`` with what speaks against each, ``notes``, ``predictions``.
 
-    ``judged`` is ``verdict.plan_verdict`` of the same members, each of which the reader may use.
+    ``judged`` is ``verdict.plan_verdict`` of the same members, each of which the reader may use, ``missing`` what
+    ``unmeasured`` says of them where that is known already.
     """
     pairs = pairs_of(members)
     known = measured(pair_of(one.artifact.pk, two.artifact.pk) for one, two in pairs)
     rows = [_pair(one, two, known) for one, two in pairs]
     return {
         "pairs": rows,
-        "unmeasured": len(unmeasured(members)),
+        "unmeasured": len(unmeasured(members) if missing is None else missing),
         "notes": _notes(members, rows),
         "method_verdicts": _methods(members, judged, rows),
         "predictions": [describe_predictor(predictor) for predictor in stored_predictors().predictors],
@@ -85,7 +88,8 @@ def _methods(
     """Every method: ``legal``, with a ``caveat``, or ``refused``, and why."""
     facts = [facts_of(member) for member in members if member.weight]
     general = [row["detail"] or row["label"] for row in judged["checks"] if row["ok"] is False]
-    kept = rows[0]["kept"] if len(members) == 2 and rows else {}
+    # The predictions were fitted on merges at weight 1 and say nothing about others.
+    kept = rows[0]["kept"] if rows and [member.weight for member in members] == [1.0, 1.0] else {}
     found = []
     for name, info in METHODS.items():
         refusal = judged["refused_methods"].get(name)

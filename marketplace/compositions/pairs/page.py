@@ -14,6 +14,11 @@ from marketplace.compositions.pairs.selectors import comparison_of, pair_of, run
 from marketplace.compositions.verdict import plan_verdict
 from marketplace.core.errors import AppError
 
+#: Visitors see the pairs of so many adapters at most: the pairs grow with the square.
+MOST_OF_VISITORS = 8
+#: Partners are looked for to go with so many adapters at most: every one of them is held against the catalogue.
+MOST_WITH_PARTNERS = 4
+
 
 def members_query(form: CombineForm) -> str:
     """The form's members as an address writes them."""
@@ -29,8 +34,11 @@ def fit_context(user: Any, form: CombineForm, judged: Mapping[str, Any] | None =
         members = []
     if not members:
         return {"fit": None, "user": user}
-    fit = describe_fit(members, judged or plan_verdict(members))
-    missing = [pair_of(one.artifact.pk, two.artifact.pk) for one, two in unmeasured(members)]
+    if not user.is_authenticated and len(members) > MOST_OF_VISITORS:
+        return {"fit": None, "user": user, "most": MOST_OF_VISITORS}
+    waiting = unmeasured(members)
+    fit = describe_fit(members, judged or plan_verdict(members), waiting)
+    missing = [pair_of(one.artifact.pk, two.artifact.pk) for one, two in waiting]
     running = running_comparison(user, [member.artifact.pk for member in members])
     ended = comparison_of(user, missing) if missing and running is None else None
     by = predictor()
@@ -42,6 +50,6 @@ def fit_context(user: Any, form: CombineForm, judged: Mapping[str, Any] | None =
         "missing": len(missing),
         "running": running,
         "ended": ended,
-        "partners": find_partners(user=user, members=members),
+        "partners": find_partners(user=user, members=members) if len(members) <= MOST_WITH_PARTNERS else None,
         "predictor": describe_predictor(by) if by is not None else None,
     }

@@ -30,8 +30,8 @@ from marketplace.jobs.models import Job
 SHOWN, MOST_SHOWN = 6, 50
 #: How many candidates one job compares with the chosen adapters.
 BATCH = 32
-#: So many candidates at most are looked at; of larger catalogues the nearest in meaning.
-_CANDIDATES = 2000
+#: So many candidates at most are looked at, the most downloaded first.
+_CANDIDATES = 500
 
 
 @dataclass(frozen=True)

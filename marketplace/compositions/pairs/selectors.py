@@ -53,9 +53,15 @@ def measured_with(artifact: int, others: Iterable[int]) -> dict[int, PairMeasure
 
 def unmeasured(members: Sequence[Member]) -> list[tuple[Member, Member]]:
     """The pairs that a worker has yet to compare. Those of different shapes cannot be merged and are left out."""
-    pairs = [pair for pair in pairs_of(members) if not conflicting_shapes(pair)]
+    pairs = _fitting(members)
     known = measured(pair_of(one.artifact.pk, two.artifact.pk) for one, two in pairs)
     return [(one, two) for one, two in pairs if pair_of(one.artifact.pk, two.artifact.pk) not in known]
+
+
+def _fitting(members: Sequence[Member]) -> list[tuple[Member, Member]]:
+    """The pairs whose shapes agree; where all do, none is looked at by itself."""
+    pairs = pairs_of(members)
+    return [pair for pair in pairs if not conflicting_shapes(pair)] if conflicting_shapes(members) else pairs
 
 
 def comparison_of(user: policy.Person, pairs: Iterable[Pair]) -> Job | None:

@@ -30,7 +30,7 @@ def judge_members(*, user: User, members: Sequence[tuple[Adapter, float] | Choic
     missing = unmeasured(resolved)
     job = comparison_of(user, [pair_of(one.artifact.pk, two.artifact.pk) for one, two in missing])
     waiting = job is not None and not job.has_ended
-    return {**judged, **describe_fit(resolved, judged), "comparison": str(job.pk) if job and waiting else None}
+    return {**judged, **describe_fit(resolved, judged, missing), "comparison": str(job.pk) if job and waiting else None}
 
 
 def request_comparison(*, user: User, members: Sequence[tuple[Adapter, float] | Choice]) -> Job | None:
@@ -60,6 +60,7 @@ def compare_pairs(*, user: User, pairs: Sequence[tuple[Member, Member]]) -> Job 
         pairs=tuple(pair_of(position[one], position[two]) for one, two in keys),
     )
     with transaction.atomic():
+        jobs.check_open(user, KIND, "comparisons")
         job = jobs.create_job(
             owner=user,
             kind=KIND,

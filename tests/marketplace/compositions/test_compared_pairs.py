@@ -257,3 +257,28 @@ def test_nothing_to_judge(ada: User) -> None:
 def test_nobody_signed_in(pair: Members) -> None:
     with pytest.raises(NotAuthenticated):
         services.request_comparison(user=AnonymousUser(), members=pair)  # type: ignore[arg-type]
+
+
+def test_visitors_see_the_pairs_of_a_few(make_adapter: MakeAdapter, ada: User, client: Client) -> None:
+    for number in range(9):
+        inspected(make_adapter(ada, f"many-{number}", base="tiny", license="mit"))
+    few, many = (f"/combine/?{'&'.join(f'with=ada/many-{n}' for n in range(count))}" for count in (8, 9))
+    assert "28 pairs of these" in client.get(few).content.decode()
+    page = client.get(many).content.decode()
+    assert "pairs of these" not in page
+    assert "more than 8 adapters" in page
+    assert "Find partners" not in page
+    client.force_login(ada)
+    assert "36 pairs of these" in client.get(many).content.decode()
+
+
+def test_predictions_of_methods_hold_at_weight_one(pair: Members, ada: User) -> None:
+    finish(services.request_comparison(user=ada, members=pair), measures())  # type: ignore[arg-type]
+
+    def kept(weight: float) -> list[Any]:
+        judged = services.judge_members(user=ada, members=[(adapter, weight) for adapter, _ in pair])
+        assert judged["pairs"][0]["kept"]
+        return [row["kept"] for row in judged["method_verdicts"] if row["kept"]]
+
+    assert kept(1.0)
+    assert not kept(0.5)

@@ -27,7 +27,7 @@ from marketplace.bases.models import Base
 from marketplace.compositions import services
 from marketplace.compositions.lab import previews, recipes, sweeps
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
-from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
+from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound, TooManyRequests
 from marketplace.core.store import blob_store
 from marketplace.evaluations.models import EvaluationSuite
 from marketplace.jobs import checking
@@ -510,3 +510,16 @@ def test_a_sweep_says_that_weights_were_fitted_on_its_examples(pair: Members, ad
     assert len(learned.subject["notes"]) == 1
     own = sweeps.Asked(examples=[{"prompt": "a", "expected": "b"}])
     assert sweep(ada, pair, sweeps.Axes(), own, method="lorahub").subject["notes"] == []
+
+
+def test_what_one_person_has_under_way_is_bounded(pair: Members, ada: User, settings: Any) -> None:
+    axes = sweeps.Axes(ranks=list(range(1, 61)))
+    jobs = [sweep(ada, pair, axes) for _ in range(2)]
+    with pytest.raises(TooManyRequests, match="120 settings"):
+        sweep(ada, pair, axes)
+    cancel_job(user=ada, job=jobs[0])
+    sweep(ada, pair, axes)
+    settings.JOBS_OPEN_PER_PERSON = 1
+    services.create_merge(user=ada, name="one", members=pair, method="svd")
+    with pytest.raises(TooManyRequests, match="1 merges of yours"):
+        services.create_merge(user=ada, name="two", members=pair, method="svd")
