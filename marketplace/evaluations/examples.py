@@ -62,6 +62,9 @@ def beside(
     if before is None:
         return None
     metric = metric_of(after)
+    if before.difference and metric_of(before) == "exact_match":
+        # Where one of two versions has an exact match, whether the other has is what counts.
+        metric = "exact_match"
     old, new = numbers_of(before), numbers_of(after)
     if not old or len(old) != len(new):
         return None
