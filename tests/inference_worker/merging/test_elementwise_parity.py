@@ -1,4 +1,4 @@
-"""Elementwise methods against PEFT's ``add_weighted_adapter`` (factors) and, where it is there, mergekit (dense)."""
+"""Elementwise methods against PEFT's ``add_weighted_adapter`` (factors) and against mergekit (dense)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from reference.mergekit_cases import POSITIVE, SAME, SEED, SELECTED, SHAPE, STORED, given, updates
 from reference.module_stacks import product, stack_of
-from reference.random_factors import random_factors
 from reference.tiny_adapters import load_peft, make_adapter, peft_delta, peft_merge
+from safetensors.torch import load_file
 
-from inference_worker.adapter_format import Factors, open_directory
+from inference_worker.adapter_format import open_directory
 from inference_worker.errors import Refused
 from inference_worker.merging import merge_adapters
 from inference_worker.merging.compatibility import choose_members
@@ -21,7 +22,6 @@ from inference_worker.merging.loading import Arena, load_group
 from inference_worker.merging.registry import METHODS, parse_options
 
 WEIGHTS = [0.7, -0.4, 1.5]
-SEED = 3
 
 
 @pytest.fixture(scope="module")
@@ -114,14 +114,16 @@ def test_biases_of_updates_are_refused_where_they_have_no_place(tmp_path: Path) 
     merge_adapters(readers, [0.5, 0.5], "task_arithmetic", tmp_path / "sum")
 
 
-# mergekit is no dependency: it brings a stack of its own. With it on the path these run its code on dense updates.
-
-SHAPE = (14, 20)
+# mergekit is no dependency: it brings a stack of its own. What its code made of dense updates is stored.
 
 
-def updates() -> list[Factors]:
-    parts = [random_factors(seed, rank, SHAPE[1], SHAPE[0]) for seed, rank in enumerate((2, 4, 3))]
-    return [Factors(pair.A.double(), pair.B.double()) for pair in parts]
+@pytest.fixture(scope="module")
+def mergekits() -> dict[str, torch.Tensor]:
+    stored = load_file(STORED)
+    for name, tensor in given().items():
+        message = "the cases are not those that the file was made of: run tests/fixtures/make_mergekit.py"
+        torch.testing.assert_close(tensor, stored[name], rtol=0, atol=1e-6, msg=message)
+    return stored
 
 
 def ours(method: str, weights: list[float], **options: Any) -> torch.Tensor:
@@ -130,71 +132,16 @@ def ours(method: str, weights: list[float], **options: Any) -> torch.Tensor:
     return product(chosen.merge([stack], min(SHAPE), parse_options(chosen, options), SEED)[0])
 
 
-def mergekits(method: str, weights: list[float] | None, patch: pytest.MonkeyPatch, **parameters: Any) -> torch.Tensor:
-    """mergekit's own method on a base of zeros; its coins fall by our random numbers."""
-    merge_methods = pytest.importorskip("mergekit.merge_methods", reason="mergekit is not installed")
-    stack = stack_of(updates(), weights or [1.0] * 3)
-    drawn = Uniforms(SEED, f"{stack.name}\0dense", adapter_identities(stack), SHAPE[1])
-    numbers = iter(drawn.take(SHAPE[0], torch.device("cpu")))
-    patch.setattr(torch, "bernoulli", lambda chances: (next(numbers) < chances).to(chances))
-    deltas = [product(pair) for pair in updates()]
-    if weights is not None:
-        parameters["weight"] = dict(enumerate(weights, 1))
-    merged = merge_methods.merge_tensors(
-        [torch.zeros_like(deltas[0]), *deltas], method, base_index=0, parameters=parameters
-    )
-    assert isinstance(merged, torch.Tensor)
-    return merged
-
-
-POSITIVE = [0.7, 0.4, 1.5]
-#: Our method and options, mergekit's method and parameters.
-SAME: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
-    ("task_arithmetic", {"scaling": 0.8}, "task_arithmetic", {"lambda": 0.8}),
-    ("ties", {"density": 0.4, "average": "weight"}, "ties", {"density": 0.4}),
-    (
-        "ties",
-        {"density": 0.4, "average": "sum", "scaling": 2.0},
-        "ties",
-        {"density": 0.4, "normalize": False, "lambda": 2.0},
-    ),
-    ("dare_linear", {"density": 0.6, "rescale": "l1"}, "dare_linear", {"density": 0.6}),
-    ("dare_ties", {"density": 0.6, "rescale": "l1", "average": "sum"}, "dare_ties", {"density": 0.6}),
-    (
-        "della",
-        {"density": 0.6, "epsilon": 0.4, "rescale": "l1", "average": "weight"},
-        "della",
-        {"density": 0.6, "epsilon": 0.2},
-    ),
-    (
-        "della",
-        {"density": 0.6, "epsilon": 0.4, "rescale": "l1", "elect_signs": False},
-        "della_linear",
-        {"density": 0.6, "epsilon": 0.2},
-    ),
-    ("breadcrumbs", {"density": 0.5, "gamma": 0.1}, "breadcrumbs", {"density": 0.5, "gamma": 0.1}),
-    (
-        "breadcrumbs",
-        {"density": 0.5, "gamma": 0.1, "elect_signs": True, "average": "sum"},
-        "breadcrumbs_ties",
-        {"density": 0.5, "gamma": 0.1},
-    ),
-]
-
-
-@pytest.mark.parametrize(("method", "options", "theirs", "parameters"), SAME)
-def test_updates_as_in_mergekit(
-    method: str, options: dict[str, Any], theirs: str, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        expected = mergekits(theirs, POSITIVE, patch, **parameters)
+@pytest.mark.parametrize("case", range(len(SAME)))
+def test_updates_as_in_mergekit(case: int, mergekits: dict[str, torch.Tensor]) -> None:
+    method, options, theirs, _ = SAME[case]
+    expected = mergekits[f"{theirs}.{case}"]
     actual = ours(method, POSITIVE, **options)
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5 * float(expected.norm()))
 
 
-@pytest.mark.parametrize("select", [0.25, 1.0])
-def test_sce_as_in_mergekit(select: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        expected = mergekits("sce", None, patch, select_topk=select)
+@pytest.mark.parametrize("select", SELECTED)
+def test_sce_as_in_mergekit(select: float, mergekits: dict[str, torch.Tensor]) -> None:
+    expected = mergekits[f"sce.{select}"]
     actual = ours("sce", [1.0] * 3, space="dense", select=select)
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5 * float(expected.norm()))
