@@ -32,7 +32,7 @@ from marketplace.compositions.output_fields import (
 from marketplace.core.errors import AppError, Invalid
 
 DTYPES = list(get_args(OutputDtype))
-_DTYPE_WORDS = {"same": "as the first adapter"}
+_DTYPE_WORDS = {"same": "that of the adapters, float32 where they differ"}
 DEFAULT_METHOD = "lego"
 #: How a rank is chosen → in words. The share of ``energy`` and ``inertia`` stands in the field of the number.
 RANK_RULES = {

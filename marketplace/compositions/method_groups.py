@@ -15,7 +15,7 @@ class MethodGroup:
     methods: list[MergeMethodInfo] = field(default_factory=list)
 
 
-_GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Bricks", "Take the adapters apart and put like parts together.", ("lego",)),
     (
         "Sums",
@@ -25,9 +25,9 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Sums without conflicts",
         "Drop small or contradicting changes before adding up.",
-        ("ties", "dare_linear", "dare_ties", "magnitude_prune", "della", "della_linear", "breadcrumbs", "sce"),
+        ("ties", "dare_linear", "dare_ties", "magnitude_prune", "della", "breadcrumbs", "sce"),
     ),
-    ("Between", "Go from one adapter to another along a curve.", ("slerp", "karcher", "nuslerp")),
+    ("Between", "Go from one adapter to another along a curve.", ("slerp", "karcher")),
     (
         "Shared subspaces",
         "Find the directions that adapters have in common, and merge there.",
@@ -41,11 +41,11 @@ def method_groups(methods: Iterable[MergeMethodInfo] | None = None) -> list[Meth
     """All methods, LoRA-LEGO's group first; groups that have none are left out."""
     left = {info.name: info for info in (METHODS.values() if methods is None else methods)}
     groups = [
-        MethodGroup(title, words, [left.pop(name) for name in names if name in left]) for title, words, names in _GROUPS
+        MethodGroup(title, words, [left.pop(name) for name in names if name in left]) for title, words, names in GROUPS
     ]
     # Variants such as ties_svd stand with what they vary.
     for name in list(left):
-        for group, (_, _, names) in zip(groups, _GROUPS, strict=True):
+        for group, (_, _, names) in zip(groups, GROUPS, strict=True):
             if name in left and any(name.startswith(f"{known}_") for known in names):
                 group.methods.append(left.pop(name))
     groups.append(MethodGroup("Others", "", list(left.values())))

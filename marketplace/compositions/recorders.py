@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from inference_worker.contracts.merge import MergeRequest, MergeResult
@@ -70,6 +71,13 @@ def check_merge(job: Job) -> None:
             raise NotFound(f"{name} is no longer yours to use, so the merge of it cannot be made.") from error
 
 
+def _one_weight(parent: Mapping[str, Any]) -> float:
+    """A parent's weight as a recipe has it; of one that differs by layer, the mean of its absolute values."""
+    weight = float(parent["weight"])
+    factors = [abs(float(group["factor"])) for group in parent.get("layer_weights") or ()]
+    return abs(weight) * sum(factors) / len(factors) if factors else weight
+
+
 @register("merge")
 def record_merge(job: Job, result: dict[str, Any]) -> None:
     """Create the adapter with its files, recipe, lineage and licence; the job's result learns its name."""
@@ -82,7 +90,7 @@ def record_merge(job: Job, result: dict[str, Any]) -> None:
     members = job.subject["members"]
     if merged.found is not None:
         # Lineage tells the weights that were found, not those that the search began with.
-        found = [parent["weight"] for parent in merged.recipe["parents"]]
+        found = [_one_weight(parent) for parent in merged.recipe["parents"]]
         members = [{**member, "weight": weight} for member, weight in zip(members, found, strict=True)]
     versions = _planned_versions(job)
     strongest = max(zip(members, versions, strict=True), key=lambda pair: abs(pair[0]["weight"]))[1]

@@ -9,10 +9,12 @@ import pytest
 from django.http import QueryDict
 
 from inference_worker.contracts.merge import MergeRequest
+from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.compositions.forms import CombineForm, parameters_of, read_form
 from marketplace.compositions.lab.forms import read_lab, sweep_arguments
+from marketplace.compositions.method_groups import GROUPS
 from marketplace.compositions.planning import plan_merge
 from marketplace.core.errors import Invalid
 from marketplace.jobs.models import Job
@@ -190,3 +192,7 @@ def test_the_page_offers_the_share_that_the_method_keeps(ada: User, client: Any)
         page = client.get(f"/combine/?{BOTH}&method={method}&rank_rule={other}&rank=0.9").content.decode()
         assert f'<option value="{offered}" selected>' in page
         assert f'<option value="{other}"' not in page
+
+
+def test_groups_name_methods_that_there_are() -> None:
+    assert {name for _, _, names in GROUPS for name in names} <= METHODS.keys()

@@ -14,8 +14,9 @@ import pytest
 from inference_worker.contracts.common import OutputFile
 from inference_worker.contracts.jobs import JobOutcome
 from inference_worker.contracts.merge import MergeRequest, MergeResult
+from inference_worker.contracts.merge_fit import FoundWeights
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Adapter, Artifact
+from marketplace.adapters.models import Adapter, Artifact, Version
 from marketplace.bases.models import Base
 from marketplace.compositions import services
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
@@ -54,7 +55,9 @@ def merge(user: User, members: list[tuple[Adapter, float]], **arguments: Any) ->
     return services.create_merge(user=user, members=members, **arguments)
 
 
-def finish(job: Job, *, recipe: dict[str, Any] | None = None, **files: bytes) -> None:
+def finish(
+    job: Job, *, recipe: dict[str, Any] | None = None, found: FoundWeights | None = None, **files: bytes
+) -> None:
     """The outcome of a worker that wrote ``files``."""
     store = blob_store()
     contents = {
@@ -67,7 +70,9 @@ def finish(job: Job, *, recipe: dict[str, Any] | None = None, **files: bytes) ->
     for path, data in contents.items():
         info = store.put_bytes(data)
         outputs.append(OutputFile(path=path, sha256=info.sha256, git_sha1=info.git_sha1, size=info.size))
-    result = MergeResult(files=tuple(outputs), recipe=recipe or {"method": "lego"}, modules=2, rank=8, seconds=0.1)
+    result = MergeResult(
+        files=tuple(outputs), recipe=recipe or {"method": "lego"}, modules=2, rank=8, seconds=0.1, found=found
+    )
     now = time.time()
     outcome = JobOutcome(
         job=str(job.pk),
@@ -105,6 +110,22 @@ def test_result_becomes_a_private_adapter_with_lineage(pair: list[tuple[Adapter,
     assert job.state == Job.State.SUCCEEDED
     assert job.result["adapter"] == "ada/both"
     assert Adapter.objects.count() == 3
+
+
+def test_weights_found_by_layer_are_one_number_in_the_lineage(pair: list[tuple[Adapter, float]], ada: User) -> None:
+    job = merge(ada, pair)
+    Version.objects.filter(adapter__name="past").update(prompt_format={"kind": "plain", "template": "Past: {prompt}"})
+    layers = [[0.2, -0.4], [1.5, 0.5]]
+    parents = [
+        {"weight": 1.0, "layer_weights": [{"modules": str(i), "factor": w} for i, w in enumerate(row)]}
+        for row in layers
+    ]
+    losses = FoundWeights(fit_start=2.0, fit_end=1.0, held_start=2.0, held_end=1.5, rounds=3)
+    finish(job, recipe={"method": "lora_soup", "parents": parents}, found=losses)
+    made = Adapter.objects.get(owner=ada, name="both")
+    assert [row.weight for row in made.current.parents.all()] == pytest.approx([0.3, 1.0])
+    assert made.current.prompt_format["template"] == "Past: {prompt}"
+    assert "flatter" in made.description
 
 
 def test_nothing_that_is_handed_on_names_a_private_parent(pair: list[tuple[Adapter, float]], ada: User) -> None:
