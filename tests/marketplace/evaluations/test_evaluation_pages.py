@@ -11,6 +11,7 @@ from django.test import Client
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, VersionFile
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
+from marketplace.evaluations.reports import report_of
 from marketplace.evaluations.standing import evaluate_adapter
 from marketplace.jobs.models import Job
 from tests.marketplace.evaluations.conftest import MakeShipped, fail_evaluation
@@ -141,3 +142,23 @@ def test_versions_are_compared_by_their_answers(
     text = page(client, "/ada/reverse-words/compare")
     assert "sign test" in text
     assert '<td class="loss">' in text
+
+
+def test_nobody_fills_the_page_with_suites_of_theirs(adapter: Adapter, ada: User, bob: User) -> None:
+    assert adapter.current is not None
+    for number in range(12):
+        suite = EvaluationSuite.objects.create(
+            kind="own", owner=bob, name=f"Number {number}.", visibility="public", sha256=f"{number:064x}", count=9
+        )
+        EvaluationRun.objects.create(
+            key=f"{number:064x}",
+            subject_digest="0" * 64,
+            artifact=adapter.current.artifact,
+            base=adapter.base,
+            suite=suite,
+            state="failed",
+        )
+    report = report_of(ada, adapter)
+    assert [result.run.suite.name for result in report.others] == [f"Number {number}." for number in range(2, 12)]
+    text = page(signed_in(ada), "/ada/reverse-words/evaluations")
+    assert text.count('suite of <a href="/bob">bob</a>') == 10

@@ -123,7 +123,7 @@ def test_rest(make_shipped: MakeShipped, ada: User, client: Client, run_waiting:
     def send(method: str, address: str, **body: Any) -> Any:
         return getattr(client, method)(f"/api/v1{address}", json.dumps(body), content_type="application/json")
 
-    refused = send("post", "/suites/", name="S", lines="{}")
+    refused = send("post", "/suites/", name="S", lines='{"prompt": "a"}')
     assert refused.status_code == 400
     assert refused.json()["extra"]["fields"]["lines"] == ["Line 1: “expected” is missing."]
     made = send("post", "/suites/", name="S", lines=LINES)
