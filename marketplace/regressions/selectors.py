@@ -20,11 +20,10 @@ HISTORY = 60
 def watches_of(user: policy.Person, *, checks: int = 1) -> QuerySet[Watch]:
     """One's own, with the newest ``checks`` of each, newest first."""
     newest = Check.objects.select_related("suite", "run", "before", "reference").order_by("-created_at", "-pk")[:checks]
-    return (
-        Watch.objects.filter(policy.owned_by(user), stopped_at=None)
-        .select_related("adapter__owner", "mix__owner", "base")
-        .prefetch_related(Prefetch("checks", queryset=newest, to_attr="newest"))
-    )
+    found = Watch.objects.filter(policy.owned_by(user), stopped_at=None)
+    found = found.select_related("adapter__owner", "mix__owner", "base")
+    # A prefetch that is cut off needs an attribute of its own; the model names its type.
+    return found.prefetch_related(Prefetch("checks", queryset=newest, to_attr="newest"))  # type: ignore[no-redef]
 
 
 def get_watch(*, user: policy.Person, key: int) -> Watch:
