@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from inference_worker.contracts.composability import FolderVerdict, MethodVerdict, PairVerdict
+from inference_worker.contracts.composability import AdapterLine, FolderVerdict, MethodVerdict, PairVerdict
 
 #: From this cosine of signatures on, two adapters are near-duplicates.
 _NEAR_DUPLICATE = 0.98
@@ -21,13 +21,32 @@ def _lines(verdict: FolderVerdict) -> Iterator[str]:
         yield f"{adapter.name}: rank {ranks}, {adapter.modules} modules, {adapter.licence or 'no licence named'}"
         yield f"  base {adapter.base or 'not named'}, task {adapter.task or 'not named'}"
     yield f"same base       {'yes' if verdict.same_base else 'no, or not named: the shapes decide'}"
+    tokenizers = {None: "not known: not all bring a tokenizer.json", True: "yes", False: "no"}
+    yield f"same tokenizer  {tokenizers[verdict.same_tokenizer]}"
+    yield f"same shapes     {_shapes(verdict.clashing)}"
+    yield f"licence         {_licence(verdict.adapters)}"
     yield f"shared modules  {verdict.shared_modules} of {verdict.all_modules}"
     for pair in verdict.pairs:
         yield from _pair(pair)
     yield "methods"
     for method in verdict.methods:
         yield _method(method)
+    yield "predictions, for two adapters that are both merged at weight 1"
     yield from verdict.predictions or ("No prediction is shipped for these measures.",)
+
+
+def _shapes(clashing: Sequence[str]) -> str:
+    return f"no; modules that differ: {len(clashing)}, first {clashing[0]}" if clashing else "yes"
+
+
+def _licence(adapters: Sequence[AdapterLine]) -> str:
+    """What the cards name together; which one a merge may carry is for people, or the site, to decide."""
+    named = sorted({adapter.licence for adapter in adapters if adapter.licence})
+    missing = [adapter.name for adapter in adapters if not adapter.licence]
+    if not named:
+        return "none named"
+    words = f"{named[0]}" if len(named) == 1 else f"{' and '.join(named)}: a merge has to meet the terms of all"
+    return words + (f"; {', '.join(missing)} names none" if missing else "")
 
 
 def _pair(pair: PairVerdict) -> Iterator[str]:
@@ -44,6 +63,8 @@ def _pair(pair: PairVerdict) -> Iterator[str]:
     yield f"  units alike     {_share(found.unit_overlap)}"
     yield f"  signs agree     {_share(found.sign_agreement)}, chance 50 %"
     yield f"  norms           {found.norms[0]:.4g} and {found.norms[1]:.4g}"
+    if pair.kept:
+        yield "  predicted, if these two are merged at weight 1:"
     for method, (first, second) in pair.kept.items():
         yield f"  {method} keeps".ljust(18) + f"{_share(first)} of {pair.first}, {_share(second)} of {pair.second}"
     yield f"  {'layer':<10} {'norms':>21} {'cosine':>8} {'reads':>7} {'writes':>7} {'units':>7} {'signs':>7}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+from inference_worker.adapter_format.layout import natural_order
 from inference_worker.adapter_format.reader import AdapterReader
 from inference_worker.composability.pairs import compare_adapters
 from inference_worker.contracts.composability import (
@@ -23,6 +25,8 @@ from inference_worker.merging.carried import carried_tensors
 from inference_worker.merging.compatibility import Member, check_members, choose_members, member_facts
 
 _CARD = "README.md"
+#: Trainers save it beside the adapter.
+_TOKENIZER = "tokenizer.json"
 #: The front matter stands at the start of a card; of a long card no more is read.
 _CARD_BYTES = 64 << 10
 
@@ -41,6 +45,8 @@ def judge_adapters(readers: Sequence[AdapterReader], signatures: Sequence[Sequen
     return FolderVerdict(
         adapters=tuple(_line(reader) for reader in readers),
         same_base=len(bases) == 1 and None not in bases and "" not in bases,
+        same_tokenizer=_same_tokenizer([reader.config_path.parent / _TOKENIZER for reader in readers]),
+        clashing=_clashing(readers),
         shared_modules=len(set.intersection(*names)),
         all_modules=len(set.union(*names)),
         pairs=tuple(
@@ -70,6 +76,25 @@ def _line(reader: AdapterReader) -> AdapterLine:
         licence=_licence(reader.config_path.parent),
         features=reader.features,
     )
+
+
+def _same_tokenizer(paths: Sequence[Path]) -> bool | None:
+    if not all(path.is_file() for path in paths):
+        return None
+    digests = set()
+    for path in paths:
+        with path.open("rb") as file:
+            digests.add(hashlib.file_digest(file, "sha256").digest())
+    return len(digests) == 1
+
+
+def _clashing(readers: Sequence[AdapterReader]) -> tuple[str, ...]:
+    """Modules that any two adapters have with different shapes, in order."""
+    shapes: dict[str, set[tuple[int, int]]] = {}
+    for reader in readers:
+        for name, info in reader.modules.items():
+            shapes.setdefault(name, set()).add((info.d_out, info.d_in))
+    return tuple(sorted((name for name, found in shapes.items() if len(found) > 1), key=natural_order))
 
 
 def _licence(folder: Path) -> str:

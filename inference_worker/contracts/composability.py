@@ -123,6 +123,10 @@ class FolderVerdict(Contract):
 
     adapters: tuple[AdapterLine, ...]
     same_base: bool
+    #: Whether their tokenizer files are the same; None unless all bring one.
+    same_tokenizer: bool | None
+    #: Modules that two adapters have with different shapes.
+    clashing: tuple[str, ...]
     shared_modules: int
     all_modules: int
     pairs: tuple[PairVerdict, ...]

@@ -54,7 +54,9 @@ def test_other_shapes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     write_factors(tmp_path / "one", {MODULES[0]: random_factors(0, 4)})
     write_factors(tmp_path / "two", {MODULES[0]: random_factors(0, 4, d_in=32)})
     assert main(["inspect", str(tmp_path / "one"), "--against", str(tmp_path / "two")]) == 0
-    assert "modules of other shapes: 1" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "modules of other shapes: 1" in text
+    assert f"same shapes     no; modules that differ: 1, first {MODULES[0]}" in text
 
 
 def test_a_faulty_adapter_is_shown_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,3 +66,21 @@ def test_a_faulty_adapter_is_shown_first(tmp_path: Path, capsys: pytest.CaptureF
     found = json.loads(capsys.readouterr().out)
     assert found["valid"] is False
     assert {problem["code"] for problem in found["problems"]} == {"missing_file"}
+
+
+def test_tokenizers_and_licences_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, (folder, licence) in enumerate(zip(folders, ("mit", "cc-by-4.0"), strict=True)):
+        write_random(folder, seed)
+        (folder / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
+    assert judge(capsys, *folders).same_tokenizer is None
+    for folder in folders:
+        (folder / "tokenizer.json").write_text("{}")
+    assert judge(capsys, *folders).same_tokenizer is True
+    (folders[1] / "tokenizer.json").write_text("[]")
+    assert main(["inspect", str(folders[0]), "--against", str(folders[1])]) == 0
+    text = capsys.readouterr().out
+    assert "same tokenizer  no" in text
+    assert "same shapes     yes" in text
+    assert "licence         cc-by-4.0 and mit: a merge has to meet the terms of all" in text
+    assert "both merged at weight 1" in text
