@@ -140,7 +140,7 @@ def pretrain(
     model = build_model(recipe, tokenizer)
     if start is not None:
         model.load_state_dict(start)
-    model.to(torch.device(device))
+    model.to(torch.device(device))  # type: ignore[arg-type]  # The stub of transformers binds self twice.
     optimizers = build_optimizers(model)
     figures: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "loss": []}
     if checkpoint.exists():
@@ -174,7 +174,7 @@ def pretrain(
             if (step + 1) % report_every == 0:
                 log(progress_line(model, tokenizer))
             started = time.monotonic()
-    model.to(torch.device("cpu")).eval()
+    model.to(torch.device("cpu")).eval()  # type: ignore[arg-type]
     return model, figures
 
 
