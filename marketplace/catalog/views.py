@@ -20,7 +20,13 @@ from marketplace.evaluations.models import Standing
 
 #: Bricks in a full course of the home page's wall; every second course has one fewer, as masons lay them.
 _COURSE = 5
-SORTS = [("newest", "Newest"), ("downloads", "Most downloaded"), ("likes", "Most liked"), ("gain", "Gain over base"), ("name", "Name")]
+SORTS = [
+    ("newest", "Newest"),
+    ("downloads", "Most downloaded"),
+    ("likes", "Most liked"),
+    ("gain", "Gain over base"),
+    ("name", "Name"),
+]
 
 
 @dataclass(frozen=True)
