@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from inference_worker.adapter_format.layout import natural_order
 from inference_worker.adapter_format.reader import AdapterReader
 from inference_worker.contracts.merge_checks import nothing_left
+from inference_worker.contracts.merge_limits import ALONE, CARRIED, NEVER
 from inference_worker.contracts.merge_output import PLAIN_OUTPUT, MergeOutput
 from inference_worker.contracts.module_selectors import select_modules
 from inference_worker.errors import BadInput, Refused
@@ -84,8 +85,9 @@ def layer_of(name: str) -> int:
 
 
 def _check(reader: AdapterReader, names: Sequence[str], layers: Mapping[str, nn.Module]) -> None:
-    if reader.features:
-        named = ", ".join(reader.features)
+    beyond = [feature for feature in reader.features if feature in NEVER or feature in ALONE or feature in CARRIED]
+    if beyond:
+        named = ", ".join(beyond)
         message = f"{reader.label} cannot be weighed by examples: it has more than low-rank updates ({named})"
         raise Refused(message, code="refused_features", extra={"adapter": reader.label})
     for name in names:

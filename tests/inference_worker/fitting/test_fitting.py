@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from inference_worker.adapter_format.reader import AdapterReader, open_directory
 from inference_worker.contracts.common import BaseFiles
 from inference_worker.contracts.merge_output import MergeOutput
-from inference_worker.errors import BadInput
+from inference_worker.errors import BadInput, Refused
 from inference_worker.evaluation.suite import Example, Suite
 from inference_worker.fitting import Answers, Fitted, WeightedSum, learn_weights, read_answers, search_weights
 from inference_worker.fitting.examples import IGNORED, split
@@ -143,6 +143,22 @@ def test_modules_that_the_base_lacks_are_named(base: LoadedBase, readers: list[A
     layers = {name: layer for name, layer in base.layers.items() if name != sorted(missing)[0]}
     with pytest.raises(BadInput, match=f"plural-nouns changes {sorted(missing)[0]}"):
         WeightedSum(layers, readers)
+
+
+def test_stabilised_ranks_are_weighed_and_what_is_no_sum_is_refused(base: LoadedBase) -> None:
+    features = {}
+    for folder in sorted((SHIPPED / "adapters").iterdir()):
+        with open_directory(folder) as reader:
+            features.setdefault(reader.features, folder)
+    assert ("rslora",) in features
+    for found, folder in features.items():
+        with open_directory(folder) as reader:
+            if "dora" in found:
+                with pytest.raises(Refused, match=f"{folder.name} cannot be weighed by examples.*dora"):
+                    WeightedSum(base.layers, [reader])
+            else:
+                with WeightedSum(base.layers, [reader]) as mixed:
+                    assert mixed.names == list(reader.modules)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.9])
