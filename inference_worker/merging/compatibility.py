@@ -69,6 +69,8 @@ def choose_members(
         if present or not reader.modules:
             members.append(Member(reader, weight, index, present))
     if not any(member.weights for member in members):
+        # What has no module to merge may have what no merge can hold, which says more.
+        _check_features(members)
         raise nothing_left()
     return members
 

@@ -55,7 +55,7 @@ def _merge(page: Page) -> None:
     expect(page.locator(".members li")).to_have_count(2)
     expect(page.locator(".verdict")).to_contain_text("wordsmith-v1")
     page.check("input[name=method][value=cat]")
-    expect(page.locator(".fixed")).to_have_text("16")
+    expect(page.locator("#rank-help")).to_contain_text("Empty means 16, which follows from the method")
     assert "method=cat" in page.url
     assert "csrfmiddlewaretoken" not in page.url
     page.select_option("#dtype", "float32")

@@ -62,7 +62,7 @@ def test_faults_keep_what_was_written_without_scripts(plain_page: Page) -> None:
     plain_page.goto(f"{PAIR}&include=nowhere")
     plain_page.fill("#name", "never")
     plain_page.click("button:text-is('Merge')")
-    expect(plain_page.locator("#include ~ .error")).to_contain_text("No module that these adapters change is left")
+    expect(plain_page.locator("#include ~ .error")).to_contain_text("“nowhere” fits no module of these adapters")
     expect(plain_page.locator("#include")).to_have_value("nowhere")
     expect(plain_page.locator("#name")).to_have_value("never")
     plain_page.check("input[name=method][value=svd]")
