@@ -4,44 +4,43 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('adapters', '0004_likes'),
-        ('evaluations', '0002_settled_at'),
+        ("adapters", "0004_likes"),
+        ("evaluations", "0002_settled_at"),
     ]
 
     operations = [
         migrations.RemoveIndex(
-            model_name='standing',
-            name='evaluations_standing_gain',
+            model_name="standing",
+            name="evaluations_standing_gain",
         ),
         migrations.AddField(
-            model_name='standing',
-            name='again_at',
+            model_name="standing",
+            name="again_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='standing',
-            name='gain_low',
+            model_name="standing",
+            name="gain_low",
             field=models.FloatField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='standing',
-            name='ran_on',
+            model_name="standing",
+            name="ran_on",
             field=models.TextField(blank=True),
         ),
         migrations.AddField(
-            model_name='standing',
-            name='tries',
+            model_name="standing",
+            name="tries",
             field=models.PositiveSmallIntegerField(default=0),
         ),
         migrations.AlterField(
-            model_name='standing',
-            name='forgets',
+            model_name="standing",
+            name="forgets",
             field=models.BooleanField(blank=True, null=True),
         ),
         migrations.AddIndex(
-            model_name='standing',
-            index=models.Index(fields=['-gain_low', '-adapter'], name='evaluations_standing_gain'),
+            model_name="standing",
+            index=models.Index(fields=["-gain_low", "-adapter"], name="evaluations_standing_gain"),
         ),
     ]
