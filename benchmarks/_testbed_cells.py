@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -85,6 +85,20 @@ class Bench:
         chosen = [self.adapters[name] for name in names]
         modules = dict.fromkeys(module for adapter in chosen for module in adapter)
         return [make_stack(module, chosen, weights) for module in modules]
+
+
+def able(folders: Sequence[Path], names: Iterable[str]) -> list[str]:
+    """The named adapters that every testbed has and that pass half of their own task in unseen wordings.
+
+    Of one that fails alone, nothing can be kept. Judged by the build's figures, which come from other examples than the
+    benchmarks': who is chosen for luck on some examples would fall back on them.
+    """
+
+    def passes(folder: Path, name: str) -> bool:
+        meta = folder / "adapters" / name / "meta.json"
+        return meta.exists() and json.loads(meta.read_text(encoding="utf-8"))["figures"]["unseen"] >= 0.5
+
+    return sorted(name for name in names if all(passes(folder, name) for folder in folders))
 
 
 def read_adapter(folder: Path) -> Adapter:

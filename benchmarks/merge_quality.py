@@ -7,7 +7,7 @@ A set of adapters is merged at weight 1 by each method with its defaults, at its
 chosen, at the sum of the ranks. Asked are each task in unseen wordings, and held-out compositions: two of the set's
 tasks in one instruction, which no training has. Brackets: the bare base, the best parent, the parents' ensemble (mean
 log-probability) and the adapter for all tasks. Each testbed is one training of the adapters. Cells are kept in FILE and
-not measured twice. Intervals are 95 % bootstraps over sets.
+not measured twice. Answers are scored in bfloat16. Intervals are 95 % bootstraps over sets and trainings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from benchmarks._testbed_cells import Bench, Cells, make_stack, read_adapter
+from benchmarks._testbed_cells import Bench, Cells, able, make_stack, read_adapter
 from inference_worker.adapter_format import open_directory
 from inference_worker.adapter_format.reader import Factors
 from inference_worker.contracts.merge_methods import METHODS
@@ -60,7 +60,9 @@ class QualityBench(Bench):
             weight.addmm_(pair.B, pair.A)
 
     def right(self, examples: Sequence[Example]) -> list[bool]:
-        return right_answers(self.model, self.tokenizer, examples)
+        # As the other benchmarks on these cells: less than half the time.
+        with torch.autocast("cpu", torch.bfloat16):
+            return right_answers(self.model, self.tokenizer, examples)
 
     def stacks_by_layer(self, names: Sequence[str], weights: Mapping[int, Sequence[float]]) -> list[ModuleStack]:
         chosen = [self.adapters[name] for name in names]
@@ -121,7 +123,7 @@ def ensemble(bench: QualityBench, names: Sequence[str], examples: Sequence[Examp
     total, labels = None, torch.empty(0)
     for name in names:
         bench.put(bench.adapters[name])
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             logits, labels = answer_logits(bench.model, batch)
         own = logits.float().log_softmax(-1)
         total = own if total is None else total + own
@@ -204,10 +206,7 @@ def run(
     for folder in folders:
         bench = QualityBench(folder, count)
         if not chosen:
-            own = {name: bench.scores(bench.adapters[name], [name])[0] for name in bench.specs}
-            # Of an adapter that fails its own task alone, nothing can be kept; every seed has to have it.
-            everywhere = [n for n in own if all((other / "adapters" / n / "meta.json").exists() for other in folders)]
-            chosen = choose_sets(bench, [name for name in everywhere if own[name] >= 0.5], sizes, sets)
+            chosen = choose_sets(bench, able(folders, bench.specs), sizes, sets)
         for names in chosen:
             if not set(names) <= set(bench.specs):
                 continue

@@ -27,6 +27,7 @@ from peft import PeftModel
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
+from benchmarks._testbed_cells import able, mergeable
 from inference_worker.adapter_format import open_directory
 from inference_worker.cli.generate import adapter_paths, file_sha256
 from inference_worker.contracts.common import AdapterFiles, BaseFiles
@@ -37,7 +38,7 @@ from inference_worker.serving.pool import EnginePool
 from inference_worker.serving.settings import EngineSettings
 from inference_worker.testbed.cards import PROMPT_FORMAT
 from inference_worker.testbed.evaluate import right_answers, task_examples
-from inference_worker.testbed.library import ADAPTERS, AdapterSpec
+from inference_worker.testbed.library import ADAPTERS
 from inference_worker.testbed.manifest import SHIPPED, read_manifest
 from inference_worker.testbed.saving import load_base, load_tokenizer
 from inference_worker.testbed.tasks import TASKS, Example, descriptions
@@ -100,18 +101,12 @@ class World:
         return {key: right_answers(model, self.tokenizer, self.examples[key]) for key in keys}
 
 
-def mergeable(spec: AdapterSpec) -> bool:
-    """Whether every method takes the adapter: one common rank, and nothing that cannot be added up."""
-    return spec.rank == 8 and not spec.dora and not spec.rank_pattern
-
-
 def merged_gains(world: World, size: int, count: int, seed: int) -> Gains:
     """One pair for each group, summed over its tasks."""
-    # Of an adapter that fails its own task alone, nothing can be kept.
-    able = sorted(n for n, spec in world.specs.items() if mergeable(spec) and world.own[n, "unseen"] >= 0.5)
+    names = able([world.folder], [name for name, spec in world.specs.items() if mergeable(spec)])
     rng, found = Random(f"{size}:{seed}"), no_gains()
     for _ in range(count):
-        group = different_families(able, size, rng)
+        group = different_families(names, size, rng)
         readers = [open_directory(world.folder / "adapters" / name) for name in group]
         for label, (method, weight) in METHODS.items():
             started = time.monotonic()
