@@ -141,7 +141,7 @@ class MixEvaluationsView(APIView):
     def post(self, request: Request, owner: str, mix: str) -> Response:
         """Run it. What was measured before of the same bytes and weights is not measured again."""
         found = get_mix(user=request.user, owner=owner, name=mix)
-        evaluate_mix(user=_user(request), mix=found)
+        evaluate_mix(user=_user(request), mix=found, asked=True)
         return self._results(request, found, status.HTTP_202_ACCEPTED)
 
     def _results(self, request: Request, mix: Composition, code: int = status.HTTP_200_OK) -> Response:

@@ -78,8 +78,11 @@ def suites_of_mix(user: User, subject: Subject) -> list[EvaluationSuite]:
     return [suite for suite in dict.fromkeys(found) if suite is not None and policy.may_use_suite(user, suite)]
 
 
-def evaluate_mix(*, user: User, mix: Composition, again: bool = False) -> list[EvaluationRun]:
-    """Run the mix as a job of ``user``'s; what was measured before of the same bytes and weights is found.
+def evaluate_mix(
+    *, user: User, mix: Composition, again: bool = False, asked: bool | None = None
+) -> list[EvaluationRun]:
+    """Run the mix as a job of ``user``'s; what was measured before of the same bytes and weights is found. ``asked``
+    is ``request_evaluation``'s: whether it counts as one of the jobs that a person asked for.
 
     Raises what ``subject_of_mix`` and ``request_evaluation`` raise.
     """
@@ -88,7 +91,7 @@ def evaluate_mix(*, user: User, mix: Composition, again: bool = False) -> list[E
         suites = suites_of_mix(user, subject)
         if not suites:
             return []
-        return request_evaluation(user=user, subject=subject, suites=suites, again=again)
+        return request_evaluation(user=user, subject=subject, suites=suites, again=again, asked=asked)
 
 
 def evaluate_by_itself(mix: Composition) -> None:

@@ -100,7 +100,7 @@ def mix_evaluate(request: HttpRequest, owner: str, mix: str) -> HttpResponse:
     found = get_mix(user=request.user, owner=owner, name=mix)
     spend(request, EvaluateThrottle)
     try:
-        evaluate_mix(user=request.user, mix=found)
+        evaluate_mix(user=request.user, mix=found, asked=True)
     except AppError as error:
         messages.error(request, error.message)
     return redirect(found)

@@ -13,10 +13,14 @@ from marketplace.adapters.services.naming import taken_names
 from marketplace.adapters.services.parent_names import UNNAMED, is_open
 from marketplace.compositions.lab.previews import PREVIEW, SWEEP
 from marketplace.compositions.lab.recipes import compare_replay
-from marketplace.compositions.lab.sweeps import fitted_on_these
+from marketplace.compositions.lab.sweeps import check_points, fitted_on_these
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.jobs.models import Job
-from marketplace.jobs.recorders import register, register_check
+from marketplace.jobs.recorders import limit_open, register, register_check, register_retry
+
+limit_open("merge", "merges")
+limit_open(PREVIEW, "previews")
+limit_open(SWEEP, "sweeps")
 
 
 def _free_name(job: Job, wanted: str) -> str:
@@ -69,6 +73,12 @@ def check_merge(job: Job) -> None:
         except NotFound as error:
             name = version.adapter.full_name
             raise NotFound(f"{name} is no longer yours to use, so the merge of it cannot be made.") from error
+
+
+@register_retry(SWEEP)
+def check_room(job: Job) -> None:
+    """A sweep that is tried again costs what a new one does. Raises ``TooManyRequests``."""
+    check_points(job.owner, job.subject["points"])
 
 
 def _one_weight(parent: Mapping[str, Any]) -> float:

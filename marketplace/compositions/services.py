@@ -66,7 +66,7 @@ def create_merge(
     """
     if not user.is_authenticated:
         raise NotAuthenticated("Sign in to merge adapters.")
-    if idempotency_key and (known := Job.objects.filter(owner=user, idempotency_key=idempotency_key).first()):
+    if known := jobs.known_job(user, "merge", idempotency_key):
         return known
     check_name(user, name)
     plan = plan_merge(
@@ -98,7 +98,8 @@ def enqueue_merge(
     """The job of a plan, with its audit entry. ``subject`` is for the recorder, beside the plan's own."""
     method = plan.request.method
     with transaction.atomic():
-        jobs.check_open(user, "merge", "merges")
+        if known := jobs.check_open(user, "merge", idempotency_key):
+            return known
         job = jobs.create_job(
             owner=user,
             kind="merge",

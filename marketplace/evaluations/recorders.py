@@ -21,13 +21,14 @@ from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.services import KIND
 from marketplace.evaluations.standing import evaluate_by_itself, refresh_standings, standings_on, try_later
 from marketplace.jobs.models import Job
-from marketplace.jobs.recorders import register, register_check, register_failure, register_retry
+from marketplace.jobs.recorders import limit_open, register, register_check, register_failure, register_retry
 
 _State = EvaluationRun.State
 
 register_follower(evaluate_by_itself)
 register_follower(follow_parent)
 register_emptier(forget_examples)
+limit_open(KIND, "evaluations", asked=True)
 
 
 @register_keeper

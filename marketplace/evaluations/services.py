@@ -154,7 +154,7 @@ def _run_of(
 
 def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list[EvaluationRun]]], asked: bool) -> Job:
     if asked:
-        jobs.check_open(user, KIND, "evaluations", asked=True)
+        jobs.check_open(user, KIND)
     base, last = plan.subject.base, len(plan.compositions) - 1
     request = EvaluateRequest(
         base=BaseFiles(name=base.name, source=base.source, revision=base.revision or None),

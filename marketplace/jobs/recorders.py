@@ -20,6 +20,7 @@ _on_success: dict[str, Recorder] = {}
 _on_failure: dict[str, FailureRecorder] = {}
 _checks: dict[str, Check] = {}
 _on_retry: dict[str, Check] = {}
+_limited: dict[str, tuple[str, dict[str, Any]]] = {}
 
 
 def register(kind: str) -> Callable[[Recorder], Recorder]:
@@ -73,6 +74,21 @@ def register_retry(kind: str) -> Callable[[Check], Check]:
         return renew
 
     return decorate
+
+
+def limit_open(kind: str, what: str, **asked: Any) -> None:
+    """Let one person have ``JOBS_OPEN_PER_PERSON`` jobs of ``kind`` (``what`` in the plural) under way, and no more.
+
+    With ``asked``, only jobs whose ``subject`` says this count: others come by themselves.
+    """
+    if kind in _limited:
+        raise ValueError(f"Two limits for the kind {kind!r}")
+    _limited[kind] = (what, asked)
+
+
+def open_limit(kind: str) -> tuple[str, dict[str, Any]] | None:
+    """The kind's jobs in the plural, and what the ``subject`` of those that count says; None without a limit."""
+    return _limited.get(kind)
 
 
 def checked_kinds() -> list[str]:

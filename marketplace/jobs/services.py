@@ -23,7 +23,7 @@ from marketplace.jobs.models import Job
 from marketplace.jobs.outcomes import cancel_now, record_outcome, record_started, requeue
 from marketplace.moderation import audit
 
-__all__ = ["cancel_job", "check_open", "create_job", "record_outcome", "record_started", "retry_job"]
+__all__ = ["cancel_job", "check_open", "create_job", "known_job", "record_outcome", "record_started", "retry_job"]
 
 #: A retry asked for by a person may lose its worker this often before it fails.
 ATTEMPTS = 3
@@ -35,20 +35,40 @@ def limits_of(kind: str) -> Limits:
     return Limits.model_validate(KINDS[kind].limits.model_dump() | own)
 
 
-def check_open(owner: User, kind: str, what: str, **subject: Any) -> None:
-    """Whether ``owner`` may have one more job of ``kind``, ``what`` in the plural, whose ``subject`` says this.
+def check_open(owner: User, kind: str, idempotency_key: str | None = None) -> Job | None:
+    """Whether ``owner`` may have one more job of ``kind``, see ``recorders.limit_open``.
 
-    Call inside the transaction that makes the job: the account's row is locked, so that what is asked for at once is
-    counted one after the other. Raises ``TooManyRequests``.
+    Returns the job that ``idempotency_key`` made before, if it did: to ask for it once more costs nothing, so it is
+    not counted again. Call inside the transaction that makes the job: the account's row is locked, so that what is
+    asked for at once is counted one after the other. Raises ``TooManyRequests``, ``Conflict`` for another kind's key.
     """
+    limit = recorders.open_limit(kind)
     User.objects.select_for_update(no_key=True).get(pk=owner.pk)
-    asked = {f"subject__{name}": value for name, value in subject.items()}
-    waiting = Job.objects.filter(owner=owner, kind=kind, **asked).exclude(state__in=Job.ENDED).count()
+    if known := known_job(owner, kind, idempotency_key):
+        return known
+    if limit is None:
+        return None
+    what, asked = limit
+    counted = {f"subject__{name}": value for name, value in asked.items()}
+    waiting = Job.objects.filter(owner=owner, kind=kind, **counted).exclude(state__in=Job.ENDED).count()
     if waiting >= settings.JOBS_OPEN_PER_PERSON:
         raise TooManyRequests(
             f"{waiting} {what} of yours are under way. Wait until one of them has ended, or cancel one.",
             code="too_many_jobs",
         )
+    return None
+
+
+def known_job(owner: User, kind: str, idempotency_key: str | None) -> Job | None:
+    """The job that the key of this owner made; None without one. Raises ``Conflict`` where it is of another kind."""
+    if not idempotency_key:
+        return None
+    found = Job.objects.filter(owner=owner, idempotency_key=idempotency_key).first()
+    if found is not None and found.kind != kind:
+        raise Conflict(
+            "This idempotency key belongs to another kind of job of yours. Take a new one.", code="key_taken"
+        )
+    return found
 
 
 def create_job(
@@ -88,13 +108,8 @@ def create_job(
             job.save(force_insert=True)
             transaction.on_commit(partial(dispatch.dispatch, job))
     except IntegrityError:
-        first = Job.objects.filter(owner=owner, idempotency_key=idempotency_key or None).first()
-        if idempotency_key is None or first is None:
+        if (first := known_job(owner, kind, idempotency_key)) is None:
             raise
-        if first.kind != kind:
-            raise Conflict(
-                "This idempotency key belongs to another kind of job of yours. Take a new one.", code="key_taken"
-            ) from None
         return first
     return job
 
@@ -132,8 +147,9 @@ def cancel_job(*, user: User, job: Job) -> Job:
 def retry_job(*, user: User, job: Job) -> Job:
     """Run a failed or cancelled job once more, as a new attempt of the same row.
 
-    Raises what the kind's check raises when the plan is no longer allowed (``recorders.register_check``), and what its
-    renewal raises when there is no room for it any more (``recorders.register_retry``).
+    Raises what the kind's check raises when the plan is no longer allowed (``recorders.register_check``), what its
+    renewal raises when there is no room for it any more (``recorders.register_retry``), and ``TooManyRequests`` as a
+    new job does. What its owner tries again counts as asked for; an operator's help is nobody's request.
     """
     with transaction.atomic():
         row = _locked(user, job)
@@ -142,6 +158,9 @@ def retry_job(*, user: User, job: Job) -> Job:
                 f"The job is {row.state}; only failed and cancelled jobs can be tried again.", code="job_not_ended"
             )
         recorders.renew(row)
+        if policy.owns(user, row) and (limit := recorders.open_limit(row.kind)) is not None:
+            row.subject = {**row.subject, **limit[1]}
+            check_open(row.owner, row.kind)
         audit.record(actor=user, action="job.retry", target=str(row.pk), kind=row.kind, attempt=row.attempt + 1)
         row.max_attempts = row.attempt + ATTEMPTS
         requeue(row, "Waiting to be tried again")

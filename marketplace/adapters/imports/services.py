@@ -50,7 +50,7 @@ def start_import(
     """
     if not user.is_authenticated:
         raise NotAuthenticated("Sign in to import adapters.")
-    if idempotency_key and (known := Job.objects.filter(owner=user, idempotency_key=idempotency_key).first()):
+    if known := jobs.known_job(user, KIND, idempotency_key):
         return known
     parsed = parse_source(source)
     with transaction.atomic():

@@ -50,7 +50,8 @@ def create_preview(
     except ValidationError as error:
         raise Invalid(error.errors()[0]["msg"], extra={"fields": {"max_tokens": [error.errors()[0]["msg"]]}}) from error
     with transaction.atomic():
-        jobs.check_open(user, PREVIEW, "previews")
+        if known := jobs.check_open(user, PREVIEW, idempotency_key):
+            return known
         job = jobs.create_job(
             owner=user,
             kind=PREVIEW,

@@ -19,6 +19,7 @@ from marketplace.compositions.output_fields import write_ranks, write_rule
 from marketplace.compositions.planning import MergePlan, plan_merge
 from marketplace.compositions.services import check_name, enqueue_merge
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound
+from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
 
 #: The files whose bytes a replay is compared by.
@@ -111,6 +112,9 @@ def create_planned_merge(
     *, user: User, plan: MergePlan, name: str, title: str = "", idempotency_key: str | None = None
 ) -> Job:
     """Enqueue what a file described."""
+    if known := jobs.known_job(user, "merge", idempotency_key):
+        # Its name is taken by now, by its own result.
+        return known
     check_name(user, name)
     subject = {"name": name, "title": title}
     return enqueue_merge(user=user, plan=plan, name=name, subject=subject, idempotency_key=idempotency_key)

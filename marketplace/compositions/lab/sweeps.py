@@ -103,8 +103,9 @@ def create_sweep(
     base = answering_base(user, first)
     request, notes = _request(user, plans, axes, asked, base)
     with transaction.atomic():
-        jobs.check_open(user, SWEEP, "sweeps")
-        _check_points(user, len(plans))
+        if known := jobs.check_open(user, SWEEP, idempotency_key):
+            return known
+        check_points(user, len(plans))
         job = jobs.create_job(
             owner=user,
             kind=SWEEP,
@@ -117,7 +118,7 @@ def create_sweep(
     return job
 
 
-def _check_points(user: User, count: int) -> None:
+def check_points(user: User, count: int) -> None:
     """A sweep costs what its settings cost. Raises ``TooManyRequests``; call after ``check_open``, which locks."""
     rows = Job.objects.filter(owner=user, kind=SWEEP).exclude(state__in=Job.ENDED).values_list("subject", flat=True)
     waiting = sum(subject.get("points", 0) for subject in rows)

@@ -11,7 +11,9 @@ from marketplace.compositions.pairs.models import PairMeasure
 from marketplace.compositions.pairs.selectors import KIND
 from marketplace.core.errors import NotFound
 from marketplace.jobs.models import Job
-from marketplace.jobs.recorders import register, register_check
+from marketplace.jobs.recorders import limit_open, register, register_check
+
+limit_open(KIND, "comparisons")
 
 
 @register_check(KIND)

@@ -60,7 +60,7 @@ def compare_pairs(*, user: User, pairs: Sequence[tuple[Member, Member]]) -> Job 
         pairs=tuple(pair_of(position[one], position[two]) for one, two in keys),
     )
     with transaction.atomic():
-        jobs.check_open(user, KIND, "comparisons")
+        jobs.check_open(user, KIND)
         job = jobs.create_job(
             owner=user,
             kind=KIND,

@@ -8,6 +8,9 @@ from inference_worker.contracts.evaluate import Outcome
 from marketplace.accounts.models import User
 from marketplace.adapters.models import ExamplePrompt
 from marketplace.bases.models import Base
+from marketplace.compositions.members import Choice
+from marketplace.compositions.mix_runs import evaluate_mix
+from marketplace.compositions.mixes import create_mix
 from marketplace.core.errors import TooManyRequests
 from marketplace.evaluations.asking import ask_for_evaluation
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
@@ -15,6 +18,7 @@ from marketplace.evaluations.selectors import outcomes_of, runs_on
 from marketplace.evaluations.standing import evaluate_adapter
 from marketplace.evaluations.suites import parent_task, probe_suite
 from marketplace.jobs.models import Job
+from marketplace.jobs.services import cancel_job, retry_job
 from tests.marketplace.evaluations.conftest import MakeShipped
 
 pytestmark = pytest.mark.django_db
@@ -73,3 +77,20 @@ def test_one_person_asks_for_so_much_at_once(make_shipped: MakeShipped, ada: Use
     Job.objects.update(state="cancelled")
     EvaluationRun.objects.all().delete()
     assert ask_for_evaluation(user=ada, adapter=second)
+
+
+def test_a_mix_that_somebody_has_evaluated_counts(make_shipped: MakeShipped, ada: User, settings: object) -> None:
+    settings.JOBS_OPEN_PER_PERSON = 1  # type: ignore[attr-defined]
+    members = [Choice(make_shipped(ada, name), 0.5) for name in ("reverse-words", "opposites")]
+    mix = create_mix(user=ada, name="both", members=members, visibility="public")
+    assert evaluate_mix(user=ada, mix=mix), "by itself"
+    by_itself = Job.objects.get(kind="evaluate")
+    cancel_job(user=ada, job=by_itself)
+    assert evaluate_mix(user=ada, mix=mix, asked=True)
+    asked = Job.objects.get(kind="evaluate", subject__asked=True)
+    EvaluationRun.objects.all().delete()
+    with pytest.raises(TooManyRequests, match="1 evaluations of yours are under way"):
+        evaluate_mix(user=ada, mix=mix, asked=True)
+    with pytest.raises(TooManyRequests):
+        retry_job(user=ada, job=by_itself)
+    cancel_job(user=ada, job=asked)

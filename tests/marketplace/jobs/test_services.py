@@ -10,11 +10,12 @@ from inference_worker.contracts.common import BaseFiles
 from inference_worker.contracts.embed import EmbedItem, EmbedRequest
 from inference_worker.contracts.jobs import JobPlan, plan_name
 from marketplace.accounts.models import User
-from marketplace.core.errors import Conflict, Forbidden
+from marketplace.core.errors import Conflict, Forbidden, TooManyRequests
 from marketplace.core.redis import redis_client
 from marketplace.core.store import blob_store
+from marketplace.jobs import recorders
 from marketplace.jobs.models import Job
-from marketplace.jobs.services import cancel_job, create_job, limits_of, retry_job
+from marketplace.jobs.services import cancel_job, check_open, create_job, limits_of, retry_job
 from marketplace.moderation.models import AuditEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,6 +67,45 @@ def test_a_key_belongs_to_one_kind(ada) -> None:
     with pytest.raises(Conflict) as raised:
         create_job(owner=ada, kind="base_shapes", request=other, subject={}, idempotency_key="once")
     assert raised.value.code == "key_taken"
+
+
+def asked_for(owner: User, key: str | None = None, **subject: object) -> Job:
+    with transaction.atomic():
+        if known := check_open(owner, "embed", key):
+            return known
+        return create_job(owner=owner, kind="embed", request=REQUEST, subject=subject, idempotency_key=key)
+
+
+def test_a_repeated_key_at_the_limit_finds_its_job(ada, make_person, settings) -> None:
+    settings.JOBS_OPEN_PER_PERSON = 1
+    recorders.limit_open("embed", "texts")
+    first = asked_for(ada, "once")
+    assert asked_for(ada, "once") == first
+    for key in ("twice", None):
+        with pytest.raises(TooManyRequests, match="1 texts of yours are under way"):
+            asked_for(ada, key)
+    assert asked_for(make_person("bob"), "once") != first
+    with transaction.atomic(), pytest.raises(Conflict, match="another kind"):
+        check_open(ada, "base_shapes", "once")
+
+
+def test_what_is_tried_again_counts_as_what_is_asked_for(ada, make_person, settings) -> None:
+    settings.JOBS_OPEN_PER_PERSON = 1
+    recorders.limit_open("embed", "texts", asked=True)
+    by_itself = asked_for(ada, asked=False)
+    cancel_job(user=ada, job=by_itself)
+    other = asked_for(ada, asked=True)
+    with pytest.raises(TooManyRequests):
+        retry_job(user=ada, job=by_itself)
+    by_itself.refresh_from_db()
+    assert (by_itself.state, by_itself.attempt) == ("cancelled", 1)
+    admin = make_person("root", is_superuser=True, is_staff=True)
+    assert retry_job(user=admin, job=by_itself).subject == {"asked": False}, "nobody's request"
+    cancel_job(user=ada, job=by_itself)
+    cancel_job(user=ada, job=other)
+    assert retry_job(user=ada, job=by_itself).subject == {"asked": True}
+    with pytest.raises(TooManyRequests):
+        retry_job(user=ada, job=other)
 
 
 def test_wrong_kind_and_wrong_contract_are_bugs(ada) -> None:
