@@ -10,10 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from inference_worker.contracts.common import AdapterFiles, Contract, Sha256
 from inference_worker.contracts.merge import MAX_ADAPTERS, MergeRequest
+from inference_worker.contracts.merge_methods import METHODS
+from inference_worker.contracts.merge_methods.trimming import with_earlier_trim
 from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, Weight
 from inference_worker.errors import BadInput
 
@@ -48,6 +50,16 @@ class MergeRecipe(Contract):
     seed: int = 0
     parents: tuple[RecipeParent, ...] = Field(min_length=1, max_length=MAX_ADAPTERS)
     versions: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was_trimmed(cls, data: Any) -> Any:
+        """A merge keeps all its options, so one without ``trim`` is from before there was that choice."""
+        info = METHODS.get(data["method"]) if isinstance(data, dict) and isinstance(data.get("method"), str) else None
+        options = data.get("options", {}) if info else None
+        if info is None or not isinstance(options, Mapping):
+            return data
+        return {**data, "options": with_earlier_trim(options, info.options.model_fields)}
 
     def to_request(self) -> MergeRequest:
         """The closed plan of the same merge. Whoever runs it first makes sure that its owner may use every parent: a

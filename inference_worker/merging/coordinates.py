@@ -14,26 +14,35 @@ from inference_worker.merging.elementwise import (
     adapter_identities,
     drop_below,
     resolve_signs,
-    smallest_kept,
     weighted_sum,
 )
 from inference_worker.merging.iso_c import flatten
 from inference_worker.merging.random_drop import dropped_blocks
 from inference_worker.merging.spaces import Updates
 from inference_worker.merging.stack import Merged, ModuleStack
+from inference_worker.merging.trimming import trim_limits
 
 #: Coordinates of an adapter without its weight: (adapter, rows) -> (rows, cols).
 Part = Callable[[int, slice], Tensor]
 
 
-def merge_coordinates(
-    stack: ModuleStack, part: Part, shape: tuple[int, int], weights: Tensor, options: CoordinateOptions, seed: int
-) -> Tensor:
-    """Merge K matrices of this shape into one as ``options.merge`` says, some rows of all of them at a time."""
+def updates_of(stack: ModuleStack, part: Part, shape: tuple[int, int], weights: Tensor, seed: int) -> Updates:
+    """The K matrices of this shape, made when they are asked for."""
     draw = partial(Uniforms, seed, stack.name, adapter_identities(stack), shape[1])
-    updates = Updates(part, weights, *shape, draw, members=len(weights))
-    if options.merge == "ties":
-        limits = updates.measure(lambda matrix: smallest_kept(matrix, options.density))
+    limits = stack.limits.get("", weights.new_empty(0))
+    return Updates(part, weights, *shape, draw, members=len(weights), owners=stack.members, limits=limits)
+
+
+def trims(options: CoordinateOptions) -> bool:
+    """Whether only the largest numbers are kept."""
+    return options.merge == "ties"
+
+
+def merge_coordinates(updates: Updates, options: CoordinateOptions) -> Tensor:
+    """Merge K matrices into one as ``options.merge`` says, some rows of all of them at a time."""
+    weights = updates.weights
+    if trims(options):
+        limits = trim_limits(updates, options)
         return updates.merge(lambda values: resolve_signs(drop_below(values, limits), weights))
     if options.merge == "sum":
         return updates.merge(lambda values: weighted_sum(values, weights))

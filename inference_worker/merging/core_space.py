@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.spectral import CoreSpaceOptions
-from inference_worker.merging.coordinates import finish, merge_coordinates
+from inference_worker.merging.coordinates import finish, merge_coordinates, trims, updates_of
 from inference_worker.merging.core import Basis, Core, count_nonzero, nothing, settle, shared_directions
+from inference_worker.merging.spaces import Updates
 from inference_worker.merging.stack import Merged, ModuleStack
+from inference_worker.merging.trimming import limited
 
 
 def merge_core_space(
@@ -22,21 +25,40 @@ def merge_core_space(
     span everything, so nothing is lost. They depend on how a unit is split into its factors, (c·a, b/c); with
     ``basis`` "updates" they are those of [Δ_1 … Δ_K] and of the stacked Δ, which do not.
     """
+    if trims(options):
+        stacks = limited(stacks, options, partial(core_space_updates, options=options, seed=seed))
     return [_merge_one(stack, rank, options, seed) for stack in stacks]
 
 
-def _merge_one(stack: ModuleStack, rank: int | None, options: CoreSpaceOptions, seed: int) -> Merged:
+def core_space_updates(stack: ModuleStack, options: CoreSpaceOptions, seed: int) -> Sequence[Updates]:
+    """What is merged entry by entry of one module: M_i of every adapter, or nothing where all are zero."""
+    found = _coordinates(stack, options, seed)
+    return [found[3]] if found else []
+
+
+def _coordinates(
+    stack: ModuleStack, options: CoreSpaceOptions, seed: int
+) -> tuple[Core, Tensor, Tensor, Updates] | None:
+    """The core, U_B, V_A and all M_i; None where all adapters are zero."""
     core = Core.of(stack)
     if options.basis == "updates":
         outputs, inputs = shared_directions(core.lefts, core.rights), shared_directions(core.rights, core.lefts)
     else:
         outputs, inputs = _directions(core.left), _directions(core.right)
     if not (len(outputs[1]) and len(inputs[1])):
-        return nothing(stack)
+        return None
     u, v = settle(core.left, *outputs, stack), settle(core.right, *inputs, stack)
     values = u.T @ core.cores() @ v  # M_i, (K, n, n)
     shape = (values.shape[1], values.shape[2])
-    merged = merge_coordinates(stack, lambda index, rows: values[index, rows], shape, core.weights, options, seed)
+    return core, u, v, updates_of(stack, lambda index, rows: values[index, rows], shape, core.weights, seed)
+
+
+def _merge_one(stack: ModuleStack, rank: int | None, options: CoreSpaceOptions, seed: int) -> Merged:
+    found = _coordinates(stack, options, seed)
+    if found is None:
+        return nothing(stack)
+    core, u, v, updates = found
+    merged = merge_coordinates(updates, options)
     return finish(stack, core.left, core.right, u @ merged @ v.T, rank, options)
 
 

@@ -66,8 +66,8 @@ def trim(values: Tensor, density: float) -> Tensor:
 
 
 def drop_below(values: Tensor, limits: Tensor) -> Tensor:
-    """Zero what is smaller than its adapter's limit; ``limits`` is (K,)."""
-    return torch.where(values.abs() >= limits[:, None, None], values, 0.0)
+    """Zero what is smaller than its adapter's limit; ``limits`` is (K,), and sizes are compared in its type."""
+    return torch.where(values.abs().to(limits.dtype) >= limits[:, None, None], values, 0.0)
 
 
 def elect_signs(values: Tensor, majority: Majority = "total") -> Tensor:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 from pydantic import ValidationError
@@ -31,6 +31,7 @@ from inference_worker.merging.plan import MergePlan, make_plan
 from inference_worker.merging.recipe import write_recipe
 from inference_worker.merging.report import REPORT_NAME, report_json
 from inference_worker.merging.stack import Merged, ModuleStack
+from inference_worker.merging.trimming import Key, Visit, find_limits, with_limits
 
 RECIPE_NAME = "recipe.json"
 
@@ -38,6 +39,7 @@ RECIPE_NAME = "recipe.json"
 MOST_THREADS = 8
 
 Progress = Callable[[float, str], None]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ def merge_adapters(
     with AdapterWriter(out, plan.module_plans(), stored, carried_shapes(carried)) as writer:
         with _pool(workers) as pool:
             hashes = None if digests else [pool.submit(reader.digests) for reader in readers]
-            modules = list(_merge_groups(plan, writer, pool, workers, progress))
+            groups = _Groups(plan, pool, workers)
+            limits, ready = _look_first(plan, groups, progress)
+            modules = list(_merge_groups(plan, writer, groups, limits, _from(ready, progress)))
             known = digests if hashes is None else [future.result() for future in hashes]
         for name, (member, own) in carried.items():
             writer.copy_extra(name, member.reader.file, member.reader.extras[own])
@@ -132,28 +136,76 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(before)
 
 
-def _merge_groups(
-    plan: MergePlan, writer: AdapterWriter, pool: ThreadPoolExecutor, workers: int, progress: Progress
-) -> Iterator[MergedModule]:
-    """Merge the groups on the pool and write them in order, never more than one waiting per thread."""
-    local = threading.local()
+class _Groups:
+    """The groups of a plan, read and worked on by the pool."""
 
-    def work(names: list[str]) -> list[tuple[Merged, float]]:
-        if not hasattr(local, "arena"):
-            local.arena = Arena()
-        return _merge_stacks(plan, load_group(plan.members, names, local.arena))
+    def __init__(self, plan: MergePlan, pool: ThreadPoolExecutor, workers: int) -> None:
+        self._plan, self._pool, self._workers = plan, pool, workers
+        self._local = threading.local()
 
-    pending: deque[tuple[list[str], Future[list[tuple[Merged, float]]]]] = deque()
-    waiting = iter(plan.groups)
-    for names in islice(waiting, 2 * workers):
-        pending.append((names, pool.submit(work, names)))
+    def each(self, work: Callable[[list[ModuleStack]], Result]) -> Iterator[tuple[list[str], Result]]:
+        """What ``work`` makes of every group, in order, with never more than one result waiting per thread. The stacks
+        lie in buffers that the next group of the same thread uses again."""
+        pending: deque[tuple[list[str], Future[Result]]] = deque()
+        waiting = iter(self._plan.groups)
+
+        def submit(names: list[str]) -> None:
+            pending.append((names, self._pool.submit(self._work, work, names)))
+
+        for names in islice(waiting, 2 * self._workers):
+            submit(names)
+        while pending:
+            names, future = pending.popleft()
+            result = future.result()
+            following = next(waiting, None)
+            if following is not None:
+                submit(following)
+            yield names, result
+
+    def _work(self, work: Callable[[list[ModuleStack]], Result], names: list[str]) -> Result:
+        if not hasattr(self._local, "arena"):
+            self._local.arena = Arena()
+        return work(load_group(self._plan.members, names, self._local.arena))
+
+
+def _look_first(plan: MergePlan, groups: _Groups, progress: Progress) -> tuple[Mapping[Key, float], float]:
+    """What every adapter keeps, where that depends on all of its modules, and the progress that it took."""
+    matrices, options = plan.method.matrices, plan.options
+    density = plan.method.kept_of_whole(options)
+    if matrices is None or density is None:
+        return {}, 0.0
     done = 0
-    while pending:
-        names, future = pending.popleft()
-        results = future.result()
-        following = next(waiting, None)
-        if following is not None:
-            pending.append((following, pool.submit(work, following)))
+
+    def show(visit: Visit) -> None:
+        nonlocal done
+
+        def look(stacks: list[ModuleStack]) -> None:
+            for stack in stacks:
+                for updates in matrices(stack, options, plan.seed):
+                    visit(updates)
+
+        for names, _ in groups.each(look):
+            done += len(names)
+            progress(0.15 * done / len(plan.names), "Looking which entries are the largest of each adapter")
+
+    return find_limits(show, density), 0.3
+
+
+def _from(start: float, progress: Progress) -> Progress:
+    """Progress of what begins at ``start``."""
+    return lambda fraction, words: progress(start + (1.0 - start) * fraction, words)
+
+
+def _merge_groups(
+    plan: MergePlan, writer: AdapterWriter, groups: _Groups, limits: Mapping[Key, float], progress: Progress
+) -> Iterator[MergedModule]:
+    """Merge the groups on the pool and write them in order."""
+
+    def work(stacks: list[ModuleStack]) -> list[tuple[Merged, float]]:
+        return _merge_stacks(plan, [with_limits(stack, limits) for stack in stacks] if limits else stacks)
+
+    done = 0
+    for names, results in groups.each(work):
         for name, (merged, cut) in zip(names, results, strict=True):
             _write_module(plan, writer, name, merged)
             # Where ranks follow from the parents, the method's error is a distance and not of a cut.

@@ -14,22 +14,24 @@ from inference_worker.contracts.merge_methods import MergeMethodInfo
 from inference_worker.errors import BadInput
 from inference_worker.merging.breadcrumbs import merge_breadcrumbs
 from inference_worker.merging.cat import merge_cat
-from inference_worker.merging.core_space import merge_core_space
+from inference_worker.merging.core_space import core_space_updates, merge_core_space
 from inference_worker.merging.dare import merge_dare_linear, merge_dare_ties
 from inference_worker.merging.della import merge_della
 from inference_worker.merging.iso_c import merge_iso_c
 from inference_worker.merging.iso_cts import merge_iso_cts
 from inference_worker.merging.karcher import merge_karcher
-from inference_worker.merging.knots import merge_knots
+from inference_worker.merging.knots import knots_updates, merge_knots
 from inference_worker.merging.lego import merge_lego
 from inference_worker.merging.linear import merge_linear
 from inference_worker.merging.magnitude_prune import merge_magnitude_prune
 from inference_worker.merging.sce import merge_sce
 from inference_worker.merging.slerp import merge_slerp
+from inference_worker.merging.spaces import Updates, updates_in_space
 from inference_worker.merging.stack import Merged, ModuleStack
 from inference_worker.merging.svd import merge_svd
 from inference_worker.merging.task_arithmetic import merge_task_arithmetic
 from inference_worker.merging.ties import merge_ties
+from inference_worker.merging.trimming import needs_limits
 from inference_worker.merging.tsv_m import merge_tsv_m
 
 
@@ -39,10 +41,25 @@ class MergeFunction(Protocol):
     def __call__(self, stacks: Sequence[ModuleStack], rank: int | None, options: Any, seed: int) -> list[Merged]: ...
 
 
+class MatricesFunction(Protocol):
+    """What a method that trims merges entry by entry of one module."""
+
+    def __call__(self, stack: ModuleStack, options: Any, seed: int) -> Sequence[Updates]: ...
+
+
 @dataclass(frozen=True)
 class MergeMethod:
+    """``matrices`` is there for methods that can trim whole adapters, which the pipeline looks at first."""
+
     info: MergeMethodInfo
     merge: MergeFunction
+    matrices: MatricesFunction | None = None
+
+    def kept_of_whole(self, options: Any) -> float | None:
+        """The share that is kept of whole adapters, so that all modules are looked at before the first one is merged;
+        None where no such look is needed."""
+        trimming = self.matrices is not None and getattr(options, "merge", "ties") == "ties"
+        return float(options.density) if trimming and needs_limits(options) else None
 
 
 _FUNCTIONS: dict[str, MergeFunction] = {
@@ -70,8 +87,15 @@ _FUNCTIONS: dict[str, MergeFunction] = {
     "slerp": merge_slerp,
 }
 
+_MATRICES: dict[str, MatricesFunction] = {
+    "ties": updates_in_space,
+    "magnitude_prune": updates_in_space,
+    "knots": knots_updates,
+    "core_space": core_space_updates,
+}
+
 METHODS: dict[str, MergeMethod] = {
-    name: MergeMethod(info, _FUNCTIONS[name]) for name, info in merge_methods.METHODS.items()
+    name: MergeMethod(info, _FUNCTIONS[name], _MATRICES.get(name)) for name, info in merge_methods.METHODS.items()
 }
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +43,9 @@ class Updates:
     cols: int
     draw: Callable[[], Uniforms]  # the adapters' random numbers, from the beginning
     members: int  # adapters that are merged, those that are zero here included
+    owners: tuple[int, ...]  # the adapters' indices, (K,)
+    kind: str = ""  # what the matrices are: entries of one kind are trimmed together
+    limits: Tensor = field(default_factory=lambda: torch.empty(0))  # see ``ModuleStack.limits``; (K,) or none
     as_peft: bool = False  # see ``elementwise.resolve_signs``
 
     @property
@@ -53,11 +56,26 @@ class Updates:
         """``function`` of every whole matrix (rows, cols), one at a time, stacked to (K, …)."""
         return torch.stack([function(self.part(index, slice(0, self.rows))) for index in range(self.count)])
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Consecutive rows of all matrices: (rows, values (K, rows, cols))."""
+    def sizes(self, index: int) -> Iterator[Tensor]:
+        """|entries| of one matrix as float32, some at a time: of the very numbers that ``blocks`` hands out, as
+        products of fewer or more rows may differ in the last bit."""
+        waiting: list[Tensor] = []
+        for rows in self._rows():
+            waiting.append(self.part(index, rows).abs().to(torch.float32).reshape(-1))
+            if sum(map(len, waiting)) >= BLOCK:
+                yield torch.cat(waiting)
+                waiting.clear()
+        if waiting:
+            yield torch.cat(waiting)
+
+    def _rows(self) -> Iterator[slice]:
         step = max(1, BLOCK // (self.count * self.cols))
         for start in range(0, self.rows, step):
-            rows = slice(start, min(start + step, self.rows))
+            yield slice(start, min(start + step, self.rows))
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Consecutive rows of all matrices: (rows, values (K, rows, cols))."""
+        for rows in self._rows():
             yield rows, torch.stack([self.part(index, rows) for index in range(self.count)])
 
     def random_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
@@ -92,33 +110,61 @@ def merge_in_space(
     return [merge(stack, rank, options.scaling, seed, combine) for stack in stacks]
 
 
+def updates_in_space(stack: ModuleStack, options: SpaceOptions, seed: int) -> Sequence[Updates]:
+    """The matrices that ``merge_in_space`` merges of a module: one of each adapter, or its A and its B."""
+    if options.space == "dense":
+        return [_dense_updates(stack, seed)]
+    return [_Cores.of(stack).updates(stack, seed)] if options.space == "core" else _factor_updates(stack, seed)
+
+
 def _weights(stack: ModuleStack) -> Tensor:
     """w_i of the adapters present, (K,) in the factors' type."""
     return stack.A.new_tensor(stack.weights or [1.0] * len(stack.ranks))
 
 
 def _updates(
-    stack: ModuleStack, seed: int, tag: str, part: Callable[[int, slice], Tensor], shape: Sequence[int], weights: Tensor
+    stack: ModuleStack,
+    seed: int,
+    kind: str,
+    part: Callable[[int, slice], Tensor],
+    shape: Sequence[int],
+    weights: Tensor,
 ) -> Updates:
-    draw = partial(Uniforms, seed, f"{stack.name}\0{tag}", adapter_identities(stack), shape[1])
-    members = len(stack.line_up) or len(stack.ranks)
-    return Updates(part, weights, shape[0], shape[1], draw, members, as_peft=tag in ("A", "B"))
+    def draw() -> Uniforms:
+        return Uniforms(seed, f"{stack.name}\0{kind}", adapter_identities(stack), shape[1])
+
+    return Updates(
+        part,
+        weights,
+        shape[0],
+        shape[1],
+        draw,
+        members=len(stack.line_up) or len(stack.ranks),
+        owners=stack.members,
+        kind=kind,
+        limits=stack.limits.get(kind, torch.empty(0)),
+        as_peft=kind in ("A", "B"),
+    )
 
 
-def _merge_dense(stack: ModuleStack, rank: int | None, scaling: float, seed: int, combine: Combine) -> Merged:
+def _dense_updates(stack: ModuleStack, seed: int) -> Updates:
     weights = _weights(stack)
     ranks = list(stack.ranks)
     alone = stack.scale / weights.double().repeat_interleave(weights.new_tensor(ranks).long())  # s_i
     lefts = stack.B.split(ranks, 1)
     rights = (stack.A * alone.to(stack.A).unsqueeze(1)).split(ranks)
-    shape = (stack.B.shape[0], stack.A.shape[1])
 
     def part(index: int, rows: slice) -> Tensor:
         return lefts[index][rows] @ rights[index]
 
-    with _room(shape[0] * shape[1]):
-        result = combine(_updates(stack, seed, "dense", part, shape, weights)).mul_(scaling)
-        wanted = rank or max(ranks)
+    return _updates(stack, seed, "dense", part, (stack.B.shape[0], stack.A.shape[1]), weights)
+
+
+def _merge_dense(stack: ModuleStack, rank: int | None, scaling: float, seed: int, combine: Combine) -> Merged:
+    updates = _dense_updates(stack, seed)
+    with _room(updates.rows * updates.cols):
+        result = combine(updates).mul_(scaling)
+        wanted = rank or max(stack.ranks)
         a, b, error, how = truncate_matrix(result, wanted, module_generator(seed, f"{stack.name}\0truncation"))
     return Merged(a, b, error=error, detail={"space": "dense", "truncation": how})
 
@@ -127,22 +173,40 @@ def _room(entries: int) -> AbstractContextManager[object]:
     return _LARGE if entries > LARGE else nullcontext()
 
 
+class _Cores(NamedTuple):
+    """All updates of a module in coordinates of the directions that they have."""
+
+    left: Basis
+    right: Basis
+    turn_left: Tensor  # (m_out, p)
+    turn_right: Tensor  # (m_in, q)
+    weights: Tensor  # (K,)
+    values: Tensor  # (K, p, q), without the weights
+
+    @classmethod
+    def of(cls, stack: ModuleStack) -> _Cores:
+        """Signs of U and V do not matter to methods that treat + and − alike; equal singular values are settled."""
+        left, right = Basis.of(stack.B), Basis.of(stack.A.T)
+        ranks = list(stack.ranks)
+        pairs = zip((left.upper * stack.scale).split(ranks, 1), right.upper.split(ranks, 1), strict=True)
+        weighted = torch.stack([outputs @ inputs.T for outputs, inputs in pairs])  # cores of w_i · Δ_i
+        turn_left = _directions(left, weighted, stack)
+        turn_right = _directions(right, weighted.mT, stack)
+        weights = _weights(stack).double()
+        values = (turn_left.T @ weighted @ turn_right) / weights[:, None, None]
+        return cls(left, right, turn_left, turn_right, weights, values)
+
+    def updates(self, stack: ModuleStack, seed: int) -> Updates:
+        def part(index: int, rows: slice) -> Tensor:
+            return self.values[index, rows]
+
+        return _updates(stack, seed, "core", part, self.values.shape[1:], self.weights)
+
+
 def _merge_core(stack: ModuleStack, rank: int | None, scaling: float, seed: int, combine: Combine) -> Merged:
-    """Signs of U and V do not matter to methods that treat + and − alike; equal singular values are settled."""
-    left, right = Basis.of(stack.B), Basis.of(stack.A.T)
-    ranks = list(stack.ranks)
-    pairs = zip((left.upper * stack.scale).split(ranks, 1), right.upper.split(ranks, 1), strict=True)
-    weighted = torch.stack([outputs @ inputs.T for outputs, inputs in pairs])  # cores of w_i · Δ_i, (K, m_out, m_in)
-    turn_left = _directions(left, weighted, stack)
-    turn_right = _directions(right, weighted.mT, stack)
-    weights = _weights(stack).double()
-    values = (turn_left.T @ weighted @ turn_right) / weights[:, None, None]
-
-    def part(index: int, rows: slice) -> Tensor:
-        return values[index, rows]
-
-    result = combine(_updates(stack, seed, "core", part, values.shape[1:], weights)) * scaling
-    merged = truncate(stack, left, right, turn_left @ result @ turn_right.T, rank)
+    cores = _Cores.of(stack)
+    result = combine(cores.updates(stack, seed)) * scaling
+    merged = truncate(stack, cores.left, cores.right, cores.turn_left @ result @ cores.turn_right.T, rank)
     merged.detail["space"] = "core"
     return merged
 
@@ -154,14 +218,14 @@ def _directions(basis: Basis, cores: Tensor, stack: ModuleStack) -> Tensor:
     return settle(basis, u[:, :some], sigma[:some], stack)
 
 
-def _merge_factors(stack: ModuleStack, rank: int | None, scaling: float, seed: int, combine: Combine) -> Merged:
-    """The factors' rank is the result's; whoever asked for less cuts it afterwards."""
+def _factor_updates(stack: ModuleStack, seed: int) -> list[Updates]:
+    """All A and all B, as they are stored."""
     ranks = list(stack.ranks)
     first = torch.tensor(ranks, device=stack.scale.device).cumsum(0) - 1
     scale = stack.scale[first]  # w_i · s_i, (K,)
     root = scale.abs().sqrt()
-    factors = []
-    for tag, pieces, weights in (
+    found = []
+    for kind, pieces, weights in (
         ("A", stack.A.split(ranks), root * scale.sign()),
         ("B", stack.B.split(ranks, 1), root),
     ):
@@ -169,6 +233,11 @@ def _merge_factors(stack: ModuleStack, rank: int | None, scaling: float, seed: i
         def part(index: int, rows: slice, pieces: Sequence[Tensor] = pieces) -> Tensor:
             return pieces[index][rows]
 
-        factors.append(combine(_updates(stack, seed, tag, part, pieces[0].shape, weights.to(stack.A))))
-    a, b = (factor * scaling**0.5 for factor in factors)
+        found.append(_updates(stack, seed, kind, part, pieces[0].shape, weights.to(stack.A)))
+    return found
+
+
+def _merge_factors(stack: ModuleStack, rank: int | None, scaling: float, seed: int, combine: Combine) -> Merged:
+    """The factors' rank is the result's; whoever asked for less cuts it afterwards."""
+    a, b = (combine(updates) * scaling**0.5 for updates in _factor_updates(stack, seed))
     return Merged(a, b, detail={"space": "factor"})

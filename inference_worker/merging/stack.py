@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,15 @@ class ModuleStack:
     weights: tuple[float, ...] = ()  # w_i of the adapters present, for methods that tell it from s_i; empty: all 1
     #: (index, w_i) of all adapters that are merged, those without this module included; empty: those present.
     line_up: tuple[tuple[int, float], ...] = ()
+    #: Per kind of matrix the size of the smallest entry that each adapter present keeps, (K,) float32, where whole
+    #: adapters are trimmed at once (see ``trimming``).
+    limits: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The indices of the adapters present, in their order."""
+        last = torch.tensor(self.ranks).cumsum(0) - 1
+        return tuple(self.owner[last.to(self.owner.device)].tolist())
 
     @property
     def size(self) -> int:

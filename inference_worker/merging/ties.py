@@ -8,18 +8,20 @@ from functools import partial
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.elementwise import TiesOptions
-from inference_worker.merging.elementwise import drop_below, resolve_signs, smallest_kept
-from inference_worker.merging.spaces import Updates, merge_in_space
+from inference_worker.merging.elementwise import drop_below, resolve_signs
+from inference_worker.merging.spaces import Updates, merge_in_space, updates_in_space
 from inference_worker.merging.stack import Merged, ModuleStack
+from inference_worker.merging.trimming import limited, trim_limits
 
 
 def merge_ties(stacks: Sequence[ModuleStack], rank: int | None, options: TiesOptions, seed: int) -> list[Merged]:
-    """The ``density`` largest entries of each whole matrix; per entry the mean of w·value where signs agree."""
-    return merge_in_space(stacks, rank, options, seed, partial(_combine, options=options))
+    """The ``density`` largest entries of each adapter; per entry the mean of w·value where signs agree."""
+    trimmed = limited(stacks, options, partial(updates_in_space, options=options, seed=seed))
+    return merge_in_space(trimmed, rank, options, seed, partial(_combine, options=options))
 
 
 def _combine(updates: Updates, options: TiesOptions) -> Tensor:
-    limits = updates.measure(lambda matrix: smallest_kept(matrix, options.density))
+    limits = trim_limits(updates, options)
 
     def merge(values: Tensor) -> Tensor:
         kept = drop_below(values, limits)

@@ -11,6 +11,7 @@ from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_methods.info import MergeMethodInfo
 from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal, equal_ranks
 from inference_worker.contracts.merge_methods.spectral import update_is_all
+from inference_worker.contracts.merge_methods.trimming import TRIM_WORDS, Trim
 
 Space = Literal["dense", "core", "factor"]
 _SPACES = (
@@ -60,11 +61,11 @@ class _Random(_Density):
 
 
 class TiesOptions(_Signs, _Density):
-    pass
+    trim: Trim = Field(default="model", description=TRIM_WORDS)
 
 
 class MagnitudePruneOptions(_Density):
-    pass
+    trim: Trim = Field(default="module", description=TRIM_WORDS)
 
 
 class DareLinearOptions(_Random):

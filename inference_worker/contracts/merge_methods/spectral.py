@@ -10,6 +10,7 @@ from pydantic import Field
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_methods.info import MergeMethodInfo, NoOptions
 from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal
+from inference_worker.contracts.merge_methods.trimming import TRIM_WORDS, Trim
 
 
 class SlerpOptions(Contract):
@@ -34,6 +35,7 @@ class CoordinateOptions(Contract):
     density: float = Field(
         default=0.3, gt=0.0, le=1.0, description="Share of numbers that ties or dare keep of each adapter."
     )
+    trim: Trim = Field(default="module", description=f"For ties. {TRIM_WORDS}")
     isotropic: bool = Field(
         default=False, description="Bring all directions of the result to one strength afterwards, as in Iso-C."
     )

@@ -84,6 +84,8 @@ def _elementwise(
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     method, own = recipe.method, {"density": options["density"]}
     shared = _scaled(options)
+    if options.get("trim") == "model" and options["density"] < 1.0:
+        raise _fault("it trims every tensor by itself (trim=module), not whole adapters")
     signs = options.get("elect_signs", method in ("ties", "dare_ties"))
     if signs:
         shared = _averaged(recipe, options)

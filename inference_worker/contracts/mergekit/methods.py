@@ -33,7 +33,8 @@ _CRUMBS = _DENSITY | {"gamma": ("gamma", 0.01, 1.0)}
 COUNTERPARTS: dict[str, Counterpart] = {
     "linear": Counterpart("cat", normalize=True, scaling=False),
     "task_arithmetic": Counterpart("task_arithmetic"),
-    "ties": Counterpart("ties", normalize=True, signs=True, numbers=_DENSITY),
+    # It trims every tensor by itself.
+    "ties": Counterpart("ties", {"trim": "module"}, normalize=True, signs=True, numbers=_DENSITY),
     "dare_linear": Counterpart("dare_linear", rescale=True, numbers=_DENSITY),
     "dare_ties": Counterpart("dare_ties", rescale=True, signs=True, numbers=_DENSITY),
     "della": Counterpart("della", {"elect_signs": True}, True, True, True, _DELLA),

@@ -116,6 +116,7 @@ def test_a_mergekit_file_and_back(parents: list[str], tmp_path: Path, capsys: py
     merged = merge(tmp_path / "file", "--mergekit", str(tmp_path / "config.yml"), "--rank", "4")
     assert "cuts no rank" in capsys.readouterr().err
     flags = ["--method", "ties", "--option", "density=0.5", "--option", "average=weight", "--rank", "4"]
+    flags += ["--option", "trim=module"]
     flags += ["--weights", "1,0.25", "--layer-weights", "1=0:1,1:0.5"]
     by_hand = merge(tmp_path / "flags", *flags, *parents)
     assert merged["adapter_model.safetensors"] == by_hand["adapter_model.safetensors"]
