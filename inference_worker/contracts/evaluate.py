@@ -89,7 +89,8 @@ class SuiteFiles(Contract):
     builtin: str = ""
     #: Examples per task of a built-in suite.
     count: int = Field(default=16, ge=1, le=1000)
-    prompt_format: PromptFormat = PromptFormat()
+    #: How prompts are put; None for as they are, and for the way that a built-in suite is asked on its own.
+    prompt_format: PromptFormat | None = None
     lead: str = " "
 
     @model_validator(mode="after")
@@ -123,7 +124,8 @@ class EvaluateRequest(Contract):
     """Job ``evaluate``: each of ``compositions`` (an empty one is the bare base) on each of ``suites``.
 
     ``compare`` names pairs of compositions, (before, after), to be compared example by example on every suite.
-    ``ensembles`` names those whose members vote on every token instead of being added up.
+    ``ensembles`` names those whose members vote on every token instead of being added up. ``anew`` takes nothing that
+    other jobs have found.
     """
 
     base: BaseFiles
@@ -133,6 +135,7 @@ class EvaluateRequest(Contract):
     known: tuple[KnownEvaluation, ...] = ()
     compare: tuple[tuple[int, int], ...] = Field(default=(), max_length=64)
     ensembles: tuple[int, ...] = Field(default=(), max_length=16)
+    anew: bool = False
 
     @model_validator(mode="after")
     def _places_exist(self) -> EvaluateRequest:

@@ -12,7 +12,7 @@ from marketplace.adapters.selectors import nameable_adapters
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.standing import runs_beside
 from marketplace.evaluations.suites import parent_task
-from marketplace.evaluations.verdicts import METRICS, Verdict, metric_of, verdicts_of, where
+from marketplace.evaluations.verdicts import METRICS, Named, Verdict, metric_of, verdicts_of, where
 
 Numbers = dict[str, Any]  # contracts.evaluate.Estimate
 Kind = Literal["adapter", "parent", "ensemble"]
@@ -91,6 +91,8 @@ class Result:
     bars: tuple[Bar, ...] = ()
     lines: tuple[Line, ...] = ()
     parts: tuple[Line, ...] = ()
+    #: A merge's parents on the same suite, with the names that the reader may know them by.
+    parents: tuple[Named, ...] = ()
 
     @property
     def metric_title(self) -> str:
@@ -153,7 +155,7 @@ def report_of(user: policy.Person, adapter: Adapter) -> Report:
     verdicts: list[Verdict] = []
     for result in results:
         if result.run.suite_id in own:
-            verdicts += verdicts_of([result.run], _parents(user, result.run))
+            verdicts += verdicts_of([result.run], result.parents)
     order = {_Kind.PARENTS: 0, _Kind.EXAMPLES: 1}
     results.sort(key=lambda result: (order.get(_Kind(result.run.suite.kind), 2), result.run.created_at))
     return Report(
@@ -178,7 +180,7 @@ def _names(user: policy.Person, runs: Iterable[EvaluationRun]) -> dict[str, str]
     return {parent_task(adapter.pk): adapter.full_name for adapter in adapters}
 
 
-def _parents(user: policy.Person, run: EvaluationRun) -> list[tuple[EvaluationRun, str]]:
+def _parents(user: policy.Person, run: EvaluationRun) -> list[Named]:
     """The runs of a merge's parents on its suite, with the names that ``user`` may know them by."""
     beside = runs_beside(run)
     if not beside:
@@ -203,7 +205,7 @@ def _result(user: policy.Person, run: EvaluationRun, adapter: Adapter, names: di
     bars = [_bar(run, adapter.full_name, "adapter", metric)]
     bars += [_bar(other, label, "ensemble" if other.is_ensemble else "parent", metric) for other, label in parents]
     lines = [_line(run, adapter.full_name), *(_line(other, label) for other, label in parents)]
-    return Result(run, title, own, metric, tuple(bars), tuple(lines), tuple(_parts(run, names)))
+    return Result(run, title, own, metric, tuple(bars), tuple(lines), tuple(_parts(run, names)), tuple(parents))
 
 
 def _bar(run: EvaluationRun, label: str, kind: Kind, metric: str) -> Bar:

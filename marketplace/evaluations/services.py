@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
 
@@ -72,7 +71,7 @@ def request_evaluation(
                 before = [_run_of(plan, other, suite, user, again)[0] for other in plan.compositions[:-1]]
                 rows.append((suite, [*before, run]))
         if rows:
-            _enqueue(user, plan, rows, again if asked is None else asked)
+            _enqueue(user, plan, rows, again=again, asked=again if asked is None else asked)
     return found
 
 
@@ -84,10 +83,8 @@ class _Plan:
     compositions: tuple[Subject, ...]
     options: EvaluationSettings
 
-    def prompt_format(self, suite: EvaluationSuite) -> PromptFormat | None:
-        """None for built-in suites, which the engine puts in a format of theirs."""
-        if suite.builtin:
-            return None
+    def prompt_format(self, suite: EvaluationSuite) -> PromptFormat:
+        """The subject's own, for all that it is compared with, too: what differs then is the weights' doing alone."""
         return PromptFormat.model_validate(suite.prompt_format) if suite.prompt_format else self.subject.prompt_format
 
     def key(self, subject: Subject, suite: EvaluationSuite) -> str:
@@ -98,7 +95,7 @@ class _Plan:
             [base.pk, base.source, base.revision],
             str(suite.pk),
             self.options.model_dump(mode="json"),
-            _dumped(self.prompt_format(suite)),
+            self.prompt_format(suite).model_dump(mode="json"),
         ]
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
@@ -142,7 +139,7 @@ def _run_of(
             "base": subject.base,
             "suite": suite,
             "options": plan.options.model_dump(mode="json"),
-            "prompt_format": _dumped(plan.prompt_format(suite)),
+            "prompt_format": plan.prompt_format(suite).model_dump(mode="json"),
             "requested_by": user,
         },
     )
@@ -152,7 +149,9 @@ def _run_of(
     return run, created
 
 
-def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list[EvaluationRun]]], asked: bool) -> Job:
+def _enqueue(
+    user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list[EvaluationRun]]], *, again: bool, asked: bool
+) -> Job:
     if asked:
         jobs.check_open(user, KIND)
     base, last = plan.subject.base, len(plan.compositions) - 1
@@ -163,6 +162,7 @@ def _enqueue(user: User, plan: _Plan, rows: Sequence[tuple[EvaluationSuite, list
         settings=plan.options,
         known=tuple(_known(rows)),
         ensembles=tuple(place for place, subject in enumerate(plan.compositions) if subject.ensemble),
+        anew=again,
         compare=(*((0, place) for place in range(1, last + 1)), *((place, last) for place in range(1, last))),
     )
     versions = sorted({m.version.pk for subject in plan.compositions for m in subject.members})
@@ -199,11 +199,7 @@ def _known(rows: Sequence[tuple[EvaluationSuite, list[EvaluationRun]]]) -> Itera
                 yield KnownEvaluation(suite=number, composition=place, outcomes=run.outcomes, position=run.position)
 
 
-def _dumped(prompt_format: PromptFormat | None) -> dict[str, Any]:
-    return {} if prompt_format is None else prompt_format.model_dump(mode="json")
-
-
-def _files(suite: EvaluationSuite, prompt_format: PromptFormat | None) -> SuiteFiles:
-    if prompt_format is None:
-        return SuiteFiles(name=suite.name, builtin=suite.builtin, count=suite.count)
+def _files(suite: EvaluationSuite, prompt_format: PromptFormat) -> SuiteFiles:
+    if suite.builtin:
+        return SuiteFiles(name=suite.name, builtin=suite.builtin, count=suite.count, prompt_format=prompt_format)
     return SuiteFiles(name=suite.name, examples=suite.sha256, prompt_format=prompt_format)

@@ -9,10 +9,11 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from inference_worker.contracts.common import AdapterFiles, OutputFile
+from inference_worker.contracts.common import AdapterFiles, OutputFile, PromptFormat
 from inference_worker.contracts.evaluate import (
     Comparison,
     Difference,
@@ -33,9 +34,10 @@ from inference_worker.serving.pool import EnginePool
 from inference_worker.serving.settings import EngineSettings
 from inference_worker.tasks.context import JobContext
 
-#: Where answers of bare bases are kept for other jobs: every upload is compared with the same ones. The collection of
-#: abandoned scratch files takes the folder a day after its last new suite.
-SHARED = "evaluations-of-bases"
+#: Where bare bases' answers to built-in suites are kept for other jobs: many uploads at once are compared with the same
+#: ones. Answers to what somebody wrote are not: they may repeat it, and would outlast a suite that is deleted. The
+#: collection of abandoned scratch files takes the folder a day after its last new suite.
+SHARED = "built-in-suites-on-bases"
 #: Scores that differ by less are the same.
 _SAME = 1e-9
 #: Metrics with a value per example, which can be compared pair by pair.
@@ -48,15 +50,17 @@ def handle(request: EvaluateRequest, context: JobContext) -> EvaluateResult:
     suites = [_suite(files, context) for files in request.suites]
     evaluations: list[Evaluation] = []
     # Named by the job, so that a later attempt goes on; the collection of abandoned scratch files takes the rest.
-    cache = context.blobs.scratch / f"evaluate-{context.job}"
+    own, shared = context.blobs.scratch / f"evaluate-{context.job}", context.blobs.scratch / SHARED
     with ExitStack() as stack:
         # Opened when the first evaluation is to be made: where everything is known, no base is loaded.
         pool = functools.cache(lambda: stack.enter_context(EnginePool(EngineSettings.from_environment(os.environ))))
         for number, suite in enumerate(suites):
             for place in range(len(request.compositions)):
                 known = _known(request, context, number, place, suite)
+                everybodys = request.suites[number].builtin and not request.compositions[place] and not request.anew
+                cache = shared if everybodys else own
                 evaluations.append(known or _made(request, context, pool(), suite, place, len(evaluations), cache))
-    shutil.rmtree(cache, ignore_errors=True)
+    shutil.rmtree(own, ignore_errors=True)
     return EvaluateResult(
         evaluations=tuple(evaluation.model_copy(update={"outcomes": ()}) for evaluation in evaluations),
         outcomes=_stored(evaluations, context),
@@ -101,7 +105,7 @@ def _made(
         members=members,
         suite=suite,
         settings=request.settings,
-        cache=cache if members else context.blobs.scratch / SHARED,
+        cache=cache,
         strategy="ensemble" if place in request.ensembles else "mix",
         progress=partial(_report, context, before, total, f"{name} on {suite.name}"),
     )
@@ -140,9 +144,11 @@ def _differences(
 
 def _suite(files: SuiteFiles, context: JobContext) -> Suite:
     if files.examples is None:
-        return builtin_suite(files.builtin, count=files.count)
+        suite = builtin_suite(files.builtin, count=files.count)
+        return replace(suite, prompt_format=files.prompt_format or suite.prompt_format)
     text = context.blobs.path(files.examples).read_text(encoding="utf-8")
-    return Suite(files.name, parse_examples(text.split("\n"), files.name), files.prompt_format, files.lead)
+    examples = parse_examples(text.split("\n"), files.name)
+    return Suite(files.name, examples, files.prompt_format or PromptFormat(), files.lead)
 
 
 def _paths(context: JobContext, files: AdapterFiles) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from inference_worker.blobs import BlobStore
-from inference_worker.contracts.common import AdapterFiles, BaseFiles
+from inference_worker.contracts.common import AdapterFiles, BaseFiles, PromptFormat
 from inference_worker.contracts.evaluate import (
     EvaluateRequest,
     EvaluateResult,
@@ -25,6 +25,7 @@ from inference_worker.errors import BadInput
 from inference_worker.evaluation.builtin import PROMPT_FORMAT, builtin_suite
 from inference_worker.evaluation.suite import Suite, write_suite
 from inference_worker.tasks.context import JobContext
+from inference_worker.tasks.handlers.evaluate import SHARED
 from inference_worker.tasks.kinds import run_handler
 
 SHIPPED = Path(__file__).parents[3] / "inference_worker" / "testbed" / "shipped"
@@ -108,6 +109,36 @@ def test_what_is_known_is_not_made_again_and_is_compared_with(context: JobContex
     assert [one.overall["exact_match"].n for one in run(context, other).evaluations] == [6, 6]
     with pytest.raises(ValidationError, match="not in the request"):
         EvaluateRequest(base=BASE, compositions=((),), suites=(suite,), compare=((0, 1),))
+
+
+def test_a_built_in_suite_is_asked_in_the_format_that_is_given(context: JobContext) -> None:
+    settings = EvaluationSettings(max_tokens=24)
+    suite = SuiteFiles(name="probes", builtin="testbed:plural", count=6)
+    strange = suite.model_copy(update={"prompt_format": PromptFormat(template="Nothing.")})
+    same = suite.model_copy(update={"prompt_format": PROMPT_FORMAT})
+    adapted = ((stored(context, "plural-nouns"),),)
+    request = EvaluateRequest(base=BASE, compositions=adapted, suites=(suite, same, strange), settings=settings)
+    left_out, given, other = run(context, request).evaluations
+    assert (left_out.suite_digest, left_out.overall) == (given.suite_digest, given.overall)
+    assert other.suite_digest != given.suite_digest
+    assert other.overall["exact_match"].value < given.overall["exact_match"].value
+
+
+def test_only_answers_to_built_in_suites_are_kept_for_other_jobs(context: JobContext, tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    write_suite(Suite("own", builtin_suite("testbed:reverse", count=3).examples), path)
+    own = SuiteFiles(name="own", examples=context.blobs.put_file(path).sha256, prompt_format=PROMPT_FORMAT)
+    builtin = SuiteFiles(name="probes", builtin="testbed:plural", count=3)
+    compositions = ((), (stored(context, "plural-nouns"),))
+    settings = EvaluationSettings(max_tokens=24)
+    request = EvaluateRequest(base=BASE, compositions=compositions, suites=(own, builtin), settings=settings)
+    run(context, request)
+    (kept,) = (context.blobs.scratch / SHARED).iterdir()
+    assert len(kept.read_text().splitlines()) == 3
+    assert [one.cached for one in run(context, request).evaluations] == [0, 0, 3, 0]
+    anew = run(context, request.model_copy(update={"anew": True})).evaluations
+    assert [one.cached for one in anew] == [0, 0, 0, 0]
+    assert list(context.blobs.scratch.iterdir()) == [kept.parent]
 
 
 def test_an_ensemble_is_evaluated_as_what_it_is(context: JobContext) -> None:

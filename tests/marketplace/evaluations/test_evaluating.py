@@ -48,7 +48,7 @@ def suites_of(adapter: Adapter) -> list[EvaluationSuite]:
 def test_an_adapter_is_measured_beside_its_base(adapter: Adapter, ada: User, run_waiting: RunWaiting) -> None:
     own, probe = request_evaluation(user=ada, subject=subject(adapter), suites=suites_of(adapter))
     (job,) = run_waiting()
-    assert job.queue == "train"
+    assert (job.queue, job.request["anew"]) == ("train", False)
     for run in (own, probe):
         run.refresh_from_db()
         assert (run.state, run.against.state) == (State.MEASURED, State.MEASURED)
@@ -61,6 +61,23 @@ def test_an_adapter_is_measured_beside_its_base(adapter: Adapter, ada: User, run
     assert own.difference["exact_match"]["low"] > 0.0, "an adapter is better than its base at its own task"
     assert set(probe.estimates["tasks"]) == {"plural"}
     assert AuditEntry.objects.get(action="evaluation.request").target == "ada/reverse-words"
+
+
+def test_everything_is_asked_in_the_adapters_own_format(adapter: Adapter, ada: User, run_waiting: RunWaiting) -> None:
+    own_format = {"kind": "plain", "template": "Q: {prompt}\nA:", "system": "", "stop": ["\n"]}
+    before = request_evaluation(user=ada, subject=subject(adapter), suites=suites_of(adapter))
+    assert adapter.current is not None
+    adapter.current.prompt_format = own_format
+    runs = request_evaluation(user=ada, subject=subject(adapter), suites=suites_of(adapter))
+    assert {run.key for run in before}.isdisjoint(run.key for run in runs)
+    asked = EvaluateRequest.model_validate(runs[0].job.request)
+    assert [suite.prompt_format.model_dump(mode="json") for suite in asked.suites if suite.prompt_format] == [
+        own_format
+    ] * 2, "the examples and the probes, for the bare base, too"
+    run_waiting()
+    for run in runs:
+        run.refresh_from_db()
+        assert (run.prompt_format, run.against.prompt_format) == (own_format, own_format)
 
 
 def test_nothing_is_measured_twice(
@@ -89,7 +106,8 @@ def test_again_keeps_the_earlier_result(adapter: Adapter, ada: User, run_waiting
     (first,) = request_evaluation(user=ada, subject=subject(adapter), suites=suites)
     run_waiting()
     (second,) = request_evaluation(user=ada, subject=subject(adapter), suites=suites, again=True)
-    run_waiting()
+    (job,) = run_waiting()
+    assert job.request["anew"], "nothing is taken from what the worker found for other jobs"
     first.refresh_from_db()
     second.refresh_from_db()
     assert first.pk != second.pk
