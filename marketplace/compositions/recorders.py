@@ -11,9 +11,10 @@ from marketplace.adapters import services as adapters
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.services.naming import taken_names
 from marketplace.adapters.services.parent_names import UNNAMED, is_open
+from marketplace.compositions.halves import fitted_on_half
 from marketplace.compositions.lab.previews import PREVIEW, SWEEP
 from marketplace.compositions.lab.recipes import compare_replay
-from marketplace.compositions.lab.sweeps import check_points, fitted_on_these
+from marketplace.compositions.lab.sweeps import check_points
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.jobs.models import Job
 from marketplace.jobs.recorders import limit_open, register, register_check, register_retry
@@ -46,7 +47,7 @@ def _description(request: MergeRequest, versions: list[Version], *, fitted: bool
     names += [UNNAMED if unnamed == 1 else f"{unnamed} private adapters"] if unnamed else []
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     parts = [f"Merged from {listed} by {request.method}."]
-    parts += [fitted_on_these(request.method)] if fitted else []
+    parts += [fitted_on_half(request.method)] if fitted else []
     parts += [f"{adapter.name}: {adapter.description}" for adapter in named]
     return "\n\n".join(parts)
 

@@ -13,6 +13,7 @@ from marketplace.adapters.fields import Checker
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.services.naming import check_name_free
 from marketplace.compositions import verdict
+from marketplace.compositions.fit_examples import words_on_halves
 from marketplace.compositions.members import Choice, resolve_members
 from marketplace.compositions.planning import MergePlan, caveats_of, invalid, plan_merge
 from marketplace.core.errors import NotAuthenticated
@@ -40,7 +41,8 @@ def plan_caveats(
     *, user: User, members: Sequence[tuple[Adapter, float]], method: str, options: Mapping[str, Any]
 ) -> list[str]:
     """What to know of ``method`` with these members, in sentences."""
-    return caveats_of(resolve_members(user=user, members=members), method, options)
+    resolved = resolve_members(user=user, members=members)
+    return [*caveats_of(resolved, method, options), *words_on_halves(user, resolved, method)]
 
 
 def create_merge(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from marketplace.adapters.models import Adapter, ExamplePrompt
 from marketplace.adapters.services import artifacts
 from marketplace.bases.models import Base
+from marketplace.compositions.halves import is_for_fitting, was_fitted
 from marketplace.core.store import blob_store
 from marketplace.evaluations.forgetting import forget_suites
 from marketplace.evaluations.models import EvaluationSuite
@@ -53,9 +54,17 @@ def examples_suite(adapter: Adapter) -> EvaluationSuite | None:
 
 
 def parents_suite(adapter: Adapter, parents: Iterable[Adapter]) -> EvaluationSuite | None:
-    """The examples of everything that it was made from; each one's task says of which, see ``parent_task``."""
-    rows = [{**_row(example), "task": parent_task(parent.pk)} for parent in parents for example in _answered(parent)]
-    return _stored(adapter, _Kind.PARENTS, f"Examples of the parents of {adapter.full_name}", rows)
+    """The examples of everything that it was made from; each one's task says of which, see ``parent_task``. Of a merge
+    that found its weights from such examples, the half that it did not learn from."""
+    fitted = was_fitted(adapter.current)
+    rows = [
+        {**_row(example), "task": parent_task(parent.pk)}
+        for parent in parents
+        for example in _answered(parent)
+        if not (fitted and is_for_fitting(example.prompt))
+    ]
+    whose = "Examples that it did not learn from, of the parents" if fitted else "Examples of the parents"
+    return _stored(adapter, _Kind.PARENTS, f"{whose} of {adapter.full_name}", rows)
 
 
 def parent_task(adapter: int) -> str:

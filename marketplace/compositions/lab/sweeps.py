@@ -27,6 +27,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters import selectors as adapters
 from marketplace.adapters.models import Adapter
 from marketplace.compositions.answering import prompt_format_of
+from marketplace.compositions.halves import fitted_on_half, is_for_fitting
 from marketplace.compositions.lab.previews import SWEEP, answering_base, base_files_of
 from marketplace.compositions.members import Choice
 from marketplace.compositions.output_fields import write_rule
@@ -151,11 +152,12 @@ def _request(
 ) -> tuple[MergeSweepRequest, list[str]]:
     """The closed plan, and what to know of its results, in sentences."""
     common, notes = prompt_format_of(base=base, members=plans[0].members)
-    found = _suite(user, plans[0], asked)
+    fitted = [plan.request.method for plan in plans if plan.request.fit is not None][:1]
+    found = _suite(user, plans[0], asked, half=bool(fitted))
     if "prompt_format" in found:
         notes = []
     if asked.suite == PARENTS and not asked.examples:
-        notes += [fitted_on_these(plan.request.method) for plan in plans if plan.request.fit is not None][:1]
+        notes += [fitted_on_half(method) for method in fitted]
     try:
         request = MergeSweepRequest(
             base=base_files_of(base),
@@ -167,14 +169,6 @@ def _request(
     except ValidationError as error:
         words = "; ".join(str(fault["msg"]) for fault in error.errors()[:3])
         raise Invalid(f"The sweep has faults. {words}", extra={"fields": {"sweep": [words]}}) from error
-
-
-def fitted_on_these(method: str) -> str:
-    """What results on the parents' examples are worth for a method that finds its weights there."""
-    return (
-        f"{METHODS[method].title} finds its weights on three quarters of the adapters' own examples, so its results on "
-        "these flatter it."
-    )
 
 
 def _label(plan: MergePlan, axes: Axes) -> str:
@@ -191,7 +185,8 @@ def _label(plan: MergePlan, axes: Axes) -> str:
     return ", ".join(parts)
 
 
-def _suite(user: User, plan: MergePlan, asked: Asked) -> dict[str, Any]:
+def _suite(user: User, plan: MergePlan, asked: Asked, half: bool) -> dict[str, Any]:
+    """``half``: of the parents' examples those that no weights are found from."""
     if asked.examples:
         examples = [
             {"prompt": str(row.get("prompt", "")), "expected": str(row.get("expected", ""))} for row in asked.examples
@@ -201,7 +196,13 @@ def _suite(user: User, plan: MergePlan, asked: Asked) -> dict[str, Any]:
         return {"name": asked.suite, "builtin": asked.suite}
     if asked.suite != PARENTS:
         return _stored_suite(user, asked.suite)
-    found = parents_examples(user, [member.adapter for member in plan.members])
+    found = parents_examples(user, [member.adapter for member in plan.members], half=half)
+    if not found and half:
+        raise invalid(
+            "suite",
+            "The weights are found on one half of the adapters' own examples, and the other half is empty. Write more "
+            "examples, or choose another suite.",
+        )
     if not found:
         raise invalid(
             "suite",
@@ -224,14 +225,16 @@ def _stored_suite(user: User, suite_id: str) -> dict[str, Any]:
     return {**found, "name": suite.name, "examples": examples}
 
 
-def parents_examples(user: User, parents: Sequence[Adapter]) -> list[SweepExample]:
-    """The examples with answers of each adapter, as far as ``user`` may see them; every adapter gets the same room."""
+def parents_examples(user: User, parents: Sequence[Adapter], *, half: bool = False) -> list[SweepExample]:
+    """The examples with answers of each adapter, as far as ``user`` may see them, or the ``half`` of them that no
+    weights are found from; every adapter gets the same room."""
     room = MAX_EXAMPLES // max(len(parents), 1)
-    return [
-        SweepExample(prompt=example.prompt, expected=example.expected, task=adapter.full_name)
-        for adapter in parents
-        for example in adapters.examples_of(user=user, adapter=adapter).exclude(expected="")[:room]
-    ]
+    found = []
+    for adapter in parents:
+        rows = adapters.examples_of(user=user, adapter=adapter).exclude(expected="")
+        chosen = [row for row in rows if not (half and is_for_fitting(row.prompt))][:room]
+        found += [SweepExample(prompt=row.prompt, expected=row.expected, task=adapter.full_name) for row in chosen]
+    return found
 
 
 def result_of(job: Job) -> MergeSweepResult | None:

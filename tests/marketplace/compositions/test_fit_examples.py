@@ -13,6 +13,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.compositions import planning, services
+from marketplace.compositions.halves import is_for_fitting
 from marketplace.core.errors import Invalid
 
 MakeAdapter = Callable[..., Adapter]
@@ -39,13 +40,16 @@ def pair(make_adapter: MakeAdapter, ada: User, bob: User, base: Base) -> Members
         artifact.save()
         adapter.current.prompt_format = {"kind": "plain", "template": f"{name}: {{prompt}}\n"}
         adapter.current.save()
-        for position in range(3):
-            adapter.examples.create(
-                prompt=f"{name} {position}", expected="yes" if position < 2 else "", position=position
-            )
-        adapter.examples.create(prompt=f"{name} shown", expected="yes", position=3, public=True)
+        for position, prompt in enumerate((*prompts(name, True)[:3], *prompts(name, False)[:2])):
+            adapter.examples.create(prompt=prompt, expected="yes", position=position, public=position in (2, 4))
+        adapter.examples.create(prompt=f"{name} without an answer", expected="", position=5)
         members.append((adapter, 1.0))
     return members
+
+
+def prompts(name: str, fitting: bool) -> list[str]:
+    """Prompts of one half."""
+    return [prompt for place in range(40) if is_for_fitting(prompt := f"{name} {place}") == fitting]
 
 
 def test_the_methods_are_these() -> None:
@@ -59,8 +63,8 @@ def test_the_plan_holds_the_examples_that_its_owner_may_see(pair: Members, ada: 
     assert fit is not None
     assert (fit.base.name, fit.base.source) == ("tiny", "/srv/tiny")
     assert {group.name: [one.prompt for one in group.examples] for group in fit.groups} == {
-        "ada/plural": ["plural 0", "plural 1", "plural shown"],
-        "bob/past": ["past shown"],
+        "ada/plural": prompts("plural", True)[:3],
+        "bob/past": prompts("past", True)[2:3],
     }
     assert [group.prompt_format.template for group in fit.groups] == ["plural: {prompt}\n", "past: {prompt}\n"]
 
@@ -78,8 +82,31 @@ def test_other_methods_take_the_weights_as_given(pair: Members, ada: User) -> No
 
 def test_too_few_examples_are_said(pair: Members, bob: User, ada: User) -> None:
     pair[0][0].examples.filter(public=False).delete()
-    with pytest.raises(Invalid, match="at least 4 examples with expected answers, and these adapters have 2"):
+    with pytest.raises(
+        Invalid, match=r"at least 4 examples .* takes one half .* 2 of the 4 that"
+    ):
         services.create_merge(user=ada, name="both", members=pair, method="lorahub")
+
+
+def test_halves_are_of_prompts_and_nearly_equal() -> None:
+    """Wherever a prompt stands, and whatever blanks surround it."""
+    halves = [is_for_fitting(f"Write the plural of noun {place}") for place in range(400)]
+    assert 160 < sum(halves) < 240
+    assert is_for_fitting(" a prompt\n") == is_for_fitting("a prompt")
+
+
+def test_how_many_examples_judge_it_is_said_before(pair: Members, ada: User) -> None:
+    def words() -> list[str]:
+        return services.plan_caveats(user=ada, members=pair, method="lorahub", options={})
+
+    (sentence,) = words()
+    assert "learns from 4 of the 7 examples that you may see" in sentence
+    assert "As these are 3, they say little" in sentence
+    for prompt in prompts("plural", False)[2:6]:
+        pair[0][0].examples.create(prompt=prompt, expected="yes", position=9)
+    (sentence,) = words()
+    assert sentence.endswith("learns from 4 of the 11 examples that you may see; the others judge it.")
+    assert services.plan_caveats(user=ada, members=pair, method="svd", options={}) == []
 
 
 def test_a_base_that_is_not_served_cannot_be_tried(pair: Members, ada: User, base: Base) -> None:

@@ -25,6 +25,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Lineage, Version
 from marketplace.bases.models import Base
 from marketplace.compositions import services
+from marketplace.compositions.halves import is_for_fitting
 from marketplace.compositions.lab import previews, recipes, sweeps
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
 from marketplace.core.errors import Conflict, Invalid, NotAuthenticated, NotFound, TooManyRequests
@@ -503,13 +504,28 @@ def test_members_of_other_prompt_formats_are_told(pair: Members, ada: User, clie
         assert client.get(f"/api/v1/merges/sweeps/{sent['id']}/").json()["notes"] == sent["notes"]
 
 
-def test_a_sweep_says_that_weights_were_fitted_on_its_examples(pair: Members, ada: User) -> None:
-    pair[0][0].examples.create(prompt="plural: ox", expected="oxen", position=2)
+def test_a_sweep_asks_what_weights_were_not_fitted_on(pair: Members, ada: User) -> None:
+    for place in range(12):
+        pair[0][0].examples.create(prompt=f"plural: {place}", expected="oxen", position=2 + place)
     learned = sweep(ada, pair, sweeps.Axes(ranks=[2, 4]), method="lorahub")
-    assert [note for note in learned.subject["notes"] if "flatter" in note] == learned.subject["notes"]
-    assert len(learned.subject["notes"]) == 1
+    (note,) = learned.subject["notes"]
+    assert "measured on the other half" in note
+    fitted = {
+        one["prompt"] for group in learned.request["points"][0]["merge"]["fit"]["groups"] for one in group["examples"]
+    }
+    asked = {one["prompt"] for one in learned.request["suite"]["examples"]}
+    every = {one["prompt"] for one in sweep(ada, pair, sweeps.Axes()).request["suite"]["examples"]}
+    assert fitted
+    assert asked
+    assert not fitted & asked
+    assert fitted | asked == every
     own = sweeps.Asked(examples=[{"prompt": "a", "expected": "b"}])
     assert sweep(ada, pair, sweeps.Axes(), own, method="lorahub").subject["notes"] == []
+    for adapter, _ in pair:
+        kept = [example.pk for example in adapter.examples.all() if is_for_fitting(example.prompt)]
+        adapter.examples.exclude(pk__in=kept).delete()
+    with pytest.raises(Invalid, match="the other half is empty"):
+        sweep(ada, pair, sweeps.Axes(), method="lorahub")
 
 
 def test_what_one_person_has_under_way_is_bounded(pair: Members, ada: User, settings: Any) -> None:

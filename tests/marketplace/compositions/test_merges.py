@@ -125,7 +125,7 @@ def test_weights_found_by_layer_are_one_number_in_the_lineage(pair: list[tuple[A
     made = Adapter.objects.get(owner=ada, name="both")
     assert [row.weight for row in made.current.parents.all()] == pytest.approx([0.3, 1.0])
     assert made.current.prompt_format["template"] == "Past: {prompt}"
-    assert "flatter" in made.description
+    assert "measured on the other half" in made.description
 
 
 def test_nothing_that_is_handed_on_names_a_private_parent(pair: list[tuple[Adapter, float]], ada: User) -> None:

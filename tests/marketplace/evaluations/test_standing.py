@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from inference_worker.errors import BlobMissing
@@ -14,9 +15,11 @@ from marketplace.accounts.models import User
 from marketplace.adapters import garbage
 from marketplace.adapters.services import edit_adapter
 from marketplace.bases.models import Base
+from marketplace.compositions.halves import is_for_fitting
 from marketplace.core.store import blob_store
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.recorders import kept_digests
+from marketplace.evaluations.selectors import lines_of
 from marketplace.evaluations.standing import (
     PAUSES,
     current_runs,
@@ -25,7 +28,7 @@ from marketplace.evaluations.standing import (
     refresh_standing,
     runs_beside,
 )
-from marketplace.evaluations.suites import parent_task
+from marketplace.evaluations.suites import parent_task, parents_suite
 from marketplace.evaluations.tasks import evaluate_overdue
 from marketplace.evaluations.verdicts import verdicts_of
 from marketplace.jobs.models import Job
@@ -218,6 +221,26 @@ def test_a_merge_is_measured_on_its_parents_examples(
         assert other.against == run.against
     codes = [verdict.code for verdict in verdicts_of([run], [(other, other.label) for other in beside])]
     assert codes[0] == standing.verdict
+
+
+def test_a_fitted_merge_is_measured_on_what_it_did_not_learn_from(
+    make_shipped: MakeShipped, make_merge: Any, ada: User, bob: User
+) -> None:
+    """Also where its weights come from its recipe; all other merges are measured on everything."""
+    parents = [make_shipped(bob, "reverse-words", examples=8), make_shipped(bob, "opposites", examples=8)]
+    merge = make_merge(ada, parents)
+    prompts = [example.prompt for parent in parents for example in parent.examples.all()]
+    for method, expected in (
+        ("lorahub", [prompt for prompt in prompts if not is_for_fitting(prompt)]),
+        ("svd", prompts),
+    ):
+        merge.current.recipe = {"method": method}
+        with transaction.atomic():
+            suite = parents_suite(merge, parents)
+        assert suite is not None
+        assert [line["prompt"] for line in lines_of(suite)] == expected
+        assert 0 < suite.count <= 16
+        assert ("did not learn from" in suite.name) == (method == "lorahub")
 
 
 def test_parents_that_are_no_longer_open_are_left_out(
