@@ -123,8 +123,12 @@ def record_failed_evaluation(job: Job) -> None:
 
 @register_retry(KIND)
 def wait_again(job: Job) -> None:
-    """The job's runs wait for it again. Raises ``Conflict`` where another job does their work by now."""
-    for run in _locked(job).values():
+    """The job's runs wait for it again. Raises ``Conflict`` where another job does their work by now, and where they
+    are gone."""
+    rows = _locked(job)
+    if not rows:
+        raise Conflict("What it was to measure is no longer kept. Ask for a new evaluation.", code="runs_gone")
+    for run in rows.values():
         if run.state != _State.FAILED:
             continue
         if EvaluationRun.objects.filter(key=run.key, state=_State.WAITING).exists():

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from marketplace.evaluations.inherited import settle_merges
+from marketplace.evaluations.retention import prune_runs
 from marketplace.evaluations.standing import evaluate_by_itself, overdue
 
 _AT_ONCE = 50
@@ -25,3 +26,9 @@ def evaluate_overdue() -> int:
     for adapter in found:
         evaluate_by_itself(adapter)
     return len(found)
+
+
+@shared_task(name="marketplace.prune_evaluations")
+def prune_evaluations() -> int:
+    """Delete runs that newer ones have superseded and that no page shows; how many."""
+    return prune_runs().runs
