@@ -17,12 +17,14 @@ Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT)]
 
 
 class MergePreviewRequest(Contract):
-    """``base``, each of the merge's adapters by itself, and the merge answer every prompt greedily."""
+    """``base``, each of the merge's adapters by itself, and the merge answer every prompt greedily. A prompt of
+    ``formats``, by its place, is put in that format, all others in ``prompt_format``."""
 
     base: BaseFiles
     merge: MergeRequest
     prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=MAX_PROMPTS)
     prompt_format: PromptFormat = PromptFormat()
+    formats: dict[int, PromptFormat] = {}
     max_tokens: int = Field(default=64, ge=1, le=MAX_TOKENS)
 
 

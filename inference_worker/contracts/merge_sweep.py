@@ -12,17 +12,21 @@ from inference_worker.contracts.merge import MergeRequest
 
 MAX_POINTS = 64
 MAX_EXAMPLES = 512
+#: Most parents that vote together as a bracket: each takes a row of the engine.
+MAX_VOICES = 8
 
 Text = Annotated[str, StringConstraints(max_length=20_000)]
 
 
 class SweepExample(Contract):
-    """``also`` are other right answers. ``task`` groups examples: of a parent's own, its name."""
+    """``also`` are other right answers. ``task`` groups examples: of a parent's own, its name. ``prompt_format`` is the
+    one of the adapter whose example it is, where that may be another than the suite's."""
 
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     expected: Text
     also: tuple[Text, ...] = ()
     task: str = ""
+    prompt_format: PromptFormat | None = None
 
 
 class SweepSuite(Contract):
@@ -65,13 +69,16 @@ class MergeSweepRequest(Contract):
 
 
 class SweepCell(Contract):
-    """What was measured of the base, a parent or a point; ``position`` counts within its kind.
+    """What was measured of the base, a parent, all parents as an ensemble or a point; ``position`` counts within its
+    kind.
 
-    ``fault`` says why a point could not be made or measured; its estimates are empty then. The differences are of
-    exact match on the same examples, with their own intervals: against the bare base, and against the best parent.
+    The ensemble answers by the mean log-probability of two to ``MAX_VOICES`` parents, token by token: a bracket that
+    costs a run of every parent, which a merge saves. ``fault`` says why a point or the ensemble could not be made or
+    measured; its estimates are empty then. The differences are of exact match on the same examples, with their own
+    intervals: against the bare base, and against the best parent.
     """
 
-    kind: Literal["base", "parent", "point"]
+    kind: Literal["base", "parent", "ensemble", "point"]
     position: int
     label: str
     overall: dict[str, Estimate] = {}
@@ -84,8 +91,8 @@ class SweepCell(Contract):
 
 
 class MergeSweepResult(Contract):
-    """Base and parents first, then the points in order. Also what is kept of a sweep that was cancelled: the cells
-    that were finished (``partial_name``)."""
+    """Base, parents and their ensemble first, then the points in order. Also what is kept of a sweep that was
+    cancelled: the cells that were finished (``partial_name``)."""
 
     cells: tuple[SweepCell, ...]
     best_parent: int

@@ -53,13 +53,14 @@ class _Run:
     completion_tokens: int = 0
 
     def request(self, index: int, **more: Any) -> GenerateRequest:
+        example = self.suite.examples[index]
         return GenerateRequest(
             request=f"evaluate-{index}",
             base=self.base,
             adapters=tuple(WeightedAdapter(adapter=member.files, weight=member.weight) for member in self.members),
             strategy=self.strategy,
-            prompt=self.suite.examples[index].prompt,
-            prompt_format=self.suite.prompt_format,
+            prompt=example.prompt,
+            prompt_format=example.prompt_format or self.suite.prompt_format,
             deadline=time.time() + DEADLINE,
             **more,
         )

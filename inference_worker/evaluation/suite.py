@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,12 +24,20 @@ _KEYS = {"prompt", "expected", "task", "cluster"}
 
 @dataclass(frozen=True)
 class Example:
-    """``expected`` holds every answer that is right; the first one is scored for perplexity."""
+    """``expected`` holds every answer that is right; the first one is scored for perplexity. ``prompt_format`` is there
+    where the example has another one than its suite."""
 
     prompt: str
     expected: tuple[str, ...]
     task: str = ""
     cluster: str = ""
+    prompt_format: PromptFormat | None = None
+
+    def table(self) -> dict[str, Any]:
+        """What a result depends on, JSON-safe."""
+        rest = {"prompt": self.prompt, "expected": self.expected, "task": self.task, "cluster": self.cluster}
+        own = self.prompt_format
+        return rest if own is None else rest | {"prompt_format": own.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Suite:
     def digest(self) -> str:
         """Hex sha256 of everything that a result depends on; the name is no part of it."""
         table = {
-            "examples": [asdict(example) for example in self.examples],
+            "examples": [example.table() for example in self.examples],
             "prompt_format": self.prompt_format.model_dump(mode="json"),
             "lead": self.lead,
         }

@@ -28,6 +28,17 @@ def common_base(members: Sequence[Member], base: Base | None = None) -> Base | N
     return base
 
 
+def own_formats(members: Sequence[Member]) -> dict[int, PromptFormat]:
+    """Each member's own prompt format by its adapter's key, for its own examples; nothing where all members have the
+    same, or none has any."""
+    formats = {
+        member.adapter.pk: PromptFormat.model_validate(member.version.prompt_format)
+        for member in members
+        if member.version.prompt_format
+    }
+    return formats if len(set(map(PromptFormat.model_dump_json, formats.values()))) > 1 else {}
+
+
 def prompt_format_of(*, base: Base, members: Sequence[Member]) -> tuple[PromptFormat, list[str]]:
     """The strongest member's prompt format, with a warning when members differ; the base's own without members."""
     formats = [

@@ -66,7 +66,8 @@ def _answers(
     pool: EnginePool, bench: Bench, request: MergePreviewRequest, columns: Sequence[_Column], context: JobContext
 ) -> tuple[PreviewColumn, ...]:
     """Every column's answers; all of them run in one batch."""
-    handles = [[_submit(pool, bench, request, column, prompt) for prompt in request.prompts] for column in columns]
+    places = range(len(request.prompts))
+    handles = [[_submit(pool, bench, request, column, place) for place in places] for column in columns]
     total, done, found = len(columns) * len(request.prompts), 0, []
     for column, row in zip(columns, handles, strict=True):
         answers = []
@@ -81,15 +82,15 @@ def _answers(
 
 
 def _submit(
-    pool: EnginePool, bench: Bench, request: MergePreviewRequest, column: _Column, prompt: str
+    pool: EnginePool, bench: Bench, request: MergePreviewRequest, column: _Column, place: int
 ) -> GenerationHandle:
     return pool.submit(
         GenerateRequest(
             request=f"preview-{column.kind}-{column.position}",
             base=request.base,
             adapters=column.members,
-            prompt=prompt,
-            prompt_format=request.prompt_format,
+            prompt=request.prompts[place],
+            prompt_format=request.formats.get(place, request.prompt_format),
             sampling=Sampling(max_tokens=request.max_tokens),
             deadline=time.time() + DEADLINE,
         ),

@@ -1,4 +1,4 @@
-"""Merge sweep: a grid of settings of one merge on one suite, beside the base and every parent.
+"""Merge sweep: a grid of settings of one merge on one suite, beside the base, every parent and the parents' ensemble.
 
 Each cell is written down as it is finished (``partial_name``): the page shows it at once, a cancelled sweep keeps it,
 and a later attempt goes on behind it.
@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
 from inference_worker.contracts.evaluate import Estimate, Evaluation
-from inference_worker.contracts.generate import WeightedAdapter
+from inference_worker.contracts.generate import Strategy, WeightedAdapter
 from inference_worker.contracts.jobs import partial_name
 from inference_worker.contracts.merge_sweep import (
+    MAX_VOICES,
     MergeSweepRequest,
     MergeSweepResult,
     SweepCell,
@@ -36,6 +38,7 @@ from inference_worker.tasks.context import JobContext
 from inference_worker.tasks.handlers.trial import Bench, alone
 
 METRIC = "exact_match"
+ENSEMBLE = "the parents as an ensemble"
 
 Progress = Callable[[float, str], None]
 
@@ -52,7 +55,9 @@ class _Sweep:
         self.bench = Bench(context)
         self.suite = suite_of(request.suite)
         self.parents = alone(request.points[0].merge.adapters)
-        self.total = 1 + len(self.parents) + len(request.points)
+        #: All parents together, where they are as many as can vote.
+        self.voices = tuple(member for (member,) in self.parents) if 2 <= len(self.parents) <= MAX_VOICES else ()
+        self.total = 1 + len(self.parents) + bool(self.voices) + len(request.points)
         # Named by the job, so that a later attempt goes on.
         self.cache: Path = context.blobs.scratch / f"sweep-{context.job}"
         self.scores: dict[tuple[str, int], list[float]] = {}
@@ -64,21 +69,28 @@ class _Sweep:
         self._bracket("base", 0, self.request.base.name, ())
         for position, members in enumerate(self.parents):
             self._bracket("parent", position, members[0].adapter.label, members)
+        if self.voices:
+            self._ensemble()
         for position, point in enumerate(self.request.points):
-            self.cells.append(known.get(position) or self._point(position, point))
-            self._keep()
-            self.context.log(_words(self.cells[-1]))
+            self._append(known.get(position) or self._point(position, point))
         shutil.rmtree(self.cache, ignore_errors=True)
         return self._result()
 
-    def _bracket(self, kind: str, position: int, label: str, members: Sequence[WeightedAdapter]) -> None:
-        """The base or a parent; outcomes of an earlier attempt are read from the cache."""
+    def _bracket(
+        self,
+        kind: Literal["base", "parent", "ensemble"],
+        position: int,
+        label: str,
+        members: Sequence[WeightedAdapter],
+        strategy: Strategy = "mix",
+    ) -> None:
+        """What stands beside the points; outcomes of an earlier attempt are read from the cache."""
         started = time.monotonic()
-        evaluation = self._evaluate(members, partial(self._report, label), self.cache)
+        evaluation = self._evaluate(members, partial(self._report, label), self.cache, strategy)
         self.scores[kind, position] = _scores(evaluation)
-        self.cells.append(
+        self._append(
             SweepCell(
-                kind="base" if kind == "base" else "parent",
+                kind=kind,
                 position=position,
                 label=label,
                 overall=evaluation.overall,
@@ -86,8 +98,18 @@ class _Sweep:
                 seconds=round(time.monotonic() - started, 3),
             )
         )
+
+    def _ensemble(self) -> None:
+        """Some adapters act where only one adapter can; then there is no such bracket, and the cell says why."""
+        try:
+            self._bracket("ensemble", 0, ENSEMBLE, self.voices, "ensemble")
+        except (BadInput, Refused) as error:
+            self._append(SweepCell(kind="ensemble", position=0, label=ENSEMBLE, fault=error.message))
+
+    def _append(self, cell: SweepCell) -> None:
+        self.cells.append(cell)
         self._keep()
-        self.context.log(_words(self.cells[-1]))
+        self.context.log(_words(cell))
 
     def _point(self, position: int, point: SweepPoint) -> SweepCell:
         started = time.monotonic()
@@ -111,7 +133,11 @@ class _Sweep:
         )
 
     def _evaluate(
-        self, members: Sequence[WeightedAdapter], progress: Callable[[float], None], cache: Path | None
+        self,
+        members: Sequence[WeightedAdapter],
+        progress: Callable[[float], None],
+        cache: Path | None,
+        strategy: Strategy = "mix",
     ) -> Evaluation:
         return evaluate(
             pool=self.pool,
@@ -121,6 +147,7 @@ class _Sweep:
             suite=self.suite,
             settings=self.request.settings,
             cache=cache,
+            strategy=strategy,
             progress=lambda done, of: progress(done / max(of, 1)),
         )
 
@@ -152,7 +179,10 @@ def suite_of(suite: SweepSuite) -> Suite:
     """Raises ``BadInput`` for a built-in suite that there is none of."""
     if suite.builtin:
         return builtin_suite(suite.builtin, count=suite.count)
-    examples = tuple(Example(one.prompt, (one.expected, *one.also), task=one.task) for one in suite.examples)
+    examples = tuple(
+        Example(one.prompt, (one.expected, *one.also), task=one.task, prompt_format=one.prompt_format)
+        for one in suite.examples
+    )
     return Suite(suite.name, examples, suite.prompt_format)
 
 

@@ -9,14 +9,15 @@ from typing import Any
 from django.db import transaction
 from pydantic import ValidationError
 
-from inference_worker.contracts.common import BaseFiles
+from inference_worker.contracts.common import BaseFiles, PromptFormat
 from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_preview import MAX_PROMPT, MAX_PROMPTS, MergePreviewRequest
 from marketplace import policy
 from marketplace.accounts.models import User
+from marketplace.adapters import selectors as adapters
 from marketplace.bases.models import Base
-from marketplace.compositions.answering import common_base, prompt_format_of
-from marketplace.compositions.members import check_generating
+from marketplace.compositions.answering import common_base, own_formats, prompt_format_of
+from marketplace.compositions.members import Member, check_generating
 from marketplace.compositions.planning import MergePlan, invalid, plan_merge
 from marketplace.core.errors import Forbidden, Invalid, NotFound
 from marketplace.jobs import selectors as job_selectors
@@ -39,12 +40,17 @@ def create_preview(
     asked = [prompt for prompt in prompts if prompt.strip()]
     check_prompts(asked)
     prompt_format, notes = prompt_format_of(base=base, members=plan.members)
+    formats = _formats_of(user, plan.members, asked)
+    if formats:
+        others = "." if len(formats) == len(asked) else ", all others in the strongest member's."
+        notes = [f"The members expect different prompt formats. Their own examples are asked in theirs{others}"]
     try:
         request = MergePreviewRequest(
             base=base_files_of(base),
             merge=plan.request,
             prompts=tuple(asked),
             prompt_format=prompt_format,
+            formats=formats,
             max_tokens=max_tokens,
         )
     except ValidationError as error:
@@ -69,6 +75,19 @@ def create_preview(
             prompts=len(asked),
         )
     return job
+
+
+def _formats_of(user: User, members: Sequence[Member], prompts: Sequence[str]) -> dict[int, PromptFormat]:
+    """The format of every prompt, by its place, that is an example of a member with another format than others have."""
+    formats = own_formats(members)
+    found: dict[int, PromptFormat] = {}
+    for member in members if formats else ():
+        known = set(adapters.examples_of(user=user, adapter=member.adapter).values_list("prompt", flat=True))
+        own = formats.get(member.adapter.pk)
+        for place, prompt in enumerate(prompts):
+            if own is not None and prompt in known:
+                found.setdefault(place, own)
+    return found
 
 
 def check_prompts(prompts: Sequence[str]) -> None:

@@ -72,7 +72,7 @@ class SweepEstimateSerializer(serializers.Serializer[Any]):
 class SweepCellSerializer(serializers.Serializer[Any]):
     """One measurement; intervals are 95 %."""
 
-    kind = serializers.CharField(help_text="base, parent or point")
+    kind = serializers.CharField(help_text="base, parent, ensemble (of all parents, by mean log-probability) or point")
     position = serializers.IntegerField()
     label = serializers.CharField()
     overall = serializers.DictField(child=SweepEstimateSerializer(), help_text="metric → estimate")

@@ -1,9 +1,10 @@
-"""A sweep as a chart and as the table behind it: every point with its interval, base and best parent as lines."""
+"""A sweep as a chart and as the table behind it: every point with its interval; base, best parent and the parents'
+ensemble as lines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inference_worker.contracts.evaluate import Estimate
 from inference_worker.contracts.merge_sweep import MergeSweepResult, SweepCell
@@ -11,6 +12,8 @@ from inference_worker.contracts.merge_sweep import MergeSweepResult, SweepCell
 METRIC = "exact_match"
 LEFT, TOP, HEIGHT, FOOT = 44.0, 16.0, 220.0, 84.0
 MIN_STEP, MAX_STEP, SHOWN = 26.0, 84.0, 720.0
+#: Least distance of the words beside two lines.
+LINE_GAP = 13.0
 #: Labels are written below the points while so many of them have room.
 MOST_LABELS = 12
 
@@ -55,9 +58,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
+    """``words`` is where the label stands, which keeps away from those of other lines."""
+
     y: float
     label: str
     kind: str
+    words: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,16 +152,17 @@ def chart_of(result: MergeSweepResult, labels: Sequence[str]) -> Chart | None:
 
 
 def _lines(result: MergeSweepResult) -> list[Line]:
-    """The bare base and the best parent; their words keep apart where the lines nearly meet."""
+    """The bare base, the best parent and the parents' ensemble, from the highest to the lowest."""
+    names = {"base": "base", "ensemble": "ensemble"}
     found = []
     for cell in result.cells:
-        if METRIC not in cell.overall:
-            continue
-        if cell.kind == "base":
-            found.append(Line(_y(cell.overall[METRIC].value), "base", "base"))
-        if cell.kind == "parent" and cell.position == result.best_parent:
-            found.append(Line(_y(cell.overall[METRIC].value), "best parent", "parent"))
-    return found
+        best = cell.kind == "parent" and cell.position == result.best_parent
+        if METRIC in cell.overall and (best or cell.kind in names):
+            found.append(Line(_y(cell.overall[METRIC].value), names.get(cell.kind, "best parent"), cell.kind))
+    placed: list[Line] = []
+    for line in sorted(found, key=lambda line: line.y):
+        placed.append(replace(line, words=max(line.y, placed[-1].words + LINE_GAP) if placed else line.y))
+    return placed
 
 
 def _y(share: float) -> float:

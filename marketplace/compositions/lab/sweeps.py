@@ -26,10 +26,10 @@ from inference_worker.contracts.merge_sweep import (
 from marketplace.accounts.models import User
 from marketplace.adapters import selectors as adapters
 from marketplace.adapters.models import Adapter
-from marketplace.compositions.answering import prompt_format_of
+from marketplace.compositions.answering import own_formats, prompt_format_of
 from marketplace.compositions.halves import fitted_on_half, is_for_fitting
 from marketplace.compositions.lab.previews import SWEEP, answering_base, base_files_of
-from marketplace.compositions.members import Choice
+from marketplace.compositions.members import Choice, Member
 from marketplace.compositions.output_fields import write_rule
 from marketplace.compositions.planning import MergePlan, invalid, plan_merge, vary
 from marketplace.core.errors import Invalid, TooManyRequests
@@ -157,7 +157,8 @@ def _request(
     if "prompt_format" in found:
         notes = []
     if asked.suite == PARENTS and not asked.examples:
-        notes += [fitted_on_half(method) for method in fitted]
+        own = ["The members expect different prompt formats; each example is asked in that of its adapter."]
+        notes = [*(own if notes else []), *map(fitted_on_half, fitted)]
     try:
         request = MergeSweepRequest(
             base=base_files_of(base),
@@ -196,7 +197,7 @@ def _suite(user: User, plan: MergePlan, asked: Asked, half: bool) -> dict[str, A
         return {"name": asked.suite, "builtin": asked.suite}
     if asked.suite != PARENTS:
         return _stored_suite(user, asked.suite)
-    found = parents_examples(user, [member.adapter for member in plan.members], half=half)
+    found = parents_examples(user, plan.members, half=half)
     if not found and half:
         raise invalid(
             "suite",
@@ -225,15 +226,17 @@ def _stored_suite(user: User, suite_id: str) -> dict[str, Any]:
     return {**found, "name": suite.name, "examples": examples}
 
 
-def parents_examples(user: User, parents: Sequence[Adapter], *, half: bool = False) -> list[SweepExample]:
+def parents_examples(user: User, parents: Sequence[Member], *, half: bool = False) -> list[SweepExample]:
     """The examples with answers of each adapter, as far as ``user`` may see them, or the ``half`` of them that no
-    weights are found from; every adapter gets the same room."""
+    weights are found from; every adapter gets the same room, and its examples its own prompt format."""
     room = MAX_EXAMPLES // max(len(parents), 1)
+    formats = own_formats(parents)
     found = []
-    for adapter in parents:
-        rows = adapters.examples_of(user=user, adapter=adapter).exclude(expected="")
+    for parent in parents:
+        own, name = formats.get(parent.adapter.pk), parent.adapter.full_name
+        rows = adapters.examples_of(user=user, adapter=parent.adapter).exclude(expected="")
         chosen = [row for row in rows if not (half and is_for_fitting(row.prompt))][:room]
-        found += [SweepExample(prompt=row.prompt, expected=row.expected, task=adapter.full_name) for row in chosen]
+        found += [SweepExample(prompt=x.prompt, expected=x.expected, task=name, prompt_format=own) for x in chosen]
     return found
 
 

@@ -60,6 +60,7 @@ def sweep_page(request: HttpRequest, sweep_id: str) -> HttpResponse:
         "chart": chart_of(result, [point["label"] for point in job.request["points"]]) if result else None,
         "best": parameters_of(merges[table.best.position], shared["members"]) if table and table.best else None,
         "total": len(merges),
+        "ensemble": table is not None and any(row.kind == "ensemble" and row.value for row in table.rows),
     }
     return render(request, "compositions/sweep.html", context)
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from inference_worker.blobs import BlobStore
-from inference_worker.contracts.common import AdapterFiles, BaseFiles
+from inference_worker.contracts.common import AdapterFiles, BaseFiles, PromptFormat
 from inference_worker.contracts.evaluate import EvaluationSettings
 from inference_worker.contracts.jobs import partial_name
 from inference_worker.contracts.merge import MergeOutput, MergeRequest
@@ -133,8 +133,10 @@ def kept(context: JobContext) -> MergeSweepResult:
 def test_points_stand_beside_base_and_parents(context: JobContext, parents: tuple[AdapterFiles, ...]) -> None:
     points = [("1 : 0", merge_of(parents, "svd", (1.0, 0.0))), ("0 : 0", merge_of(parents, "cat", (0.0, 0.0)))]
     result = sweep(context, sweep_of([*points, ("rank 4096", merge_of(parents, "magic", (1.0, 1.0)))]))
-    base, first, second, like_first, nothing, refused = result.cells
-    assert [cell.kind for cell in result.cells] == ["base", "parent", "parent", "point", "point", "point"]
+    base, first, second, ensemble, like_first, nothing, refused = result.cells
+    kinds = ["base", "parent", "parent", "ensemble", "point", "point", "point"]
+    assert [cell.kind for cell in result.cells] == kinds
+    assert (ensemble.fault, ensemble.overall["exact_match"].n) == ("", 6)
     assert result.best_parent == 0
     assert like_first.overall["exact_match"] == first.overall["exact_match"]
     assert nothing.overall["exact_match"] == base.overall["exact_match"]
@@ -160,19 +162,90 @@ def test_a_stopped_sweep_keeps_its_cells_and_goes_on(
 
     def stops(**arguments: Any) -> Any:
         calls.append([member.weight for member in arguments["members"]])
-        if len(calls) == 5:
+        if len(calls) == 6:
             raise KeyboardInterrupt
         return measured(**arguments)
 
     monkeypatch.setattr(merge_sweep, "evaluate", stops)
     with pytest.raises(KeyboardInterrupt):
         sweep(context, request)
-    assert [cell.kind for cell in kept(context).cells] == ["base", "parent", "parent", "point"]
+    assert [cell.kind for cell in kept(context).cells] == ["base", "parent", "parent", "ensemble", "point"]
     calls.clear()
     result = sweep(context, request)
     assert calls[-1] == [1.0, 1.0]
     assert [0.5, 1.0] not in calls
-    assert len(result.cells) == 5
+    assert len(result.cells) == 6
+
+
+def test_the_ensemble_is_the_engines(
+    context: JobContext, parents: tuple[AdapterFiles, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All parents vote with one and the same weight, whatever the points' weights; one parent has nobody to vote with;
+    where the engine refuses the vote the cell says so and the sweep goes on."""
+    measured = merge_sweep.evaluate
+    votes: list[list[tuple[str, float]]] = []
+
+    def watch(**arguments: Any) -> Any:
+        if arguments["strategy"] == "ensemble":
+            votes.append([(member.files.label, member.weight) for member in arguments["members"]])
+            if len(votes) == 2:
+                raise BadInput("This one cannot vote.")
+        return measured(**arguments)
+
+    monkeypatch.setattr(merge_sweep, "evaluate", watch)
+    sweep(context, sweep_of([("a", merge_of(parents, "cat", (0.5, -2.0)))]))
+    assert votes == [[("ada/reverse-words", 1.0), ("ada/opposites", 1.0)]]
+    refused = sweep(context, sweep_of([("b", merge_of(parents, "cat", (0.25, 1.0)))]))
+    (cell,) = [cell for cell in refused.cells if cell.kind == "ensemble"]
+    assert (cell.fault, cell.overall) == ("This one cannot vote.", {})
+    assert refused.cells[-1].overall["exact_match"].n == 6
+    alone = sweep(context, sweep_of([("c", merge_of(parents[:1], "cat", (1.0,)))]))
+    assert [cell.kind for cell in alone.cells] == ["base", "parent", "point"]
+
+
+def test_every_example_is_asked_in_its_own_format(
+    context: JobContext, parents: tuple[AdapterFiles, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of them in their own, half in the suite's: the answers are those of suites that are all one or the other."""
+    asked = builtin_suite("testbed:reverse", count=4).examples
+    other = PromptFormat(template="Nothing at all.")
+    answers: list[list[str]] = []
+    measured = merge_sweep.evaluate
+
+    def watch(**arguments: Any) -> Any:
+        found = measured(**arguments)
+        answers.append([outcome.answer for outcome in found.outcomes])
+        return found
+
+    def of_the_parent(own: tuple[PromptFormat | None, ...], whole: PromptFormat) -> list[str]:
+        examples = tuple(
+            SweepExample(prompt=one.prompt, expected=one.expected[0], prompt_format=form)
+            for one, form in zip(asked, own, strict=True)
+        )
+        points = [("a", merge_of(parents[:1], "cat", (1.0,)))]
+        sweep(context, sweep_of(points, name="x", examples=examples, prompt_format=whole))
+        return answers[-1]
+
+    monkeypatch.setattr(merge_sweep, "evaluate", watch)
+    mixed = of_the_parent((PROMPT_FORMAT, PROMPT_FORMAT, None, None), other)
+    right, wrong = of_the_parent((None,) * 4, PROMPT_FORMAT), of_the_parent((None,) * 4, other)
+    assert mixed == [*right[:2], *wrong[2:]]
+    assert all(one != two for one, two in zip(right, wrong, strict=True))
+
+
+def test_a_preview_asks_prompts_in_formats_of_their_own(context: JobContext, parents: tuple[AdapterFiles, ...]) -> None:
+    prompts = tuple(example.prompt for example in builtin_suite("testbed:reverse", count=2).examples)
+    merge = merge_of(parents, "cat", (1.0, 0.0))
+    common: dict[str, Any] = {"base": BASE, "merge": merge, "max_tokens": 24}
+    whole = MergePreviewRequest(prompts=prompts, prompt_format=PROMPT_FORMAT, **common)
+    other = PromptFormat(template="Nothing at all.")
+    mixed = MergePreviewRequest(prompts=prompts, prompt_format=other, formats={1: PROMPT_FORMAT}, **common)
+    first, second = (run_handler("merge_preview", one.model_dump(mode="json"), context) for one in (whole, mixed))
+    assert isinstance(first, MergePreviewResult)
+    assert isinstance(second, MergePreviewResult)
+    right, partly = (result.columns[2].answers for result in (first, second))
+    assert right[1].text == partly[1].text
+    assert right[0].text != partly[0].text
 
 
 def test_a_built_in_suite_that_is_none_is_named(context: JobContext, parents: tuple[AdapterFiles, ...]) -> None:

@@ -82,9 +82,7 @@ def test_other_methods_take_the_weights_as_given(pair: Members, ada: User) -> No
 
 def test_too_few_examples_are_said(pair: Members, bob: User, ada: User) -> None:
     pair[0][0].examples.filter(public=False).delete()
-    with pytest.raises(
-        Invalid, match=r"at least 4 examples .* takes one half .* 2 of the 4 that"
-    ):
+    with pytest.raises(Invalid, match=r"at least 4 examples .* takes one half .* 2 of the 4 that"):
         services.create_merge(user=ada, name="both", members=pair, method="lorahub")
 
 

@@ -204,7 +204,7 @@ def test_a_sweep_on_a_suite_of_the_site(pair: Members, ada: User, bob: User) -> 
     suite = EvaluationSuite.objects.create(name="Odd ones", owner=ada, sha256=stored.sha256, count=1)
     request = sweep(ada, pair, sweeps.Axes(), sweeps.Asked(suite=str(suite.pk))).request["suite"]
     asked = {"prompt": "plural: ox", "expected": "oxen", "also": ["oxes"], "task": "odd"}
-    assert (request["name"], request["examples"]) == ("Odd ones", [asked])
+    assert (request["name"], request["examples"]) == ("Odd ones", [{**asked, "prompt_format": None}])
     with pytest.raises(NotFound):
         sweep(bob, pair, sweeps.Axes(), sweeps.Asked(suite=str(suite.pk)))
     with pytest.raises(NotFound):
@@ -253,10 +253,37 @@ def test_the_chart_has_every_point_in_its_place() -> None:
     first, second, third = chart.marks
     assert first.y < second.y < third.y
     assert all(mark.high < mark.y < mark.low for mark in chart.marks)
-    assert [line.kind for line in chart.lines] == ["base", "parent"]
-    assert chart.lines[1].y == pytest.approx(second.y)
+    assert [line.kind for line in chart.lines] == ["parent", "base"]
+    assert chart.lines[0].y == pytest.approx(second.y)
     assert chart.waiting == 1
     assert chart_of(MEASURED.model_copy(update={"cells": MEASURED.cells[:3]}), ["a"]) is None
+
+
+def test_the_ensemble_is_a_line_and_a_cell_beside_the_parents(pair: Members, ada: User, client: Any) -> None:
+    """Words of lines that nearly meet stand apart; an ensemble that could not vote is in the table alone."""
+    brackets, points = MEASURED.cells[:3], MEASURED.cells[3:]
+    result = MEASURED.model_copy(update={"cells": (*brackets, cell("ensemble", 0, 0.59), *points)})
+    chart = chart_of(result, ["a", "b", "c", "d"])
+    assert chart is not None
+    best, ensemble, base = chart.lines
+    assert [line.label for line in chart.lines] == ["best parent", "ensemble", "base"]
+    assert ensemble.y - best.y < 3
+    assert ensemble.words - best.words >= 12
+    assert base.words == base.y
+    job = sweep(ada, pair, sweeps.Axes(ranks=[1, 2, 3, 4]))
+    blob_store().put_document(partial_name(str(job.pk)), result.model_dump_json().encode())
+    client.force_login(ada)
+    page = client.get(f"/combine/sweeps/{job.pk}").content.decode()
+    assert "at the cost of running each" in page
+    assert 'class="bracket ensemble"' in page
+    cells = client.get(f"/api/v1/merges/sweeps/{job.pk}/").json()["cells"]
+    assert [(one["kind"], one["merge"]) for one in cells][3] == ("ensemble", None)
+    refused = SweepCell(kind="ensemble", position=0, label="the parents", fault="One cannot vote.")
+    result = result.model_copy(update={"cells": (*brackets, refused, *points)})
+    blob_store().put_document(partial_name(str(job.pk)), result.model_dump_json().encode())
+    page = client.get(f"/combine/sweeps/{job.pk}").content.decode()
+    assert "One cannot vote." in page
+    assert "at the cost of running each" not in page
 
 
 def test_a_cancelled_sweep_keeps_its_cells(pair: Members, ada: User, client: Any) -> None:
@@ -488,20 +515,54 @@ def test_the_page_follows_a_recipe_to_the_letter(
     assert (job.request["fit"], job.request["weights"]) == (None, [1.0, -0.5])
 
 
-@pytest.mark.parametrize("kind", ["preview", "sweep"])
-def test_members_of_other_prompt_formats_are_told(pair: Members, ada: User, client: Any, kind: str) -> None:
-    formats = ({"kind": "plain"}, {"kind": "plain", "template": "Q: {prompt}"})
-    for (adapter, _), form in zip(pair, formats, strict=True):
+FORMATS: tuple[dict[str, Any], ...] = ({"kind": "plain"}, {"kind": "plain", "template": "Q: {prompt}"})
+
+
+@pytest.fixture
+def mixed(pair: Members) -> Members:
+    """Members that expect different prompt formats; the first one is the strongest."""
+    for (adapter, _), form in zip(pair, FORMATS, strict=True):
         Version.objects.filter(pk=adapter.current_id).update(prompt_format=form)
+        adapter.refresh_from_db()
+    return pair
+
+
+@pytest.mark.parametrize("kind", ["preview", "sweep"])
+def test_members_of_other_prompt_formats_are_told(mixed: Members, ada: User, client: Any, kind: str) -> None:
     client.force_login(ada)
+    examples = [{"prompt": "a", "expected": "b"}]
     body = {"members": [{"adapter": "ada/plural"}, {"adapter": "bob/past"}], "method": "svd", "prompts": ["a"]}
-    sent = client.post(f"/api/v1/merges/{kind}s/", body, content_type="application/json").json()
+    sent = client.post(
+        f"/api/v1/merges/{kind}s/", {**body, "examples": examples}, content_type="application/json"
+    ).json()
     assert len(sent["notes"]) == 1
-    assert "different prompt formats" in sent["notes"][0]
+    assert "the strongest member's is used" in sent["notes"][0]
     page = client.get(f"/combine/{kind}s/{sent['id']}").content.decode()
     assert "different prompt formats" in page
     if kind == "sweep":
         assert client.get(f"/api/v1/merges/sweeps/{sent['id']}/").json()["notes"] == sent["notes"]
+
+
+def test_examples_are_asked_in_the_format_of_their_adapter(mixed: Members, ada: User) -> None:
+    job = sweep(ada, mixed, sweeps.Axes())
+    suite = MergeSweepRequest.model_validate(job.request).suite
+    templates = {one.prompt: one.prompt_format.template for one in suite.examples if one.prompt_format}
+    assert templates == {"plural: cat": "{prompt}", "plural: secret": "{prompt}", "past: cat": "Q: {prompt}"}
+    assert "each example is asked in that of its adapter" in job.subject["notes"][0]
+    prompts = ["past: cat", "my own", "plural: cat"]
+    request = MergePreviewRequest.model_validate(preview(ada, mixed, prompts=prompts).request)
+    assert {place: form.template for place, form in request.formats.items()} == {0: "Q: {prompt}", 2: "{prompt}"}
+    assert request.prompt_format.template == "{prompt}"
+    (note,) = preview(ada, mixed, prompts=prompts).subject["notes"]
+    assert "all others in the strongest member's" in note
+    hidden = MergePreviewRequest.model_validate(preview(ada, mixed, prompts=["past: secret"]).request)
+    assert hidden.formats == {}, "whose example it is, is not theirs to know"
+
+
+def test_one_format_for_all_is_said_once(pair: Members, ada: User) -> None:
+    suite = MergeSweepRequest.model_validate(sweep(ada, pair, sweeps.Axes()).request).suite
+    assert [one.prompt_format for one in suite.examples] == [None] * 3
+    assert MergePreviewRequest.model_validate(preview(ada, pair).request).formats == {}
 
 
 def test_a_sweep_asks_what_weights_were_not_fitted_on(pair: Members, ada: User) -> None:
