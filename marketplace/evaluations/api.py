@@ -6,16 +6,18 @@ import uuid
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from marketplace.accounts.authentication import ScopePermission, SignedIn
 from marketplace.accounts.throttling import EvaluateThrottle
 from marketplace.adapters.selectors import get_adapter
 from marketplace.bases.selectors import get_base
 from marketplace.core.pagination import PAGE_PARAMETERS, keyset_page, page_arguments, page_body, page_schema
-from marketplace.evaluations import selectors, suite_services
+from marketplace.evaluations import hiding, selectors, suite_services
 from marketplace.evaluations.asking import ask_for_evaluation
 from marketplace.evaluations.reports import report_of, results_of
 from marketplace.evaluations.serializers import (
@@ -55,6 +57,26 @@ class AdapterEvaluationsView(APIView):
         runs = ask_for_evaluation(user=request.user, adapter=adapter, suite_id=data["suite"], again=data["again"])
         answer = RequestedSerializer({"evaluations": results_of(request.user, adapter, runs)})
         return Response(answer.data, status=status.HTTP_202_ACCEPTED)
+
+
+class HiddenResultView(APIView):
+    """Whether an adapter's result on a suite that somebody uploaded is hidden."""
+
+    permission_classes: list[type[BasePermission]] = [SignedIn, ScopePermission]
+
+    @extend_schema(operation_id="evaluation_hide", request=None, responses={status.HTTP_204_NO_CONTENT: None})
+    def put(self, request: Request, owner: str, name: str, suite_id: uuid.UUID) -> Response:
+        """Keep it off the adapter's pages. Built-in suites, probes and its own examples cannot be hidden."""
+        adapter = get_adapter(user=request.user, owner=owner, name=name)
+        hiding.hide_result(user=request.user, adapter=adapter, suite_id=suite_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(operation_id="evaluation_show", responses={status.HTTP_204_NO_CONTENT: None})
+    def delete(self, request: Request, owner: str, name: str, suite_id: uuid.UUID) -> Response:
+        """Show it again."""
+        adapter = get_adapter(user=request.user, owner=owner, name=name)
+        hiding.show_result(user=request.user, adapter=adapter, suite_id=suite_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class SuitesView(APIView):

@@ -10,6 +10,11 @@ urlpatterns = [
         api.AdapterEvaluationsView.as_view(),
         name="api-adapter-evaluations",
     ),
+    path(
+        "adapters/<str:owner>/<str:name>/evaluations/hidden/<uuid:suite_id>/",
+        api.HiddenResultView.as_view(),
+        name="api-adapter-evaluation-hidden",
+    ),
     path("suites/", api.SuitesView.as_view(), name="api-suites"),
     path("suites/<uuid:suite_id>/", api.SuiteView.as_view(), name="api-suite"),
 ]

@@ -8,6 +8,7 @@ from marketplace import policy
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.core.errors import Conflict
+from marketplace.evaluations.hiding import hidden_from
 from marketplace.evaluations.models import EvaluationRun
 from marketplace.evaluations.selectors import get_suite
 from marketplace.evaluations.services import request_evaluation
@@ -22,7 +23,7 @@ def ask_for_evaluation(
     adapter is run on, as its owner's.
 
     Raises what the policy raises, ``NotFound`` for a suite out of sight, ``Conflict`` (``not_run``) where nothing can
-    be run or there is nothing to run it on.
+    be run or there is nothing to run it on, and (``hidden``) where its owner keeps the result from ``user``.
     """
     policy.require(user, policy.Action.EDIT if suite_id is None else policy.Action.USE, adapter)
     suite = None if suite_id is None else get_suite(user=user, suite_id=suite_id)
@@ -36,6 +37,8 @@ def ask_for_evaluation(
                 code="not_run",
             )
         return found
+    if hidden_from(user, adapter, suite):
+        raise Conflict(f"The owner of {adapter.full_name} hides its results on {suite.name}.", code="hidden")
     assert adapter.base is not None
     subject = adapter_as_subject(adapter, adapter.base)
     return request_evaluation(user=user, subject=subject, suites=[suite], again=again, asked=True)

@@ -9,7 +9,7 @@ from inference_worker.contracts.evaluate import Outcome
 from marketplace import policy
 from marketplace.adapters.models import Adapter, Version
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
-from marketplace.evaluations.selectors import numbers_of, outcomes_of
+from marketplace.evaluations.selectors import may_see_numbers, numbers_of, outcomes_of
 from marketplace.evaluations.signs import sign_test
 from marketplace.evaluations.verdicts import METRICS, metric_of
 
@@ -105,14 +105,10 @@ def versions_beside(*, user: policy.Person, adapter: Adapter, before: Version, a
     alike: dict[object, tuple[EvaluationRun, EvaluationRun]] = {}
     for (suite, way, artifact), run in sorted(newest.items(), key=lambda row: row[1].finished_at or row[1].created_at):
         other = newest.get((suite, way, before.artifact_id))
-        if artifact == after.artifact_id and other is not None and _shown(user, adapter, run.suite):
+        if artifact == after.artifact_id and other is not None and may_see_numbers(user, adapter, run.suite):
             alike[suite] = (other, run)
     pairs = (beside(user=user, adapter=adapter, before=old, after=new) for old, new in alike.values())
     found = [pair for pair in pairs if pair is not None]
     return sorted(
         found, key=lambda pair: (pair.after.suite.kind != EvaluationSuite.Kind.EXAMPLES, pair.after.suite.name)
     )
-
-
-def _shown(user: policy.Person, adapter: Adapter, suite: EvaluationSuite) -> bool:
-    return suite.adapter_id == adapter.pk or policy.may_see_suite(user, suite)

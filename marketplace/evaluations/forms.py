@@ -44,3 +44,10 @@ class RunForm(PlainForm):
     """Which suite to run on; without one, what every adapter is run on."""
 
     suite = forms.UUIDField(required=False)
+
+
+class HideForm(PlainForm):
+    """Of which suite the result is hidden, or shown again."""
+
+    suite = forms.UUIDField()
+    hidden = forms.BooleanField(required=False)

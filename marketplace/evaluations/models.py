@@ -1,4 +1,5 @@
-"""Suites of examples, runs of a composition on a suite, and where an adapter stands by its newest ones."""
+"""Suites of examples, runs of a composition on a suite, what of them
+its owner hides, and where an adapter stands by its newest ones."""
 
 from __future__ import annotations
 
@@ -152,6 +153,23 @@ class EvaluationRun(models.Model):
         """The members' names, with weights other than 1."""
         names = [row["label"] + (f" × {row['weight']:g}" if row["weight"] != 1.0 else "") for row in self.subject]
         return (" | " if self.is_ensemble else " + ").join(names) or "the bare base"
+
+
+class HiddenResult(models.Model):
+    """The owner of an adapter keeps its results on a suite of somebody's off its pages. What was measured stays."""
+
+    adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="hidden_results")
+    suite = models.ForeignKey(EvaluationSuite, on_delete=models.CASCADE, related_name="hidden_results")
+    hidden_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["adapter", "suite"], name="evaluations_hiddenresult_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.adapter_id} on {self.suite_id}"
 
 
 class Standing(models.Model):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from uuid import UUID
 
 from marketplace import policy
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.selectors import nameable_adapters
+from marketplace.evaluations.hiding import hidden_suites
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.standing import runs_beside
 from marketplace.evaluations.suites import parent_task
@@ -93,6 +95,8 @@ class Result:
     parts: tuple[Line, ...] = ()
     #: A merge's parents on the same suite, with the names that the reader may know them by.
     parents: tuple[Named, ...] = ()
+    #: The adapter's owner has hidden it, and the asker sees it nevertheless.
+    hidden: bool = False
 
     @property
     def metric_title(self) -> str:
@@ -122,6 +126,8 @@ class Report:
     results: tuple[Result, ...]
     others: tuple[Result, ...]
     verdicts: tuple[Verdict, ...]
+    #: Results on other suites that the adapter's owner keeps from the asker.
+    kept_back: int = 0
 
     @property
     def all(self) -> tuple[Result, ...]:
@@ -139,19 +145,16 @@ def report_of(user: policy.Person, adapter: Adapter) -> Report:
     if adapter.current is None:
         return Report(standing, (), (), ())
     own = set(standing.suites.values_list("pk", flat=True)) if standing else set()
-    seen = EvaluationSuite.objects.filter(policy.visible_suites(user)).values("pk")
-    runs = EvaluationRun.objects.filter(artifact=adapter.current.artifact_id)
-    runs = runs.filter(suite__in=own) | runs.filter(suite__in=seen)
-    newest: dict[Any, EvaluationRun] = {}
-    # What is measured stays in sight while it is measured once more.
-    for run in runs.select_related("suite__owner", "against", "base", "job").order_by("created_at", "pk"):
-        before = newest.get(run.suite_id)
-        if before is None or run.state == _State.MEASURED or before.state != _State.MEASURED:
-            newest[run.suite_id] = run
-    others = [run for run in newest.values() if run.suite_id not in own]
+    newest = _newest_runs(user, adapter.current, own)
+    secret = hidden_suites(adapter)
+    kept_back = {
+        run.suite_id for run in newest if run.suite_id in secret and not policy.may_see_hidden(user, adapter, run.suite)
+    }
+    shown = [run for run in newest if run.suite_id not in kept_back]
+    others = [run for run in shown if run.suite_id not in own]
     # Everybody may run it on a suite of theirs: the page is not theirs to fill.
     left_out = {run.pk for run in sorted(others, key=lambda run: run.created_at)[:-MOST_OTHERS]}
-    results = results_of(user, adapter, [run for run in newest.values() if run.pk not in left_out])
+    results = results_of(user, adapter, [run for run in shown if run.pk not in left_out])
     verdicts: list[Verdict] = []
     for result in results:
         if result.run.suite_id in own:
@@ -163,13 +166,28 @@ def report_of(user: policy.Person, adapter: Adapter) -> Report:
         tuple(result for result in results if result.run.suite_id in own),
         tuple(result for result in results if result.run.suite_id not in own),
         tuple(verdicts),
+        len(kept_back),
     )
+
+
+def _newest_runs(user: policy.Person, version: Version, own: set[UUID]) -> list[EvaluationRun]:
+    """Of the version on each suite that is its own or that ``user`` may see."""
+    seen = EvaluationSuite.objects.filter(policy.visible_suites(user)).values("pk")
+    runs = EvaluationRun.objects.filter(artifact=version.artifact_id)
+    runs = runs.filter(suite__in=own) | runs.filter(suite__in=seen)
+    newest: dict[UUID, EvaluationRun] = {}
+    # What is measured stays in sight while it is measured once more.
+    for run in runs.select_related("suite__owner", "against", "base", "job").order_by("created_at", "pk"):
+        before = newest.get(run.suite_id)
+        if before is None or run.state == _State.MEASURED or before.state != _State.MEASURED:
+            newest[run.suite_id] = run
+    return list(newest.values())
 
 
 def results_of(user: policy.Person, adapter: Adapter, runs: Sequence[EvaluationRun]) -> list[Result]:
     """Certain runs of ``adapter``, as ``user`` may see them."""
-    names = _names(user, runs)
-    return [_result(user, run, adapter, names) for run in runs]
+    names, secret = _names(user, runs), hidden_suites(adapter)
+    return [replace(_result(user, run, adapter, names), hidden=run.suite_id in secret) for run in runs]
 
 
 def _names(user: policy.Person, runs: Iterable[EvaluationRun]) -> dict[str, str]:

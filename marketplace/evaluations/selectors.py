@@ -17,6 +17,7 @@ from marketplace.adapters.selectors import examples_of, listed_adapters, version
 from marketplace.bases.models import Base
 from marketplace.core.errors import NotFound
 from marketplace.core.store import blob_store
+from marketplace.evaluations.hiding import hidden_from
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.suites import builtin_suites, parent_task
 
@@ -66,13 +67,16 @@ def get_run(*, user: policy.Person, adapter: Adapter, run_id: uuid.UUID | str) -
     artifacts = versions_of(user=user, adapter=adapter).prefetch_related(None).order_by().values("artifact")
     runs = EvaluationRun.objects.filter(pk=_key(run_id), artifact__in=artifacts)
     run = runs.select_related("suite__adapter__owner", "suite__owner", "against", "base", "job").first()
-    if run is None or not _may_see_numbers(user, adapter, run.suite):
+    if run is None or not may_see_numbers(user, adapter, run.suite):
         raise NotFound(f"There is no such evaluation of {adapter.full_name}, or it is not yours to see.")
     return run
 
 
-def _may_see_numbers(user: policy.Person, adapter: Adapter, suite: EvaluationSuite) -> bool:
-    return suite.adapter_id == adapter.pk or policy.may_see_suite(user, suite)
+def may_see_numbers(user: policy.Person, adapter: Adapter, suite: EvaluationSuite) -> bool:
+    """Of whoever sees the adapter: who sees its results on ``suite`` on its pages."""
+    if suite.adapter_id == adapter.pk:
+        return True
+    return policy.may_see_suite(user, suite) and not hidden_from(user, adapter, suite)
 
 
 def numbers_of(run: EvaluationRun) -> list[Outcome]:

@@ -56,6 +56,7 @@ class EvaluationSerializer(serializers.Serializer[Any]):
     metric = serializers.ChoiceField(choices=list(METRICS.items()), help_text="What the verdict rests on.")
     results = LineSerializer(many=True)
     parts = LineSerializer(many=True, help_text="By cluster or task of the suite.")
+    hidden = serializers.BooleanField(help_text="The adapter's owner keeps it from most readers, and not from you.")
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
 
@@ -70,6 +71,7 @@ class EvaluationSerializer(serializers.Serializer[Any]):
             "metric": instance.metric,
             "results": LineSerializer(instance.lines, many=True).data,
             "parts": LineSerializer(instance.parts, many=True).data,
+            "hidden": instance.hidden,
             "created_at": run.created_at.isoformat(),
             "finished_at": run.finished_at.isoformat() if run.finished_at else None,
         }
@@ -105,6 +107,9 @@ class EvaluationsSerializer(serializers.Serializer[Any]):
     forgets = serializers.BooleanField(allow_null=True, help_text="Null where it was not measured or is unclear.")
     verdicts = VerdictSerializer(many=True)
     evaluations = EvaluationSerializer(many=True)
+    kept_back = serializers.IntegerField(
+        help_text="How many results on other people's suites the adapter's owner hides from you."
+    )
 
     def to_representation(self, instance: Report) -> dict[str, Any]:
         standing = instance.standing
@@ -115,6 +120,7 @@ class EvaluationsSerializer(serializers.Serializer[Any]):
             "forgets": standing.forgets if standing else None,
             "verdicts": VerdictSerializer(instance.verdicts, many=True).data,
             "evaluations": EvaluationSerializer(instance.all, many=True).data,
+            "kept_back": instance.kept_back,
         }
 
 

@@ -14,5 +14,6 @@ urlpatterns = [
     path("suites/<uuid:suite_id>/delete", views.suite_delete, name="suite-delete"),
     path(_EVALUATIONS, views.evaluations_page, name="adapter-evaluations"),
     path(f"{_EVALUATIONS}/run", views.run, name="adapter-evaluate"),
+    path(f"{_EVALUATIONS}/hidden", views.hide, name="adapter-evaluation-hide"),
     path(f"{_EVALUATIONS}/<uuid:run_id>", views.run_page, name="adapter-evaluation"),
 ]

@@ -17,13 +17,13 @@ from marketplace.accounts.throttling import EvaluateThrottle, spend
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.selectors import get_adapter
 from marketplace.adapters.uploads.handler import received_files, receiving
-from marketplace.core.errors import AppError, Forbidden, NotFound
+from marketplace.core.errors import AppError, Forbidden, Invalid, NotFound
 from marketplace.core.forms import show_fault
 from marketplace.core.pagination import keyset_page
-from marketplace.evaluations import selectors, suite_services
+from marketplace.evaluations import hiding, selectors, suite_services
 from marketplace.evaluations.asking import ask_for_evaluation
 from marketplace.evaluations.examples import beside
-from marketplace.evaluations.forms import RunForm, SuiteEditForm, SuiteForm
+from marketplace.evaluations.forms import HideForm, RunForm, SuiteEditForm, SuiteForm
 from marketplace.evaluations.models import EvaluationRun
 from marketplace.evaluations.reports import report_of
 from marketplace.evaluations.standing import why_not_run
@@ -41,6 +41,7 @@ def measured(request: HttpRequest, adapter: Adapter) -> dict[str, Any]:
         "why_not": why_not_run(adapter),
         "has_answers": adapter.examples.exclude(expected="").exists(),
         "may_evaluate": policy.Action.EDIT in rights,
+        "may_hide": policy.Action.ADMINISTER in rights,
         "may_run": policy.is_known(request.user) and policy.Action.USE in rights,
     }
 
@@ -78,6 +79,25 @@ def run(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     return redirect("adapter-evaluations", adapter.owner.username, adapter.name)
 
 
+@login_required
+@require_POST
+def hide(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Hide a result on a suite of somebody's, or show it again; back to the results."""
+    adapter = get_adapter(user=request.user, owner=owner, name=name)
+    policy.require(request.user, policy.Action.ADMINISTER, adapter)
+    form = HideForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise Invalid("Say which suite’s result.")
+        change = hiding.hide_result if form.cleaned_data["hidden"] else hiding.show_result
+        change(user=request.user, adapter=adapter, suite_id=form.cleaned_data["suite"])
+    except AppError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, "It is hidden." if form.cleaned_data["hidden"] else "Everybody sees it again.")
+    return redirect("adapter-evaluations", adapter.owner.username, adapter.name)
+
+
 @require_safe
 def run_page(request: HttpRequest, owner: str, name: str, run_id: str) -> HttpResponse:
     """One run, example by example, beside the bare base."""
@@ -105,6 +125,7 @@ def suite_page(request: HttpRequest, suite_id: str) -> HttpResponse:
         "own": own,
         "lines": [line for line, _ in zip(selectors.lines_of(suite), range(_SHOWN_LINES), strict=False)],
         "rows": selectors.runs_on(request.user, suite, limit=_SHOWN_RUNS),
+        "unlinked": hiding.adapters_hiding(request.user, suite),
         "form": SuiteEditForm(initial={"name": suite.name, "visibility": suite.visibility}) if own else None,
     }
     return render(request, "evaluations/suite.html", context)

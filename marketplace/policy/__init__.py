@@ -35,7 +35,7 @@ from marketplace.policy.site import (
     received,
     sent,
 )
-from marketplace.policy.suites import may_see_suite, may_use_suite, visible_suites
+from marketplace.policy.suites import may_see_hidden, may_see_suite, may_use_suite, visible_suites
 
 __all__ = [
     "Action",
@@ -56,6 +56,7 @@ __all__ = [
     "may_register_bases",
     "may_relicense",
     "may_see_everything",
+    "may_see_hidden",
     "may_see_suite",
     "may_use",
     "may_use_suite",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.db.models import Q
 
+from marketplace.adapters.models import Adapter
 from marketplace.evaluations.models import EvaluationSuite
 from marketplace.policy.actions import Action
 from marketplace.policy.adapters import may
 from marketplace.policy.people import Person, is_known
-from marketplace.policy.site import owns
+from marketplace.policy.site import may_moderate, owns
 
 _Kind, _Visibility = EvaluationSuite.Kind, EvaluationSuite.Visibility
 
@@ -27,6 +28,12 @@ def may_use_suite(person: Person, suite: EvaluationSuite) -> bool:
     if suite.adapter is not None:
         return may(person, Action.USE, suite.adapter)
     return may_see_suite(person, suite)
+
+
+def may_see_hidden(person: Person, adapter: Adapter, suite: EvaluationSuite) -> bool:
+    """Read a result that the adapter's owner has hidden: its authors, whoever looks after the site, and who made the
+    suite, whose measurement it is, too."""
+    return may(person, Action.SEE_DRAFTS, adapter) or may_moderate(person) or owns(person, suite)
 
 
 def visible_suites(person: Person) -> Q:

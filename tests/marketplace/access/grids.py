@@ -123,6 +123,9 @@ moderator 403 403 404 403 403 410 403 403
 #: What is the owner's alone: visibility, people, name, the end.
 OWN = {**EDIT, "writer": columns("403", "403", "403", "404", "404", "410", "403", "403")}
 
+#: The same of what is refused in words to whom it would be allowed: there is no such result.
+OWN_IN_WORDS = {role: ["no" if answer == "ok" else answer for answer in row] for role, row in OWN.items()}
+
 #: Taking an offer back: only the public adapter is offered to somebody, and for others there is no offer.
 TAKE_BACK = grid("""
 -         pub gat pri qua rem del inv pen
