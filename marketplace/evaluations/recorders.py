@@ -11,13 +11,14 @@ from django.utils import timezone
 from inference_worker.contracts.evaluate import Comparison, EvaluateResult, Evaluation
 from marketplace import policy
 from marketplace.adapters.garbage import register_keeper
-from marketplace.adapters.models import Version
+from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.purging import register_emptier
 from marketplace.adapters.services.versions import register_follower
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.evaluations.forgetting import strip_outcomes
 from marketplace.evaluations.inherited import follow_parent, forget_examples
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
+from marketplace.evaluations.selectors import adapters_asked
 from marketplace.evaluations.services import KIND
 from marketplace.evaluations.standing import evaluate_by_itself, refresh_standings, standings_on, try_later
 from marketplace.jobs.models import Job
@@ -43,7 +44,9 @@ def kept_digests() -> Iterable[str]:
 
 @register_check(KIND)
 def check_evaluation(job: Job) -> None:
-    """Everything that is run is still the owner's to use, at the versions of the plan."""
+    """Everything that is run is still the owner's to use, at the versions of the plan, and so is everything that it is
+    run on: of suites that are gone nothing is recorded, others may have been made private, and a parent may have been
+    withdrawn whose examples a merge's suite still holds."""
     wanted = job.subject["versions"]
     versions = Version.objects.select_related("adapter__owner", "adapter__current__artifact", "artifact")
     found = versions.in_bulk(wanted)
@@ -51,6 +54,16 @@ def check_evaluation(job: Job) -> None:
         raise NotFound(f"{len(missing)} of the versions that were to be evaluated are gone.")
     for version in found.values():
         policy.require(job.owner, policy.Action.USE, version.adapter, version=version)
+    keys = {key for keys in job.subject["runs"] for key in keys}
+    suites = list(EvaluationSuite.objects.filter(runs__in=keys).distinct())
+    for suite in suites:
+        if suite.adapter_id is None and not policy.may_see_suite(job.owner, suite):
+            raise NotFound("A suite of this evaluation is no longer yours to use.")
+    asked = {key for suite in suites for key in adapters_asked(suite)} - {
+        version.adapter_id for version in found.values()
+    }
+    for adapter in Adapter.objects.filter(pk__in=asked).select_related("owner", "current__artifact"):
+        policy.require(job.owner, policy.Action.USE, adapter)
 
 
 @register(KIND)

@@ -62,6 +62,13 @@ def lines_of(suite: EvaluationSuite) -> Iterator[dict[str, object]]:
                 yield json.loads(line)
 
 
+def adapters_asked(suite: EvaluationSuite) -> set[int]:
+    """Whose examples the suite holds: its adapter's, or those of a merge's parents."""
+    if suite.kind == _Kind.PARENTS:
+        return {int(str(line["task"]).partition(":")[2]) for line in lines_of(suite)}
+    return {suite.adapter_id} if suite.adapter_id is not None else set()
+
+
 def get_run(*, user: policy.Person, adapter: Adapter, run_id: uuid.UUID | str) -> EvaluationRun:
     """A run of one of the adapter's versions that ``user`` may see. Raises ``NotFound``."""
     artifacts = versions_of(user=user, adapter=adapter).prefetch_related(None).order_by().values("artifact")
