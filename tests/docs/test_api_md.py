@@ -118,6 +118,12 @@ def test_every_call_has_its_section(operations: set[tuple[str, str]]) -> None:
     assert shown - operations == set()
 
 
+def test_every_call_has_one_section() -> None:
+    headings = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("#") and _CALL.search(line)]
+    assert len(headings) > 50
+    assert {heading for heading in headings if headings.count(heading) > 1} == set()
+
+
 def test_schema_has_no_fault_and_no_warning(tmp_path: Path) -> None:
     call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yml"))
     assert (tmp_path / "schema.yml").stat().st_size > 10_000
