@@ -60,9 +60,16 @@ class GenerateThrottle(PersonOrAddress):
 
 
 class MergeThrottle(PersonOrAddress):
-    """Starting merges and asking for verdicts, by REST and by the page."""
+    """Starting merges, by REST and by the page, and asking for verdicts by REST."""
 
     scope = "merge"
+
+
+class VerdictThrottle(PersonOrAddress):
+    """Looking at the combine page with adapters on it: each look judges all of them, pair by pair."""
+
+    scope = "verdict"
+    anonymous_scope = "verdict_anon"
 
 
 class ImportThrottle(PersonOrAddress):

@@ -79,7 +79,7 @@ def check_merge(job: Job) -> None:
 @register_retry(SWEEP)
 def check_room(job: Job) -> None:
     """A sweep that is tried again costs what a new one does. Raises ``TooManyRequests``."""
-    check_points(job.owner, job.subject["points"])
+    check_points(job.owner, job.subject["points"], again=job)
 
 
 def _one_weight(parent: Mapping[str, Any]) -> float:

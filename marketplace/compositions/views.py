@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_preview import MAX_PROMPTS
-from marketplace.accounts.throttling import MergeThrottle, spend
+from marketplace.accounts.throttling import MergeThrottle, VerdictThrottle, spend
 from marketplace.adapters.models import Adapter, Artifact
 from marketplace.catalog import selectors as catalog
 from marketplace.catalog.types import CatalogFilters
@@ -39,6 +39,8 @@ def combine(request: HttpRequest) -> HttpResponse:
         return redirect(clean)
     if request.method == "POST":
         return _start(request, "", lambda form, lab: services.create_merge(user=request.user, **form.arguments()))
+    if {"with", "add"} & request.GET.keys():
+        spend(request, VerdictThrottle)
     form = read_form(request.user, request.GET)
     if form.rank_rule in SHARES:
         # Another method was chosen, which keeps the other kind of share; the page shows it.

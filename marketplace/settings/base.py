@@ -266,6 +266,8 @@ JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=15.0)
 JOB_DOCUMENTS_DAYS = env.float("JOB_DOCUMENTS_DAYS", default=7.0)
 # Evaluations that one person asked for, previews and sweeps, so many of each, may be under way at once.
 JOBS_OPEN_PER_PERSON = env.int("JOBS_OPEN_PER_PERSON", default=20)
+# Settings that one person's sweeps of merges may measure within an hour: each is a merge and an evaluation.
+SWEEP_POINTS_PER_HOUR = env.int("SWEEP_POINTS_PER_HOUR", default=256)
 # How often it is looked for what is to be evaluated again, and for what came out; and how many adapters and mixes one
 # person may have evaluated regularly.
 REGRESSION_SECONDS = env.float("REGRESSION_SECONDS", default=300.0)
@@ -370,6 +372,8 @@ REST_FRAMEWORK = {
         "partial_upload": env.str("THROTTLE_PARTIAL_UPLOAD", default="600/min"),
         "piece": env.str("THROTTLE_PIECE", default="6000/min"),
         "merge": env.str("THROTTLE_MERGE", default="120/min"),
+        "verdict": env.str("THROTTLE_VERDICT", default="240/min"),
+        "verdict_anon": env.str("THROTTLE_VERDICT_ANON", default="60/min"),
         "import": env.str("THROTTLE_IMPORT", default="30/min"),
         "export": env.str("THROTTLE_EXPORT", default="20/min"),
         "evaluate": env.str("THROTTLE_EVALUATE", default="60/min"),

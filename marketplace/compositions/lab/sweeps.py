@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 from pydantic import ValidationError
 
 from inference_worker.contracts.evaluate import EvaluationSettings
@@ -45,6 +50,7 @@ BUILTIN = "testbed:"
 MAX_TOKENS = 48
 #: Settings of one person's sweeps that may wait or run at a time.
 MOST_OPEN_POINTS = 2 * MAX_POINTS
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -119,16 +125,31 @@ def create_sweep(
     return job
 
 
-def check_points(user: User, count: int) -> None:
-    """A sweep costs what its settings cost. Raises ``TooManyRequests``; call after ``check_open``, which locks."""
-    rows = Job.objects.filter(owner=user, kind=SWEEP).exclude(state__in=Job.ENDED).values_list("subject", flat=True)
-    waiting = sum(subject.get("points", 0) for subject in rows)
+def check_points(user: User, count: int, again: Job | None = None) -> None:
+    """A sweep costs what its settings cost, also ``again``. Raises ``TooManyRequests``; call after ``check_open``,
+    which locks."""
+    own = Job.objects.filter(owner=user, kind=SWEEP).exclude(pk=again.pk if again else None)
+    waiting = _points(own.exclude(state__in=Job.ENDED))
     if waiting and waiting + count > MOST_OPEN_POINTS:
         raise TooManyRequests(
             f"{waiting} settings of your sweeps are still to be measured, and {MOST_OPEN_POINTS} is the most. "
             "Wait until a sweep has ended, or cancel one.",
             code="too_many_jobs",
         )
+    now = timezone.now()
+    recent = own.filter(created_at__gt=now - HOUR).order_by("created_at")
+    asked = _points(recent)
+    if asked and asked + count > settings.SWEEP_POINTS_PER_HOUR:
+        wait = math.ceil((recent[0].created_at + HOUR - now).total_seconds())
+        raise TooManyRequests(
+            f"You asked for {asked} settings of sweeps within the last hour, and {settings.SWEEP_POINTS_PER_HOUR} is "
+            f"the most. The first of them is an hour old in {math.ceil(wait / 60)} minutes.",
+            extra={"retry_after": wait},
+        )
+
+
+def _points(sweeps: QuerySet[Job]) -> int:
+    return sum(subject.get("points", 0) for subject in sweeps.values_list("subject", flat=True))
 
 
 def _grid(

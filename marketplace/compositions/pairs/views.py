@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from marketplace.accounts.throttling import MergeThrottle, spend
+from marketplace.accounts.throttling import MergeThrottle, VerdictThrottle, spend
 from marketplace.compositions.forms import CombineForm, read_form
 from marketplace.compositions.members import resolve_members
 from marketplace.compositions.pairs import services
@@ -30,6 +30,7 @@ def fit(request: HttpRequest) -> HttpResponse:
     """
     if is_running(request.user, request.GET.get("job", "")):
         return HttpResponse(status=204)
+    spend(request, VerdictThrottle)
     return render(request, _TEMPLATE, fit_context(request.user, read_form(request.user, request.GET)))
 
 

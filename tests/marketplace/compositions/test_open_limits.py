@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from marketplace.accounts.models import User
+from marketplace.accounts.throttling import VerdictThrottle
 from marketplace.compositions import services
 from marketplace.compositions.lab import recipes, sweeps
 from marketplace.compositions.planning import plan_merge
 from marketplace.core.errors import Conflict, TooManyRequests
+from marketplace.jobs.models import Job
 from marketplace.jobs.services import cancel_job, retry_job
 from marketplace.moderation.models import AuditEntry
 from tests.marketplace.compositions.test_lab import Members, preview, sweep
@@ -52,6 +56,36 @@ def test_a_sweep_that_is_tried_again_costs_what_a_new_one_does(pair: Members, ad
         retry_job(user=ada, job=first)
     cancel_job(user=ada, job=others[0])
     assert retry_job(user=ada, job=first).state == "queued"
+
+
+def test_settings_of_sweeps_are_bounded_by_the_hour(pair: Members, ada: User, bob: User, settings: Any) -> None:
+    """Also of those that were cancelled: a sweep of one setting after the other would be as dear as one of many."""
+    settings.SWEEP_POINTS_PER_HOUR = 10
+    first = sweep(ada, pair, sweeps.Axes(ranks=[1, 2, 3, 4]))
+    cancel_job(user=ada, job=first)
+    second = sweep(ada, pair, sweeps.Axes(ranks=[1, 2, 3, 4, 5]))
+    with pytest.raises(TooManyRequests, match="9 settings of sweeps within the last hour, and 10") as refused:
+        sweep(ada, pair, sweeps.Axes(ranks=[1, 2]))
+    assert 3500 < refused.value.extra["retry_after"] <= 3600
+    assert retry_job(user=ada, job=first).state == "queued", "it is not counted twice"
+    Job.objects.filter(pk=second.pk).update(created_at=timezone.now() - timedelta(minutes=61))
+    sweep(ada, pair, sweeps.Axes(ranks=[1, 2]))
+
+
+def test_a_single_sweep_may_be_larger_than_the_hour(pair: Members, ada: User, settings: Any) -> None:
+    """Otherwise nobody could start it at all."""
+    settings.SWEEP_POINTS_PER_HOUR = 2
+    sweep(ada, pair, sweeps.Axes(ranks=[1, 2, 3, 4]))
+
+
+def test_looking_at_verdicts_is_counted(pair: Members, ada: User, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VerdictThrottle, "THROTTLE_RATES", {"verdict": "2/min", "verdict_anon": "1/min"})
+    address = "/combine/?with=bob/past"
+    assert client.get(address).status_code == 200
+    assert client.get("/combine/fit?with=bob/past").status_code == 429
+    client.force_login(ada)
+    assert [client.get(address).status_code for _ in range(3)] == [200, 200, 429]
+    assert client.get("/combine/").status_code == 200, "nothing is judged there"
 
 
 def test_a_merge_that_is_tried_again_is_counted(pair: Members, ada: User, settings: Any) -> None:
