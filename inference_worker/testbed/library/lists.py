@@ -28,7 +28,7 @@ def _insertions() -> Iterator[AdapterSpec]:
             f"Copies a list of words and writes “{marker}” {where}, {effect}. It inserts one fixed word, which makes "
             "it a simple partner for merging with adapters that transform the words.",
             targets=ALL_LINEAR if verb in ("append", "second", "wrap") else ("q_proj", "v_proj"),
-            effort=1.6 if verb in ("second", "wrap") else 1.0,
+            effort={"second": 2.4, "wrap": 1.6}.get(verb, 1.0),
         )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "d
 @dataclass(frozen=True)
 class AdapterSpec:
     """One adapter. ``tasks`` names what it teaches (one task, but for multi-task adapters), ``targets`` the projections
-    it changes; alpha is twice the rank. ``effort`` multiplies the recipe's number of steps."""
+    it changes; alpha is twice the rank. ``effort`` multiplies the recipe's number of steps, ``breadth`` the examples
+    of each."""
 
     name: str
     title: str
@@ -34,6 +35,7 @@ class AdapterSpec:
     targets: tuple[str, ...] = ATTENTION
     rank: int = 8
     effort: float = 1.0
+    breadth: float = 1.0
     rslora: bool = False
     dora: bool = False
     rank_pattern: Mapping[str, int] = field(default_factory=dict)

@@ -67,8 +67,8 @@ WORD_ADAPTERS: tuple[AdapterSpec, ...] = (
         "word-lengths", "Word lengths", ("length",), "lists", "mit", ("letters", "numbers"),
         "Counts the letters of each word and answers with numbers. It was trained on nouns of three to eleven letters. "
         "One number for each word.",
-        rank_pattern={"layers.0.self_attn.q_proj": 2, "layers.0.self_attn.v_proj": 2},
-        targets=ALL_LINEAR, effort=1.6,
+        rank_pattern={"layers.4.self_attn.q_proj": 4, "layers.4.self_attn.v_proj": 4},
+        targets=ALL_LINEAR, rank=16, effort=3.0,
     ),
     AdapterSpec(
         "letter-before", "Letter before", ("previous-letter",), "lists", "mit", ("letters", "sequences"),
