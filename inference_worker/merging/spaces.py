@@ -142,7 +142,7 @@ def _updates(
         members=len(stack.line_up) or len(stack.ranks),
         owners=stack.members,
         kind=kind,
-        limits=stack.limits.get(kind, torch.empty(0)),
+        limits=stack.limits.get(kind, stack.A.new_empty(0)),
         as_peft=kind in ("A", "B"),
     )
 

@@ -63,13 +63,13 @@ def find_limits(show: Show, density: float) -> dict[Key, float]:
     found = {}
     for key, place in places.items():
         bits = (place.bucket << LOWER) | _place(parts[key], place.rank).bucket
-        found[key] = float(torch.tensor(bits, dtype=torch.int32).view(torch.float32))
+        found[key] = float(torch.tensor(bits, dtype=torch.int32, device="cpu").view(torch.float32))
     return found
 
 
 def _count(show: Show, buckets: int, bucket_of: Callable[[Key, Tensor], Tensor]) -> dict[Key, Tensor]:
     """How many sizes of every adapter fall into each bucket. Sums of whole numbers do not depend on their order."""
-    found: dict[Key, Tensor] = defaultdict(lambda: torch.zeros(buckets, dtype=torch.int64))
+    found: dict[Key, Tensor] = defaultdict(lambda: torch.zeros(buckets, dtype=torch.int64, device="cpu"))
     lock = threading.Lock()
 
     def visit(updates: Updates) -> None:
@@ -97,7 +97,9 @@ def with_limits(stack: ModuleStack, limits: Mapping[Key, float]) -> ModuleStack:
     kinds = {kind for _, kind in limits}
     return replace(
         stack,
-        limits={kind: torch.tensor([limits.get((owner, kind), 0.0) for owner in stack.members]) for kind in kinds},
+        limits={
+            kind: stack.A.new_tensor([limits.get((owner, kind), 0.0) for owner in stack.members]) for kind in kinds
+        },
     )
 
 
@@ -120,5 +122,5 @@ def limited(
 def trim_limits(updates: Updates, options: TrimOptions) -> Tensor:
     """The size of the smallest entry that each adapter keeps of this module, (K,)."""
     if needs_limits(options):
-        return updates.limits.to(updates.weights.device)
+        return updates.limits
     return updates.measure(lambda matrix: smallest_kept(matrix, options.density))
