@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from inference_worker.contracts.common import AdapterFiles, Contract, Sha256
 from inference_worker.contracts.merge import MAX_ADAPTERS, MergeRequest
 from inference_worker.contracts.merge_methods import METHODS
+from inference_worker.contracts.merge_methods.lego import with_earlier_start
 from inference_worker.contracts.merge_methods.trimming import with_earlier_trim
 from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, Weight
 from inference_worker.errors import BadInput
@@ -53,13 +54,14 @@ class MergeRecipe(Contract):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_it_was_trimmed(cls, data: Any) -> Any:
-        """A merge keeps all its options, so one without ``trim`` is from before there was that choice."""
+    def _as_it_was_made(cls, data: Any) -> Any:
+        """A merge keeps all its options, so one without ``trim`` or ``start`` is from before there was that choice."""
         info = METHODS.get(data["method"]) if isinstance(data, dict) and isinstance(data.get("method"), str) else None
         options = data.get("options", {}) if info else None
         if info is None or not isinstance(options, Mapping):
             return data
-        return {**data, "options": with_earlier_trim(options, info.options.model_fields)}
+        options = with_earlier_trim(options, info.options.model_fields)
+        return {**data, "options": with_earlier_start(options) if info.name == "lego" else options}
 
     def to_request(self) -> MergeRequest:
         """The closed plan of the same merge. Whoever runs it first makes sure that its owner may use every parent: a

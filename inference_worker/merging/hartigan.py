@@ -17,24 +17,26 @@ from inference_worker.merging.kmeans import Clustering, Points
 WORTH = 1e-5
 
 
-def refine(points: Points, found: Clustering, clusters: Tensor) -> Clustering:
-    """``found`` with single moves and single changes of sign until none helps any module. clusters: (m,) counts.
+def refine(points: Points, assignment: Tensor, sign: Tensor, clusters: Tensor) -> Clustering:
+    """Single moves and single changes of sign until none helps any module.
+
+    assignment, sign: (m, n), as in ``Clustering``; clusters: (m,) counts.
 
     Moves between different pairs of clusters do not touch each other, so a round makes every move that gains more
     than all others of both its clusters. No cluster is ever emptied.
     """
     size, width = points.mass.shape[1], int(clusters.max())
-    own = one_hot(found.assignment.clamp_min(0), width).to(points.mass.dtype)  # (m, n, k)
-    signed = found.sign * points.mass  # (m, n)
+    own = one_hot(assignment.clamp_min(0), width).to(points.mass.dtype)  # (m, n, k)
+    signed = sign * points.mass  # (m, n)
     live = torch.arange(width, device=clusters.device) < clusters.view(-1, 1)
     threshold = WORTH * points.total()
     for _ in range(4 * size):
-        gain, target, sign = _best_moves(points, own, signed, live)
+        gain, target, turned = _best_moves(points, own, signed, live)
         moves = _independent(gain, own.argmax(dim=2), target, gain > threshold.unsqueeze(1), width)
         if not bool(moves.any()):
             break
         own = torch.where(moves.unsqueeze(2), one_hot(target, width).to(own.dtype), own)
-        signed = torch.where(moves, sign * points.mass, signed)
+        signed = torch.where(moves, turned * points.mass, signed)
     weights = own * signed.unsqueeze(2)
     inner = torch.bmm(points.gram, weights)
     mass = weights.abs().sum(dim=1)
@@ -43,7 +45,6 @@ def refine(points: Points, found: Clustering, clusters: Tensor) -> Clustering:
         assignment=torch.where(points.valid, own.argmax(dim=2), -1),
         sign=torch.where(signed < 0.0, -1.0, 1.0),
         inertia=(points.total() - kept.sum(dim=1)).clamp_min(0.0),
-        rounds=found.rounds,
     )
 
 

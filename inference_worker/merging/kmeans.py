@@ -49,12 +49,28 @@ class Points:
 
 @dataclass
 class Clustering:
-    """Per module of the batch: every point's cluster and sign, the inertia Σ mass · min d², the rounds it took."""
+    """Per module of the batch: every point's cluster and sign, and the inertia Σ mass · min d²."""
 
     assignment: Tensor  # (m, n) int64; −1 where the point is padding or zero
     sign: Tensor  # (m, n) −1 or +1
     inertia: Tensor  # (m,)
-    rounds: int
+
+
+@dataclass(frozen=True)
+class RandomStart:
+    """The best restart of ``lloyd`` for any number of clusters; ``uniforms`` as there."""
+
+    uniforms: Tensor  # (m, R, k, L)
+    iterations: int
+
+    def choose(self, modules: Tensor) -> RandomStart:
+        """The random numbers of some modules. modules: (m,) bool."""
+        return RandomStart(self.uniforms[modules], self.iterations)
+
+    def begin(self, points: Points, clusters: Tensor) -> tuple[Tensor, Tensor]:
+        """Assignment (m, n) and signs (m, n) for the wanted numbers of clusters (m,)."""
+        found = cluster(points, clusters, self.uniforms, self.iterations)
+        return found.assignment, found.sign
 
 
 def count_distinct(points: Points) -> Tensor:
@@ -87,8 +103,8 @@ def lloyd(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int) -
     seeds = _seed(points, uniforms)  # (m, R, k)
     weights = points.gram.new_zeros(modules, size, restarts, width)
     weights.scatter_(1, seeds.unsqueeze(1), live.view(modules, 1, 1, width).float().expand(-1, 1, restarts, -1))
-    previous, rounds = None, 0
-    for rounds in range(1, iterations + 1):  # noqa: B007 - the count is reported
+    previous = None
+    for _ in range(iterations):
         assignment, sign, distance = _assign(points, weights, live)
         code = torch.where(valid, assignment * 2 + (sign > 0), -1)
         if previous is not None and torch.equal(code, previous):
@@ -103,7 +119,6 @@ def lloyd(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int) -
         assignment=assignment.transpose(1, 2).reshape(-1, size),
         sign=sign.transpose(1, 2).reshape(-1, size),
         inertia=inertia.reshape(-1),
-        rounds=rounds,
     )
 
 
@@ -112,7 +127,7 @@ def pick_best(points: Points, found: Clustering, restarts: int) -> Clustering:
     inertia = found.inertia.view(-1, restarts)
     good = inertia <= inertia.min(dim=1, keepdim=True).values + SAME_INERTIA * points.total().unsqueeze(1)
     best = torch.arange(len(inertia), device=inertia.device) * restarts + good.int().argmax(dim=1)
-    return Clustering(found.assignment[best], found.sign[best], found.inertia[best], found.rounds)
+    return Clustering(found.assignment[best], found.sign[best], found.inertia[best])
 
 
 def _seed(points: Points, uniforms: Tensor) -> Tensor:

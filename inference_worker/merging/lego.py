@@ -13,11 +13,15 @@ from torch import Tensor
 
 from inference_worker.contracts.merge_methods import LegoOptions
 from inference_worker.merging.hartigan import refine
-from inference_worker.merging.kmeans import Clustering, Points, cluster, count_distinct
+from inference_worker.merging.hierarchy import WardStart
+from inference_worker.merging.kmeans import Points, RandomStart, count_distinct
 from inference_worker.merging.lego_bricks import Partition, build_bricks, no_bricks
 from inference_worker.merging.lego_units import Units, make_units
 from inference_worker.merging.seeding import module_generator
 from inference_worker.merging.stack import Merged, ModuleStack
+
+#: Clusters to begin with: ``begin(points, clusters)`` gives assignment and signs.
+Start = WardStart | RandomStart
 
 #: Rounding of the float32 inertia, so that a budget of 1 can be met.
 ROUNDING = 1e-6
@@ -55,18 +59,24 @@ def _partitions(
     """Run k-means on all modules at once, padded to the largest."""
     points = _pad(units, options)
     clusters = torch.minimum(torch.tensor(most, device=points.mass.device), count_distinct(points))
-    shape = (int(clusters.max()), options.restarts, CANDIDATES)
-    # A module's numbers do not depend on what else is in its batch: the first j rows are the same for every k.
-    drawn = [torch.from_numpy(module_generator(seed, name).random(shape)).transpose(0, 1) for name in names]
-    uniforms = torch.stack(drawn).to(points.mass.device)
+    start = _start(names, points, int(clusters.max()), options, seed)
     if options.inertia_budget:
-        clusters = _smallest_counts(points, clusters, uniforms, options)
-    result = _solve(points, clusters, uniforms, options.iterations)
+        clusters = _smallest_counts(points, clusters, start, options)
+    result = refine(points, *start.begin(points, clusters), clusters)
     inertia = result.inertia / points.total()
     return [
         Partition(result.assignment[i, :count], result.sign[i, :count].double(), float(inertia[i]))
         for i, count in enumerate(len(item.order) for item in units)
     ]
+
+
+def _start(names: Sequence[str], points: Points, most: int, options: LegoOptions, seed: int) -> Start:
+    if options.start == "ward":
+        return WardStart.of(points)
+    shape = (most, options.restarts, CANDIDATES)
+    # A module's numbers do not depend on what else is in its batch: the first j rows are the same for every k.
+    drawn = [torch.from_numpy(module_generator(seed, name).random(shape)).transpose(0, 1) for name in names]
+    return RandomStart(torch.stack(drawn).to(points.mass.device), options.iterations)
 
 
 def _pad(units: Sequence[Units], options: LegoOptions) -> Points:
@@ -83,16 +93,11 @@ def _pad(units: Sequence[Units], options: LegoOptions) -> Points:
     return Points(grams, mass, mirrored=options.align_signs)
 
 
-def _solve(points: Points, clusters: Tensor, uniforms: Tensor, iterations: int) -> Clustering:
-    """The best restart, improved by single moves; improving every restart takes half as long again for no more."""
-    return refine(points, cluster(points, clusters, uniforms, iterations), clusters)
-
-
-def _smallest_counts(points: Points, most: Tensor, uniforms: Tensor, options: LegoOptions) -> Tensor:
+def _smallest_counts(points: Points, most: Tensor, start: Start, options: LegoOptions) -> Tensor:
     """The smallest number of clusters per module that keeps the budget; ``most`` where none does. (m,)
 
-    Bisection, all modules at once: what k-means keeps grows with the number of clusters, because the seeds of fewer
-    clusters are the first seeds of more.
+    Bisection, all modules at once: what k-means keeps grows with the number of clusters, because more clusters start
+    from those of fewer, some of them taken apart, or from the seeds of fewer and more.
     """
     low, high = torch.ones_like(most), most.clone()
     total = points.total()
@@ -100,7 +105,7 @@ def _smallest_counts(points: Points, most: Tensor, uniforms: Tensor, options: Le
         open_ = low < high
         middle = ((low + high) // 2)[open_]
         some = points.choose(open_)
-        tried = _solve(some, middle, uniforms[open_], options.iterations)
+        tried = refine(some, *start.choose(open_).begin(some, middle), middle)
         enough = 1.0 - tried.inertia / total[open_] >= options.inertia_budget - ROUNDING
         high[open_] = torch.where(enough, middle, high[open_])
         low[open_] = torch.where(enough, low[open_], middle + 1)

@@ -40,13 +40,22 @@ def build_bricks(stack: ModuleStack, units: Units, part: Partition, options: Leg
     fold_a, fold_b = mean.new_zeros(count, stack.size), mean.new_zeros(count, stack.size)
     fold_a[:, units.order] = mean * units.factor_a
     fold_b[:, units.order] = mean * units.factor_b
-    gain = _parameter_gain(stack, units, mean, fold_a, fold_b, options).unsqueeze(1)
+    a, b = fold_a.float() @ stack.A, stack.B @ fold_b.float().T
+    length = (a.square().sum(dim=1) + b.square().sum(dim=0)).double().sqrt()
+    gain = _parameter_gain(stack, units, mean, (a, b, length), options)
     # √(r/k) on the product is its fourth root on each factor.
     ratio = sum(stack.ranks) / len(stack.ranks) * (points / stack.size) / count
     if options.output_reweighting == "always" or (options.output_reweighting == "growing" and ratio > 1.0):
         gain = gain * ratio**0.25
-    detail = _detail(stack, units, assignment, part.inertia)
-    return Merged((gain * fold_a).float() @ stack.A, stack.B @ (gain * fold_b).float().T, detail=detail)
+    inertia = part.inertia if units.exact else _inertia(units, assignment, length)
+    factor = gain.to(a)
+    return Merged(a.mul_(factor.unsqueeze(1)), b.mul_(factor), detail=_detail(stack, units, assignment, inertia))
+
+
+def _inertia(units: Units, assignment: Tensor, length: Tensor) -> float:
+    """What clusters with centroids of this ``length`` (k,) lose of the units' squared size, 0 to 1."""
+    kept = float(units.mass @ length[assignment].square())
+    return max(0.0, 1.0 - kept / float(units.mass @ units.sizes.square()))
 
 
 def _numbered_by_largest(assignment: Tensor) -> Tensor:
@@ -76,20 +85,18 @@ def _places(ranks: Sequence[int], rows: Sequence[int]) -> list[int]:
 
 
 def _parameter_gain(
-    stack: ModuleStack, units: Units, mean: Tensor, fold_a: Tensor, fold_b: Tensor, options: LegoOptions
+    stack: ModuleStack, units: Units, mean: Tensor, centroids: tuple[Tensor, Tensor, Tensor], options: LegoOptions
 ) -> Tensor:
-    """The factor that brings every centroid back to the mean norm of its members; (k,)."""
+    """The factor that brings every centroid back to the mean norm of its members; (k,). ``centroids``: the parts of
+    all in A (k, d_in) and in B (d_out, k), and their lengths (k,)."""
+    a, b, reached = centroids
     if options.parameter_reweighting == "none":
-        return torch.ones_like(mean[:, 0])
-    if options.parameter_reweighting == "l2":
-        own = units.sizes
-        reached = (mean * (mean @ units.gram)).sum(dim=1).clamp_min(0.0).sqrt()
-    else:
+        return torch.ones_like(reached)
+    own = units.sizes
+    if options.parameter_reweighting == "inf":
         largest_a = stack.A.abs().amax(dim=1)[units.order].double() * units.factor_a
         largest_b = stack.B.abs().amax(dim=0)[units.order].double() * units.factor_b.abs()
         own = torch.maximum(largest_a, largest_b)
-        centre_a = (fold_a.float() @ stack.A).abs().amax(dim=1)
-        centre_b = (stack.B @ fold_b.float().T).abs().amax(dim=0)
-        reached = torch.maximum(centre_a, centre_b).double()
+        reached = torch.maximum(a.abs().amax(dim=1), b.abs().amax(dim=0)).double()
     wanted = mean.abs() @ own  # |mean| holds the members' shares of the mass
     return torch.where(reached > 0.0, wanted / reached, 1.0)

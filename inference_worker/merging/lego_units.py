@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods import LegoOptions
+from inference_worker.merging.sketch import MANY, sketched_gram
 from inference_worker.merging.stack import ModuleStack, gram
 
 #: Sizes closer than this count as tied and are ordered by content, so that rounding never decides the order.
@@ -31,32 +32,37 @@ class Units:
     order: Tensor  # int64, zero units left out
     factor_a: Tensor  # a' = factor_a · a
     factor_b: Tensor  # b' = factor_b · b, carries the sign
-    gram: Tensor  # (n, n), inner products of (a', b')
-    likeness: Tensor  # (n, n), inner products that clusters are made by: ``gram``, or that of directions
+    likeness: Tensor  # (n, n), inner products that clusters are made by, of (a', b') or of directions
     sizes: Tensor  # ‖(a', b')‖
     mass: Tensor  # sample weights
+    exact: bool  # whether ``likeness`` is, or comes from sketches
 
 
 def make_units(stack: ModuleStack, options: LegoOptions) -> Units:
     """The units of one module as the options want them."""
-    gram_a, gram_b = gram(stack)
+    exact = not _sketched(stack, options)
+    gram_a, gram_b = gram(stack) if exact else sketched_gram(stack)
     norm_a, norm_b = gram_a.diagonal().clamp_min(0.0).sqrt(), gram_b.diagonal().clamp_min(0.0).sqrt()
     scale, mass = _scale_and_mass(stack, options)
     size = stack.scale.abs() * norm_a * norm_b  # ‖Δ of the unit‖
     order = _order(stack, size, mirrored=options.align_signs)
     root = scale.abs().sqrt()
     balance = (norm_b / norm_a).nan_to_num(0.0, 0.0, 0.0).sqrt() if options.balance else torch.ones_like(root)
-    factor_a = (root * balance)[order]
-    factor_b = (root * scale.sign() / balance)[order]
-    inner_a = gram_a[order][:, order] * torch.outer(factor_a, factor_a)
-    inner_b = gram_b[order][:, order] * torch.outer(factor_b, factor_b)
-    inner = inner_a + inner_b
-    likeness = inner
+    factor_a, factor_b = root * balance, root * scale.sign() / balance
+    inner_a = gram_a.mul_(torch.outer(factor_a, factor_a))
+    inner_b = gram_b.mul_(torch.outer(factor_b, factor_b))
+    sizes = (inner_a.diagonal() + inner_b.diagonal()).sqrt()[order]
+    if options.normalise == "each":
+        inner_a, inner_b = _cosines(inner_a), _cosines(inner_b)
+    likeness = (inner_a + inner_b)[order][:, order]
     if options.normalise == "joint":
-        likeness = _cosines(inner)
-    elif options.normalise == "each":
-        likeness = _cosines(inner_a) + _cosines(inner_b)
-    return Units(order, factor_a, factor_b, inner, likeness, inner.diagonal().sqrt(), mass[order])
+        likeness = _cosines(likeness)
+    return Units(order, factor_a[order], factor_b[order], likeness, sizes, mass[order], exact)
+
+
+def _sketched(stack: ModuleStack, options: LegoOptions) -> bool:
+    """Where inertia is a goal or is that of directions, it has to be exact; so are recipes of before."""
+    return stack.size > MANY and options.start == "ward" and options.normalise == "off" and not options.inertia_budget
 
 
 def _scale_and_mass(stack: ModuleStack, options: LegoOptions) -> tuple[Tensor, Tensor]:

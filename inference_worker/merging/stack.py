@@ -35,8 +35,8 @@ class ModuleStack:
     @property
     def members(self) -> tuple[int, ...]:
         """The indices of the adapters present, in their order."""
-        last = torch.tensor(self.ranks).cumsum(0) - 1
-        return tuple(self.owner[last.to(self.owner.device)].tolist())
+        last = self.owner.new_tensor(self.ranks).cumsum(0) - 1
+        return tuple(self.owner[last].tolist())
 
     @property
     def size(self) -> int:
@@ -66,10 +66,10 @@ class Merged:
 
 def gram(stack: ModuleStack) -> tuple[Tensor, Tensor]:
     """A·Aᵀ and Bᵀ·B of the stored factors, both (n, n) float64 (accumulated in float32)."""
-    return _with_itself(stack.A).double(), _with_itself(stack.B.T).double()
+    return with_itself(stack.A).double(), with_itself(stack.B.T).double()
 
 
-def _with_itself(rows: Tensor) -> Tensor:
+def with_itself(rows: Tensor) -> Tensor:
     """rows · rowsᵀ for rows: (n, d). BLAS needs half the work for it when it is told, and numpy tells it; torch does
     not. Callers keep BLAS to one thread (see the pipeline), or the last bits would depend on the number of cores."""
     if rows.device.type != "cpu":

@@ -22,6 +22,11 @@ PAPER: Mapping[str, Any] = {
 }
 
 
+def with_earlier_start(options: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` of a recipe from before there was Ward's start."""
+    return {"start": "random", **options}
+
+
 class LegoOptions(Contract):
     """LoRA-LEGO (arXiv 2409.16167); see ``docs/merging.md`` for what each step does."""
 
@@ -30,8 +35,15 @@ class LegoOptions(Contract):
         description="settled: each choice as given below, the defaults being what measured best. paper: the paper's "
         "text to the letter (units as stored, no balancing, no signs) for each choice that is left at its default.",
     )
-    restarts: int = Field(default=4, ge=1, le=64, description="Independent k-means++ starts; the best inertia wins.")
-    iterations: int = Field(default=50, ge=1, le=500, description="Most k-means iterations per start.")
+    start: Literal["ward", "random"] = Field(
+        default="ward",
+        description="Where k-means starts. ward: from Ward's hierarchy of the units, which leaves less inertia. "
+        "random: from the best of several k-means++ starts, as in earlier versions.",
+    )
+    restarts: int = Field(
+        default=4, ge=1, le=64, description="Independent k-means++ starts of start=random; the best inertia wins."
+    )
+    iterations: int = Field(default=50, ge=1, le=500, description="Most k-means iterations per start of start=random.")
     normalise: Literal["off", "joint", "each"] = Field(
         default="off",
         description="Cluster directions, not sizes: of whole units (joint), or of a and b apart (each). Balanced units "

@@ -119,7 +119,7 @@ def test_single_moves_only_ever_lower_the_inertia(seed: int, mirrored: bool) -> 
     masses = torch.rand(18, generator=generator) + 0.5
     found = run(values, 5, restarts=1, seed=seed, mass=masses, mirrored=mirrored)
     points = Points(points_to_gram(values), masses.unsqueeze(0), mirrored)
-    better = refine(points, found, torch.tensor([5]))
+    better = refine(points, found.assignment, found.sign, torch.tensor([5]))
     reached = slow_inertia(values, masses, better.assignment[0].tolist(), better.sign[0].tolist())
     assert float(better.inertia) == pytest.approx(reached, rel=1e-4)
     assert reached <= slow_inertia(values, masses, found.assignment[0].tolist(), found.sign[0].tolist()) * (1 + 1e-6)

@@ -110,6 +110,15 @@ def test_an_earlier_recipe_replays(folders: list[Path], tmp_path: Path) -> None:
     assert (tmp_path / "again" / WEIGHTS).is_file()
 
 
+def test_a_recipe_without_a_start_is_from_before_there_was_wards(folders: list[Path], tmp_path: Path) -> None:
+    made = make(folders, "lego", tmp_path / "made", rank=3, options={"start": "random", "restarts": 2})
+    table = json.loads((made / "recipe.json").read_text())
+    assert table["options"].pop("start") == "random"
+    again = replay_recipe(parse_recipe(table), folders, tmp_path / "again")
+    assert again.report.recipe["options"]["start"] == "random"
+    assert content(tmp_path / "again") == content(made)
+
+
 def test_an_adapter_may_be_its_own_partner(folders: list[Path], tmp_path: Path) -> None:
     made = make([folders[0], folders[0]], "cat", tmp_path / "made")
     recipe = parse_recipe((made / "recipe.json").read_bytes())
