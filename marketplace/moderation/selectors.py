@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from django.db.models import Count, Max, Min, Q, QuerySet
 
+from marketplace import policy
+from marketplace.adapters.lineage_graph import descendant_ids
 from marketplace.adapters.models import Adapter, Version
+from marketplace.adapters.selectors import get_adapter
+from marketplace.adapters.tombstones import named
+from marketplace.core.errors import Forbidden
 from marketplace.moderation.models import AuditEntry, Block, Decision, Report
 
 
@@ -27,6 +33,34 @@ def adapters_to_decide() -> QuerySet[Adapter]:
         )
         .order_by("-open_reports", "reported_first")
     )
+
+
+@dataclass(frozen=True)
+class Descendants:
+    """What was made from an adapter, however indirectly: what the moderator sees of it, how many more there are, and
+    how many of all a quarantine would take with it."""
+
+    seen: QuerySet[Adapter]
+    hidden: int
+    waiting: int
+
+
+def decidable_adapter(*, moderator: policy.Person, owner: str, name: str) -> Adapter:
+    """An adapter that a moderator may decide on: what they see, and what has open reports, for an owner cannot escape
+    by turning it private. Raises ``Forbidden``, ``NotFound`` and ``Gone``."""
+    if not policy.may_moderate(moderator):
+        raise Forbidden("Only moderators may decide on adapters.")
+    reported = Adapter.objects.filter(named(owner, name), deleted_at=None, reports__state=Report.State.OPEN)
+    found = reported.select_related("owner").first()
+    return found or get_adapter(user=moderator, owner=owner, name=name)
+
+
+def descendants_of(*, moderator: policy.Person, adapter: Adapter) -> Descendants:
+    """What was made from an adapter that ``decidable_adapter`` found."""
+    made = Adapter.objects.filter(pk__in=descendant_ids([adapter.pk]))
+    seen = made.filter(policy.viewable(moderator)).select_related("owner")
+    waiting = made.filter(moderation=Adapter.Moderation.VISIBLE).count()
+    return Descendants(seen, made.count() - seen.count(), waiting)
 
 
 def latest_decision(adapter: Adapter) -> Decision | None:

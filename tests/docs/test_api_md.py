@@ -43,6 +43,8 @@ WRITES = {
     "account.export",
     "adapter.offer",
     "adapter.publish",
+    "adapter.quarantine",
+    "adapter.restore",
     "adapter.rename",
     "adapter.restore_deleted",
     "adapter.withdraw_offer",

@@ -128,7 +128,8 @@ def create_sweep(
 def check_points(user: User, count: int, again: Job | None = None) -> None:
     """A sweep costs what its settings cost, also ``again``. Raises ``TooManyRequests``; call after ``check_open``,
     which locks."""
-    own = Job.objects.filter(owner=user, kind=SWEEP).exclude(pk=again.pk if again else None)
+    own = Job.objects.filter(owner=user, kind=SWEEP)
+    own = own.exclude(pk=again.pk) if again is not None else own
     waiting = _points(own.exclude(state__in=Job.ENDED))
     if waiting and waiting + count > MOST_OPEN_POINTS:
         raise TooManyRequests(

@@ -192,6 +192,17 @@ owner     404 404 404 404 404 410 404 404
 moderator 404 404 404 404 404 410 404 404
 """)
 
+#: What moderators decide on, by REST: what they see, and what was reported.
+DECIDE = grid("""
+-         pub gat pri qua rem del inv pen
+anonymous in  in  in  in  in  in  in  in
+stranger  403 403 403 403 403 403 403 403
+reader    403 403 403 403 403 403 403 403
+writer    403 403 403 403 403 403 403 403
+owner     403 403 403 403 403 403 403 403
+moderator ok  ok  404 ok  ok  410 ok  ok
+""")
+
 #: Removing the collaborator "reader": the owner may, and they themselves.
 LEAVE = {**OWN, "reader": columns("ok", "ok", "ok", "404", "404", "410", "404", "404")}
 

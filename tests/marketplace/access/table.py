@@ -14,6 +14,7 @@ from tests.marketplace.access import grids
 from tests.marketplace.access.grids import (
     ASK,
     ASK_PAGE,
+    DECIDE,
     EDIT,
     LEAVE,
     LOAD,
@@ -259,6 +260,8 @@ for _name in ("base-change", "base-reread", "base-aliases"):
     line(_name, POST=STAFF)
 line("base-delete", GET=STAFF, POST=STAFF)
 line("api-blocks", GET=STAFF, POST=STAFF)
+line("api-moderation-descendants", GET=DECIDE)
+line("api-moderation-decisions", POST=DECIDE, bodies={"POST": {"action": "quarantine", "reason": "Not wanted."}})
 line("api-block", DELETE=STAFF)
 line("api-base-alias", DELETE=STAFF)
 
