@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inference_worker.adapter_format.finite import is_finite, nonfinite_values
 from inference_worker.adapter_format.header import TensorEntry
 from inference_worker.adapter_format.keys import PREFIX
 from inference_worker.adapter_format.layout import ModuleKind, natural_order
@@ -111,13 +112,17 @@ class AdapterWriter:
             self._append(tensor_name(name, "magnitude"), self._cast(name, magnitude))
         self._ranks[name] = rank
 
-    def copy_extra(self, name: str, file: TensorFile, entry: TensorEntry) -> None:
+    def copy_extra(self, name: str, file: TensorFile, entry: TensorEntry, label: str = "") -> None:
         """Append a tensor beside the LoRA factors byte for byte, in pieces: an embedding may be larger than all else.
 
-        ``name`` is its name inside the base model.
+        ``name`` is its name inside the base model. Raises ``BadInput`` naming it, and the adapter ``label`` that it is
+        from, for values that are not finite.
         """
         self._place(PREFIX + name, entry.dtype, entry.shape, entry.nbytes)
+        kind = TORCH_DTYPES.get(entry.dtype)
         for piece in file.pieces(entry):
+            if kind is not None and not is_finite(piece.view(kind)):
+                raise nonfinite_values(label, name)
             self._write(piece.numpy().data)
 
     def finish(self, settings: Mapping[str, Any], notes: Mapping[str, bytes] | None = None) -> dict[str, Any]:
@@ -148,10 +153,8 @@ class AdapterWriter:
 
     def _cast(self, name: str, tensor: Tensor) -> Tensor:
         result = tensor.to(self._dtype).contiguous()
-        if self._dtype == torch.float16 and not bool(torch.isfinite(result).all()):
-            raise Refused(
-                f"{name}: values beyond float16's range; write bfloat16 or float32 instead", code="dtype_overflow"
-            )
+        if not is_finite(result):
+            raise _overflow(name, tensor, self._dtype)
         return result
 
     def _append(self, name: str, tensor: Tensor) -> None:
@@ -180,6 +183,18 @@ class AdapterWriter:
                 entries += _entry_bound(tensor_name(plan.name, part, plan.kind), shape)
         entries += sum(_entry_bound(PREFIX + name, shape) for name, shape in extras.items())
         return (entries + 7) // 8 * 8
+
+
+def _overflow(name: str, tensor: Tensor, dtype: torch.dtype) -> Refused:
+    """Why ``tensor``, of module ``name``, cannot be written as ``dtype``, and what can be done."""
+    if not is_finite(tensor):
+        advice = "the merged values themselves overflow; use smaller weights, and look at the adapters' own values"
+    elif dtype == torch.float16:
+        advice = "write bfloat16 or float32 instead"
+    else:
+        advice = "write float32 instead, or use smaller weights"
+    words = f"{name}: values beyond {str(dtype).removeprefix('torch.')}'s range; {advice}"
+    return Refused(words, code="dtype_overflow", extra={"module": name})
 
 
 def _entry_bound(name: str, shape: Iterable[int]) -> int:

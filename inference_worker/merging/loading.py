@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from inference_worker.adapter_format.finite import is_finite, nonfinite_values
 from inference_worker.adapter_format.header import TensorEntry
 from inference_worker.adapter_format.layout import ModuleInfo
 from inference_worker.adapter_format.stream import TORCH_DTYPES, TensorFile
-from inference_worker.errors import BadInput
 from inference_worker.merging.compatibility import Member
 from inference_worker.merging.stack import ModuleStack
 
@@ -110,6 +110,14 @@ def _load_module(members: Sequence[Member], name: str, arena: Arena) -> ModuleSt
 def _report_nonfinite(parts: Sequence[tuple[Member, ModuleInfo]], name: str) -> None:
     for member, part in parts:
         for entry in (part.a, part.b):
-            if not bool(torch.isfinite(member.reader.file.read(entry)).all()):
-                message = f"{member.label}: {name} holds values that are not finite (NaN or infinity)"
-                raise BadInput(message, code="nonfinite_values", extra={"adapter": member.label, "module": name})
+            # As float32, which a float64 may be too large for.
+            if not is_finite(member.reader.file.read(entry).to(torch.float32)):
+                raise nonfinite_values(member.label, name)
+
+
+def read_vector(member: Member, entry: TensorEntry) -> Tensor:
+    """A tensor that goes with a module's factors, in float32. Raises ``BadInput`` for values that are not finite."""
+    values = member.reader.file.read(entry).to(torch.float32)
+    if not is_finite(values):
+        raise nonfinite_values(member.label, entry.name)
+    return values

@@ -25,7 +25,7 @@ from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, 
 from inference_worker.errors import BadInput
 from inference_worker.merging.carried import carried_shapes, carried_tensors, settings
 from inference_worker.merging.compatibility import output_dtype
-from inference_worker.merging.loading import Arena, load_group, present
+from inference_worker.merging.loading import Arena, load_group, present, read_vector
 from inference_worker.merging.output import options_for, rotation_noise, shape_result, total_error
 from inference_worker.merging.plan import MergePlan, make_plan
 from inference_worker.merging.recipe import write_recipe
@@ -99,7 +99,7 @@ def merge_adapters(
             modules = list(_merge_groups(plan, writer, groups, limits, _from(ready, progress)))
             known = digests if hashes is None else [future.result() for future in hashes]
         for name, (member, own) in carried.items():
-            writer.copy_extra(name, member.reader.file, member.reader.extras[own])
+            writer.copy_extra(name, member.reader.file, member.reader.extras[own], member.label)
         progress(0.98, "Writing the adapter")
         recipe = write_recipe(plan, readers, weights, layer_weights, known or [])
         report = report_json(method, [reader.label for reader in readers], modules)
@@ -236,11 +236,10 @@ def _write_module(plan: MergePlan, writer: AdapterWriter, name: str, merged: Mer
     parts = list(present(plan.members, name))
     if plan.biased and parts[0][1].kind == "linear":
         bias = torch.zeros(parts[0][1].d_out)
-        for member, _ in parts:
-            own = member.reader.read_bias(name)
-            if own is not None:
-                bias += member.weights[name] * own
+        for member, info in parts:
+            if info.bias is not None:
+                bias += member.weights[name] * read_vector(member, info.bias).mul_(info.scale)
     for member, info in parts:
         if info.magnitude is not None:
-            magnitude = member.reader.file.read(info.magnitude).to(torch.float32)
+            magnitude = read_vector(member, info.magnitude)
     writer.add(name, Factors(merged.A, merged.B), bias, magnitude)
