@@ -19,6 +19,7 @@ from marketplace.catalog.types import CatalogFilters
 from marketplace.compositions import services
 from marketplace.compositions.forms import CombineForm, dtype_choices, rank_rules, read_form, share_of
 from marketplace.compositions.lab import previews, sweeps
+from marketplace.compositions.lab.again import fields_of
 from marketplace.compositions.lab.forms import LabForm, read_lab, suggested_prompts, suite_choices, sweep_arguments
 from marketplace.compositions.method_groups import method_groups
 from marketplace.compositions.option_fields import option_fields
@@ -39,13 +40,16 @@ def combine(request: HttpRequest) -> HttpResponse:
         return redirect(clean)
     if request.method == "POST":
         return _start(request, "", lambda form, lab: services.create_merge(user=request.user, **form.arguments()))
-    if {"with", "add"} & request.GET.keys():
+    if {"with", "add", "trial"} & request.GET.keys():
         spend(request, VerdictThrottle)
-    form = read_form(request.user, request.GET)
+    data = request.GET
+    if trial := data.get("trial"):
+        data = fields_of(user=request.user, trial=trial, point=data.get("point", ""))
+    form = read_form(request.user, data)
     if form.rank_rule in SHARES:
         # Another method was chosen, which keeps the other kind of share; the page shows it.
         form.rank_rule = share_of(form.method)
-    return render(request, "compositions/combine.html", combine_context(request, form, read_lab(request.GET)))
+    return render(request, "compositions/combine.html", combine_context(request, form, read_lab(data)))
 
 
 @require_http_methods(["POST"])

@@ -20,7 +20,7 @@ MOST_LABELS = 12
 
 @dataclass
 class Row:
-    """A line of the table. ``save`` is the form's fields of the point, as a query."""
+    """A line of the table. ``save`` is the address of the form with the point's settings."""
 
     kind: str
     position: int

@@ -10,16 +10,15 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from inference_worker.contracts.merge import MergeRequest
 from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.throttling import MergeThrottle, spend
-from marketplace.adapters.models import Version
-from marketplace.adapters.selectors import get_adapter, recipe_of, visible_adapters
+from marketplace.adapters.selectors import get_adapter, recipe_of
 from marketplace.compositions.forms import parameters_of, read_form
 from marketplace.compositions.lab import files, previews, recipes, sweeps
+from marketplace.compositions.lab.again import address_of, members_of
 from marketplace.compositions.lab.forms import read_lab
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
 from marketplace.compositions.members import Choice
@@ -52,7 +51,7 @@ def sweep_page(request: HttpRequest, sweep_id: str) -> HttpResponse:
     table = table_of(result) if result else None
     if table:
         for row in table.rows:
-            row.save = urlencode(parameters_of(merges[row.position], shared["members"])) if row.kind == "point" else ""
+            row.save = address_of(job, row.position) if row.kind == "point" else ""
     context = {
         **shared,
         "suite": job.request["suite"],
@@ -67,28 +66,17 @@ def sweep_page(request: HttpRequest, sweep_id: str) -> HttpResponse:
 
 def _shared(request: HttpRequest, job: Job, merge: MergeRequest) -> dict[str, Any]:
     """What both pages show: the job, the adapters as they are called now, and the form's fields to go on with."""
-    wanted = [member["version"] for member in job.subject["members"]]
-    found = Version.objects.select_related("adapter__owner", "adapter__base", "adapter__current__artifact").filter(
-        pk__in=wanted, adapter__in=visible_adapters(request.user).values("pk")
-    )
-    versions = {version.pk: version for version in found}
-    complete = all(pk in versions for pk in wanted)
-    members = (
-        [Choice(versions[pk].adapter, weight, versions[pk]) for pk, weight in zip(wanted, merge.weights, strict=True)]
-        if complete
-        else []
-    )
-    parameters = parameters_of(merge, members)
+    members = members_of(request.user, job, merge)
     return {
         "job": job,
         "state": jobs.full_state(job),
         "info": METHODS.get(merge.method),
         "merge": merge,
         "members": members,
-        "complete": complete,
+        "complete": bool(members),
         "changed": [m.adapter.full_name for m in members if m.version and m.adapter.current_id != m.version.pk],
-        "parameters": parameters,
-        "settings_url": f"{reverse('combine')}?{urlencode(parameters)}",
+        "parameters": parameters_of(merge, members),
+        "settings_url": address_of(job),
     }
 
 

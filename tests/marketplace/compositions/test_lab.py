@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from django.http import QueryDict
 
 from inference_worker.contracts.common import OutputFile
 from inference_worker.contracts.evaluate import Estimate
@@ -25,6 +28,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Lineage, Version
 from marketplace.bases.models import Base
 from marketplace.compositions import services
+from marketplace.compositions.forms import parameters_of, read_form
 from marketplace.compositions.halves import is_for_fitting
 from marketplace.compositions.lab import previews, recipes, sweeps
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
@@ -600,3 +604,30 @@ def test_what_one_person_has_under_way_is_bounded(pair: Members, ada: User, sett
     services.create_merge(user=ada, name="one", members=pair, method="svd")
     with pytest.raises(TooManyRequests, match="1 merges of yours"):
         services.create_merge(user=ada, name="two", members=pair, method="svd")
+
+
+def test_settings_are_gone_on_with_under_a_short_address(pair: Members, ada: User, bob: User, client: Any) -> None:
+    """Weights by layer make the settings longer than an address may be; the job holds them."""
+    layers = [[{"modules": f"0-{place + 1}", "factor": 0.5} for place in range(90)] for _ in pair]
+    points = sweep(ada, pair, sweeps.Axes(ranks=[2, 3]), layer_weights=layers)
+    tried = preview(ada, pair, layer_weights=layers, prompts=["plural: cat"])
+    client.force_login(ada)
+    pages = [f"/combine/sweeps/{points.pk}", f"/combine/previews/{tried.pk}"]
+    links = [client.get(page).context["settings_url"] for page in pages]
+    assert max(map(len, links)) < 80
+    merge = MergeRequest.model_validate(tried.request["merge"])
+    assert len(urlencode(parameters_of(merge))) > 2000
+    form = client.get(links[1]).context["form"]
+    assert read_form(ada, QueryDict(urlencode(parameters_of(merge)))) == replace(form, key="")
+    assert form.settings()["layer_weights"] == layers
+    assert client.get(links[1]).context["lab"].prompts == ["plural: cat"]
+    ranks = [client.get(f"{links[0]}&point={place}").context["form"].rank for place in (0, 1)]
+    assert ranks == ["2", "3"]
+    assert client.get(f"{links[0]}&point=2").status_code == 404
+    assert client.get("/combine/?trial=x").status_code == 404
+    merging = services.create_merge(user=ada, name="one", members=pair, method="svd")
+    assert client.get(f"/combine/?trial={merging.pk}").status_code == 404
+    client.force_login(bob)
+    assert client.get(links[1]).status_code == 404
+    client.logout()
+    assert client.get(links[1]).status_code == 404
