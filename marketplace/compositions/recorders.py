@@ -15,7 +15,7 @@ from marketplace.compositions.halves import fitted_on_half
 from marketplace.compositions.lab.previews import PREVIEW, SWEEP
 from marketplace.compositions.lab.recipes import compare_replay
 from marketplace.compositions.lab.sweeps import check_points
-from marketplace.core.errors import Conflict, NotFound
+from marketplace.core.errors import Conflict
 from marketplace.jobs.models import Job
 from marketplace.jobs.recorders import limit_open, register, register_check, register_retry
 
@@ -68,12 +68,14 @@ def check_merge(job: Job) -> None:
     The planned versions count, not the current ones: a parent whose newest version is being checked does not stop a
     merge of an older one. Raises what ``policy.require`` raises.
     """
-    for version in _planned_versions(job):
-        try:
-            policy.require(job.owner, policy.Action.USE, version.adapter, version=version)
-        except NotFound as error:
-            name = version.adapter.full_name
-            raise NotFound(f"{name} is no longer yours to use, so the merge of it cannot be made.") from error
+    for label, version in zip(_labels(job), _planned_versions(job), strict=True):
+        policy.require(job.owner, policy.Action.USE, version.adapter, version=version, label=label)
+
+
+def _labels(job: Job) -> list[str]:
+    """What the parents were called when the merge was planned."""
+    merge = job.request["points"][0]["merge"] if job.kind == SWEEP else job.request.get("merge", job.request)
+    return [files["label"] for files in merge["adapters"]]
 
 
 @register_retry(SWEEP)

@@ -71,13 +71,20 @@ def allowed(person: Person, action: Action) -> Q:
     return RULES[action].where(person)
 
 
-def require(person: Person, action: Action, adapter: Adapter, *, version: Version | None = None) -> None:
-    """Raise the refusal in words unless ``person`` may do ``action``; what they may not see does not exist."""
+def require(
+    person: Person, action: Action, adapter: Adapter, *, version: Version | None = None, label: str = ""
+) -> None:
+    """Raise the refusal in words unless ``person`` may do ``action``.
+
+    What they may not see has no name in it but ``label``, the one that they know it by: where ``adapter`` was found by
+    lineage, digest or number, and where it was renamed since, its present name would be news to them.
+    """
     facts = facts_of(person, adapter, version)
     if RULES[action].holds(facts):
         return
     if not RULES[Action.VIEW].holds(facts):
-        raise not_there(adapter)
+        known = RULES[Action.SEE_TOMBSTONE].holds(facts)
+        raise not_there(adapter.full_name if known else label)
     raise refusal(action, facts, adapter, version)
 
 

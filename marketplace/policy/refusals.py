@@ -13,9 +13,9 @@ def access_address(adapter: Adapter) -> str:
     return f"{adapter.get_absolute_url()}/access"
 
 
-def not_there(adapter: Adapter) -> NotFound:
-    """For what somebody may not see, as if it had never been."""
-    return NotFound(f"There is no adapter {adapter.full_name}, or it is not yours to see.")
+def not_there(label: str) -> NotFound:
+    """For what somebody may not see. They know no name of it but ``label``, by which it was asked for or planned."""
+    return NotFound(f"{label or 'An adapter that is needed here'} is no longer yours to use, or is gone.")
 
 
 def refusal(action: Action, facts: Facts, adapter: Adapter, version: Version | None) -> AppError:

@@ -20,7 +20,8 @@ register_retry(KIND)(renew_room)
 def check_export(job: Job) -> None:
     """Raises what the policy raises when the adapter was hidden or taken down meanwhile."""
     version = version_of(job)
-    policy.require(job.owner, policy.Action.USE, version.adapter, version=version)
+    label = job.request["adapter"]["label"]
+    policy.require(job.owner, policy.Action.USE, version.adapter, version=version, label=label)
 
 
 @register(KIND)

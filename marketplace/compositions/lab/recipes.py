@@ -123,7 +123,7 @@ def create_planned_merge(
 def plan_recipe(*, user: User, recipe: MergeRecipe, versions: Sequence[Version]) -> MergePlan:
     """The plan of a recipe: of ``versions`` where they have the named bytes, else of what has them."""
     known = {_digests(version): version for version in versions}
-    found = [known.get((parent.config, parent.weights)) or _find(user, parent) for parent in recipe.parents]
+    found = [_choose(user, parent, known.get((parent.config, parent.weights))) for parent in recipe.parents]
     missing = [
         parent.label or f"the adapter with weights {parent.weights[:12]}…"
         for parent, version in zip(recipe.parents, found, strict=True)
@@ -151,6 +151,15 @@ def plan_recipe(*, user: User, recipe: MergeRecipe, versions: Sequence[Version])
 
 def _digests(version: Version) -> tuple[str, str]:
     return version.artifact.config_blob_id, version.artifact.weights_blob_id
+
+
+def _choose(user: User, parent: RecipeParent, known: Version | None) -> Version | None:
+    """``known`` where ``user`` may use it, else what has the same bytes. What they may see and not use is kept, so that
+    planning says why; what they may not see is as if it were not there."""
+    if known is not None and policy.may(user, policy.Action.USE, known.adapter, version=known):
+        return known
+    seen = known is not None and policy.may(user, policy.Action.VIEW, known.adapter, version=known)
+    return _find(user, parent) or (known if seen else None)
 
 
 def _find(user: User, parent: RecipeParent) -> Version | None:

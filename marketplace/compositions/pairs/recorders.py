@@ -20,10 +20,11 @@ limit_open(KIND, "comparisons")
 def check_comparison(job: Job) -> None:
     """Every adapter is still the owner's to use. Raises what ``policy.require`` raises."""
     found = Version.objects.select_related("adapter__owner", "artifact").in_bulk(job.subject["versions"])
-    for pk in job.subject["versions"]:
+    labels = [files["label"] for files in job.request["adapters"]]
+    for pk, label in zip(job.subject["versions"], labels, strict=True):
         if pk not in found:
             raise NotFound("An adapter of this comparison was deleted.")
-        policy.require(job.owner, policy.Action.USE, found[pk].adapter, version=found[pk])
+        policy.require(job.owner, policy.Action.USE, found[pk].adapter, version=found[pk], label=label)
 
 
 @register(KIND)
