@@ -15,6 +15,7 @@ from marketplace import policy
 from marketplace.adapters import selectors
 from marketplace.adapters.models import Adapter, Artifact, Version
 from marketplace.core.errors import Invalid
+from marketplace.core.plain_text import storable
 
 #: Most adapters in one composition.
 MAX_MEMBERS = 32
@@ -53,6 +54,8 @@ class Member:
 
 def find_adapter(*, user: policy.Person, full_name: str) -> Adapter:
     """``owner/name`` → the adapter, when ``user`` may see it."""
+    # A name out of a file may hold what PostgreSQL cannot even look for.
+    full_name = storable(full_name)
     owner, separator, name = full_name.partition("/")
     if not separator or not owner or not name:
         raise Invalid(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from marketplace.core.plain_text import storable
+
 
 class AppError(Exception):
-    """A fault that the person or program asking can understand and mend; anything else is a bug."""
+    """A fault that the person or program asking can understand and mend; anything else is a bug.
+
+    Its words may repeat what was sent: what no answer can be encoded with is replaced.
+    """
 
     status = 400
     code = "bad_request"
 
     def __init__(self, message: str, *, code: str | None = None, extra: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message: str = storable(message)
+        super().__init__(self.message)
         self.code = code or type(self).code
-        self.extra = extra or {}
+        self.extra: dict[str, Any] = storable(extra or {})
 
     def envelope(self) -> dict[str, Any]:
         """The body of every error: ``{"code", "message", "extra"}``."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from marketplace.core.plain_text import storable
+
 MAX_FRONT_MATTER = 64_000
 FENCE = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?P<front>.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 
@@ -56,7 +58,8 @@ def split(text: str) -> tuple[dict[str, Any], str]:
         return {}, text[match.end() :]
     if not isinstance(loaded, dict):
         raise CardFault("is not a mapping")
-    return {str(key): value for key, value in loaded.items()}, text[match.end() :]
+    # YAML's escapes write characters that the text itself cannot hold.
+    return storable({str(key): value for key, value in loaded.items()}), text[match.end() :]
 
 
 def join(front: Mapping[str, Any], body: str) -> str:
