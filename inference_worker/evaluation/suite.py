@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ MAX_NAME = 100
 #: Tokens that an answer may have.
 MAX_ANSWER = 1024
 _KEYS = {"prompt", "expected", "task", "cluster"}
+#: JSON may escape half of a pair (RFC 8259, section 8.2); UTF-8 cannot encode it, nor can a tokenizer read it.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def _example(line: str, place: str) -> Example:
     names = {key: raw.get(key, "") for key in ("task", "cluster")}
     if not all(_is_text(name, MAX_NAME) for name in names.values()):
         raise BadInput(f"{place}: task and cluster are names of at most {MAX_NAME} characters.", code="suite_line")
+    if any(_HALF.search(text) for text in (raw["prompt"], *answers, *names.values())):
+        raise BadInput(f"{place} has half of a surrogate pair, which is no character.", code="suite_line")
     return Example(raw["prompt"], answers, **names)
 
 

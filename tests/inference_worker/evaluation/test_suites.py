@@ -48,6 +48,9 @@ def test_the_digest_depends_on_all_that_counts_and_not_on_the_name() -> None:
         ('{"prompt": "p", "expected": "x", "taks": "t"}', "line 2 is not an object"),
         ('{"prompt": "p", "expected": "x", "task": 3}', "line 2: task"),
         ("[" * 100_000, "line 2 is not JSON"),
+        ('{"prompt": "a\\ud800b", "expected": "x"}', "line 2 has half of a surrogate pair"),
+        ('{"prompt": "p", "expected": ["x", "\\udfff"]}', "line 2 has half of a surrogate pair"),
+        ('{"prompt": "p", "expected": "x", "cluster": "\\ud800"}', "line 2 has half of a surrogate pair"),
     ],
 )
 def test_a_fault_is_named_with_its_line(line: str, says: str, tmp_path: Path) -> None:
