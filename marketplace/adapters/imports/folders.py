@@ -45,7 +45,7 @@ def files_in(source: Path) -> list[IncomingFile]:
     return [IncomingFile.from_disk(path) for path in named if path.is_file()]
 
 
-def import_adapter(*, owner: User, source: Path, name: str, fields: Mapping[str, Any]) -> Adapter:
+def import_adapter(*, owner: User, source: Path, name: str, fields: Mapping[str, Any], message: str = "") -> Adapter:
     """Upload and publish what lies in ``source`` as ``owner/name``; fields that are missing come from its card.
 
     Raises ``Invalid`` with the problems of the files, and whatever the services raise.
@@ -56,4 +56,4 @@ def import_adapter(*, owner: User, source: Path, name: str, fields: Mapping[str,
         raise Invalid(f"{source} was refused. {words}", extra={"problems": upload.problems})
     wanted = {key: fields[key] for key in _FIELDS if fields.get(key)}
     suggested = {key: value for key, value in upload.suggested.items() if key in _FIELDS and key != "base"}
-    return services.publish_upload(user=owner, upload=upload, name=name, **{**suggested, **wanted})
+    return services.publish_upload(user=owner, upload=upload, name=name, message=message, **{**suggested, **wanted})

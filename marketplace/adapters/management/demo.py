@@ -20,8 +20,9 @@ from marketplace.moderation.models import AuditEntry
 
 #: One adapter in so many began with fewer tags.
 _GREW = 3
-#: Of 256: how often one of the demo's people likes what another one publishes.
-_LIKES = 110
+#: Of 256: how often one of the demo's people likes what another one publishes, from what hardly anybody has found to
+#: what most have.
+_LEAST_LIKED, _MOST_LIKED = 4, 230
 #: (owner, name, description, members with weights)
 MIXES: tuple[tuple[str, str, str, tuple[tuple[str, float], ...]], ...] = (
     (
@@ -47,6 +48,18 @@ MIXES: tuple[tuple[str, str, str, tuple[tuple[str, float], ...]], ...] = (
         "kinds-of-things",
         "What kind of thing each word is, with capitals for countries.",
         (("studio/word-category", 0.6), ("studio/capital-cities", 0.6)),
+    ),
+    (
+        "amara",
+        "last-capital",
+        "Keeps the last country of a list and names its capital.",
+        (("lists/last-word", 0.7), ("studio/capital-cities", 0.7)),
+    ),
+    (
+        "greta",
+        "comparing",
+        "Superlatives and adverbs.",
+        (("wordsmith/superlatives", 0.7), ("wordsmith/adverbs", 0.7)),
     ),
     (
         "demo",
@@ -92,9 +105,15 @@ def save_mixes(people: Mapping[str, User]) -> int:
 
 def like_some(people: Mapping[str, User], new: Iterable[Adapter]) -> None:
     """The demo's people like some of what the others publish: of what is new, so that nobody likes again what they
-    stopped liking."""
+    stopped liking. Few things are liked by most, most things by few."""
     for adapter in new:
+        rank = _drawn(adapter.full_name) / 255
+        chance = _LEAST_LIKED + (_MOST_LIKED - _LEAST_LIKED) * rank**3
         for person in people.values():
-            digest = hashlib.sha256(f"{person.username} {adapter.full_name}".encode()).digest()
-            if person != adapter.owner and digest[0] < _LIKES:
+            if person != adapter.owner and _drawn(f"{person.username} {adapter.full_name}") < chance:
                 write_like(user=person, adapter=adapter, likes=True)
+
+
+def _drawn(name: str) -> int:
+    """The same number from 0 to 255 every time."""
+    return hashlib.sha256(name.encode()).digest()[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from django.core.management import CommandError, call_command
 
 from marketplace import policy
 from marketplace.accounts.models import User
-from marketplace.adapters.management import demo
+from marketplace.adapters.management import demo, demo_suites, earlier
 from marketplace.adapters.management.commands import seed_demo
 from marketplace.adapters.models import Adapter, Artifact
 from marketplace.bases.models import Base
 from marketplace.compositions.models import Composition
+from marketplace.evaluations.models import EvaluationSuite
 from marketplace.jobs.models import Job
 from tests.marketplace.adapters.conftest import adapter_files, left_behind, run_inspection
 
@@ -79,6 +81,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
         (folder / "meta.json").write_text(json.dumps(meta))
     monkeypatch.setattr(seed_demo, "SHIPPED", root)
+    monkeypatch.setattr(earlier, "EARLIER", {})
     return root
 
 
@@ -137,8 +140,69 @@ def test_seed_lets_cards_grow_and_saves_mixes(shipped: Path, tmp_path: Path, mon
     mix.delete()
     out = io.StringIO()
     call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=out)
-    assert "0 adapters were added, 0 mixes" in out.getvalue()
+    assert "0 adapters were added, 0 mixes, 0 suites" in out.getvalue()
     assert not Composition.objects.exists()
+
+
+def test_seed_publishes_what_was_tried_before(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = {
+        "lists/reverse-words": earlier.Earlier("Three ranks", "All ranks", ranks=3, deprecated="Too few."),
+        "wordsmith/plural-nouns": earlier.Earlier("Weak", "Strong", strength=0.5, yanked="Too weak."),
+    }
+    monkeypatch.setattr(earlier, "EARLIER", tried)
+    call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
+    for job in Job.objects.filter(kind="inspect").order_by("created_at"):
+        run_inspection(job)
+    assert set(Artifact.objects.values_list("state", flat=True)) == {"valid"}
+
+    adapter = Adapter.objects.get(name="reverse-words")
+    first, second = adapter.versions.order_by("pk")
+    assert adapter.current == second
+    assert (first.message, second.message, first.deprecation) == ("Three ranks", "All ranks", "Too few.")
+    assert (first.artifact.rank, second.artifact.rank) == (3, 4)
+    assert first.artifact.weights_blob_id != second.artifact.weights_blob_id
+    assert adapter.examples.count() == 10
+    first, second = Adapter.objects.get(name="plural-nouns").versions.order_by("pk")
+    assert (first.yank_reason, second.yanked_at) == ("Too weak.", None)
+    assert first.artifact.weights_blob_id == second.artifact.weights_blob_id
+    assert first.artifact.config_blob_id != second.artifact.config_blob_id
+    assert left_behind() == []
+
+
+def test_fewer_ranks_are_the_strongest_bit_by_bit(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file, save_file
+
+    down, up = torch.zeros(3, 4, dtype=torch.bfloat16), torch.zeros(5, 3, dtype=torch.bfloat16)
+    down[0], down[1], down[2] = 0.1, 3.0, -1.5
+    up[:, 0], up[:, 1], up[:, 2] = 0.1, 0.5, -2.25
+    save_file({"q.lora_A.weight": down, "q.lora_B.weight": up}, tmp_path / "whole.safetensors")
+    for keep, kept in ((1, [2]), (2, [1, 2]), (3, [0, 1, 2])):
+        earlier.cut_ranks(tmp_path / "whole.safetensors", tmp_path / "cut.safetensors", keep)
+        found = load_file(tmp_path / "cut.safetensors")
+        assert torch.equal(found["q.lora_A.weight"], down[kept])
+        assert torch.equal(found["q.lora_B.weight"], up[:, kept])
+
+
+def test_seed_uploads_public_suites_and_likes_unevenly(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
+    suites = EvaluationSuite.objects.filter(kind="own", visibility="public")
+    assert {suite.name for suite in suites} == {name for _, name, _ in demo_suites.SUITES}
+    suites.filter(name="Shopping lists").delete()
+    call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
+    assert not suites.filter(name="Shopping lists").exists(), "deleted ones stay deleted"
+    people = {name: User.objects.get(username=name) for name in ("demo", *seed_demo.PUBLISHERS, *seed_demo.READERS)}
+    owner = people["studio"]
+    made = [Adapter(owner=owner, name=f"thing-{number}") for number in range(50)]
+    liked: Counter[str] = Counter({adapter.name: 0 for adapter in made})
+    monkeypatch.setattr(demo, "write_like", lambda *, user, adapter, likes: liked.update([adapter.name]))
+    demo.like_some(people, made)
+    counts = sorted(liked.values())
+    assert counts[0] == 0
+    assert counts[25] <= 3
+    assert counts[-1] >= 7
 
 
 def test_default_base_may_be_a_directory(shipped: Path, tmp_path: Path, settings: Any) -> None:

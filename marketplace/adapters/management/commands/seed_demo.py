@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from inference_worker.contracts.bases import base_files
 from marketplace.accounts.models import User
 from marketplace.adapters.imports import META, import_adapter, read_meta
-from marketplace.adapters.management import demo
+from marketplace.adapters.management import demo, demo_suites, earlier
 from marketplace.adapters.models import Adapter
 from marketplace.bases import services as bases
 from marketplace.core.errors import AppError
@@ -26,6 +27,8 @@ SHIPPED = bases.SHIPPED["wordsmith-v1"].parent
 LOGINS = {"demo": False, "admin": True}
 #: Owners that are there in any case; others come with the adapters that are shipped. Nobody signs in as them.
 PUBLISHERS = ("wordsmith", "lists", "studio")
+#: Who only looks around, and likes what they find.
+READERS = ("amara", "bela", "chiara", "dmitri", "esra", "farid", "greta", "hugo")
 
 
 class Command(BaseCommand):
@@ -43,11 +46,14 @@ class Command(BaseCommand):
             new = self._adapters(people)
             demo.like_some(people, new)
             mixes = demo.save_mixes(people)
+            suites = demo_suites.upload_suites(people)
         except AppError as error:
             raise CommandError(error.message) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from error
-        self.stdout.write(f"The demo's data is complete; {len(new)} adapters were added, {mixes} mixes.")
+        self.stdout.write(
+            f"The demo's data is complete; {len(new)} adapters were added, {mixes} mixes, {suites} suites."
+        )
 
     def _people(self, path: Path) -> dict[str, User]:
         passwords, fresh = read_passwords(path)
@@ -60,7 +66,7 @@ class Command(BaseCommand):
                 user.set_password(passwords[name])
                 user.save(update_fields=["password"])
             people[name] = user
-        for name in dict.fromkeys([*PUBLISHERS, *(meta["owner"] for _, meta in _shipped())]):
+        for name in dict.fromkeys([*PUBLISHERS, *READERS, *(meta["owner"] for _, meta in _shipped())]):
             user, created = User.objects.get_or_create(username=name, defaults={"display_name": name.capitalize()})
             if created:
                 user.set_unusable_password()
@@ -92,26 +98,32 @@ class Command(BaseCommand):
         """Import what is not there; deleted ones stay deleted. Those that are new."""
         there = set(Adapter.objects.filter(owner__in=people.values()).values_list("owner__username", "name"))
         made = []
-        for place, (folder, meta) in enumerate(_shipped()):
-            if (meta["owner"], meta["name"]) in there:
-                continue
-            examples = _shown(meta.get("examples", []))
-            fields = {**demo.first_card(meta, place), "visibility": Adapter.Visibility.PUBLIC, "examples": examples}
-            adapter = import_adapter(
-                owner=people[meta["owner"]],
-                source=folder,
-                name=meta["name"],
-                fields=fields,
-            )
-            demo.grow_card(adapter, meta)
-            self.stdout.write(f"  {adapter.full_name}")
-            made.append(adapter)
+        with TemporaryDirectory(prefix="earlier-") as scratch:
+            for place, (folder, meta) in enumerate(_shipped()):
+                if (meta["owner"], meta["name"]) in there:
+                    continue
+                adapter = _publish(people[meta["owner"]], folder, meta, place, Path(scratch))
+                demo.grow_card(adapter, meta)
+                self.stdout.write(f"  {adapter.full_name}")
+                made.append(adapter)
         return made
 
 
+def _publish(owner: User, folder: Path, meta: dict[str, Any], place: int, scratch: Path) -> Adapter:
+    examples = _shown(meta.get("examples", []))
+    fields = {**demo.first_card(meta, place), "visibility": Adapter.Visibility.PUBLIC, "examples": examples}
+    name, tried = meta["name"], earlier.EARLIER.get(f"{owner.username}/{meta['name']}")
+    if tried is None:
+        return import_adapter(owner=owner, source=folder, name=name, fields=fields)
+    return earlier.import_with_history(
+        owner=owner, source=folder, name=name, fields=fields, earlier=tried, scratch=scratch / name
+    )
+
+
 def _shipped() -> list[tuple[Path, dict[str, Any]]]:
-    """Folder and description of every shipped adapter, by name."""
-    folders = sorted(path.parent for path in (SHIPPED / "adapters").glob(f"*/{META}"))
+    """Folder and description of every shipped adapter, by name: the library, then what it is measured against."""
+    parts = ("adapters", "brackets")
+    folders = [path.parent for part in parts for path in sorted((SHIPPED / part).glob(f"*/{META}"))]
     return [(folder, read_meta(folder / META)) for folder in folders]
 
 
