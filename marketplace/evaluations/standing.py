@@ -111,6 +111,8 @@ def evaluate_adapter(adapter: Adapter, *, again: bool = False) -> list[Evaluatio
         standing.save(update_fields=["digest"])
         standing.suites.set(course.suites)
         found = _request(row, course, again) if course.suites else []
+        if course.suites:
+            _request_before(row, course)
         refresh_standing(standing)
     return found
 
@@ -119,6 +121,25 @@ def _request(adapter: Adapter, course: Course, again: bool) -> list[EvaluationRu
     return request_evaluation(
         user=adapter.owner, subject=course.subject, suites=course.suites, beside=course.beside, again=again
     )
+
+
+def _request_before(adapter: Adapter, course: Course) -> None:
+    """Run the version with other bytes before the current one on the same, so that the two can be compared: it may have
+    been replaced before it was measured, or on other examples. What keeps it from being run is not this one's fault."""
+    assert adapter.base is not None
+    assert adapter.current is not None
+    rows = adapter.versions.filter(artifact__state=Artifact.State.VALID, yanked_at=None)
+    older = rows.filter(created_at__lt=adapter.current.created_at).exclude(artifact=adapter.current.artifact_id)
+    before = older.select_related("artifact").order_by("-created_at", "-pk").first()
+    if before is None:
+        return
+    subject = adapter_as_subject(adapter, adapter.base, before)
+    try:
+        # A savepoint: what a refusal left half done is taken back.
+        with transaction.atomic():
+            request_evaluation(user=adapter.owner, subject=subject, suites=course.suites, asked=False)
+    except AppError as error:
+        log.info("version_not_evaluated", version=before.pk, code=error.code, why=error.message)
 
 
 def course_of(adapter: Adapter) -> Course:

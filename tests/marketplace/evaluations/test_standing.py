@@ -13,10 +13,12 @@ from django.utils import timezone
 from inference_worker.errors import BlobMissing
 from marketplace.accounts.models import User
 from marketplace.adapters import garbage
+from marketplace.adapters.models import Adapter
 from marketplace.adapters.services import edit_adapter
 from marketplace.bases.models import Base
 from marketplace.compositions.halves import is_for_fitting
 from marketplace.core.store import blob_store
+from marketplace.evaluations.examples import versions_beside
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.recorders import kept_digests
 from marketplace.evaluations.selectors import lines_of
@@ -268,3 +270,29 @@ def test_garbage_is_not_what_runs_stand_on(
     garbage.collect_garbage()
     with pytest.raises(BlobMissing):
         blob_store().open(run.outcomes)
+
+
+def test_the_version_before_is_measured_on_the_same(
+    make_shipped: MakeShipped, ada: User, run_waiting: RunWaiting
+) -> None:
+    adapter, other = make_shipped(ada, "reverse-words"), make_shipped(ada, "opposites")
+    first = adapter.current
+    assert first is not None
+    assert other.current is not None
+    later = {"author": ada, "prompt_format": first.prompt_format}
+    # Replaced before anybody measured it, with other examples.
+    second = adapter.versions.create(artifact=other.current.artifact, commit="e" * 40, **later)
+    Adapter.objects.filter(pk=adapter.pk).update(current=second)
+    adapter.refresh_from_db()
+    adapter.examples.filter(position__gt=7).delete()
+    runs = evaluate_adapter(adapter)
+    assert {run.artifact_id for run in runs} == {second.artifact_id}
+    assert [job.subject["versions"] for job in run_waiting()] == [[second.pk], [first.pk]]
+    found = versions_beside(user=ada, adapter=adapter, before=first, after=second)
+    assert [pair.after.suite.kind for pair in found] == ["examples", "builtin"]
+    assert found[0].losses > 0
+    assert not evaluate_adapter(adapter), "nothing has changed"
+    adapter.versions.filter(pk=first.pk).update(yanked_at=timezone.now())
+    EvaluationRun.objects.all().delete()
+    evaluate_adapter(adapter, again=True)
+    assert not EvaluationRun.objects.filter(artifact=first.artifact_id).exists(), "what was taken back is not run"
