@@ -71,10 +71,12 @@ def words_on_halves(user: User, members: Sequence[Member], method: str) -> list[
     prompts = [row.prompt for member in members for row in _readable(user, member)]
     learnt = sum(map(is_for_fitting, prompts))
     left = len(prompts) - learnt
-    words = f"{info.title} learns from {learnt} of the {len(prompts)} examples that you may see; the others judge it."
+    words = f"{info.title} learns from {learnt} of the {len(prompts)} examples that you may see"
     if left >= FEW:
-        return [words]
-    return [f"{words} As these are {left}, they say little: write more examples, or measure it on a suite."]
+        return [f"{words}; the other {left} judge it."]
+    number = {0: "none is", 1: "1 is"}.get(left, f"{left} are")
+    few = f"{words}, so that {number} left to judge it by, which says little."
+    return [f"{few} Write more examples, or measure it on a suite."]
 
 
 def _invalid(sentence: str) -> Invalid:

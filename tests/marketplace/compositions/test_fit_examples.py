@@ -99,11 +99,11 @@ def test_how_many_examples_judge_it_is_said_before(pair: Members, ada: User) -> 
 
     (sentence,) = words()
     assert "learns from 4 of the 7 examples that you may see" in sentence
-    assert "As these are 3, they say little" in sentence
+    assert "so that 3 are left to judge it by, which says little" in sentence
     for prompt in prompts("plural", False)[2:6]:
         pair[0][0].examples.create(prompt=prompt, expected="yes", position=9)
     (sentence,) = words()
-    assert sentence.endswith("learns from 4 of the 11 examples that you may see; the others judge it.")
+    assert sentence.endswith("learns from 4 of the 11 examples that you may see; the other 7 judge it.")
     assert services.plan_caveats(user=ada, members=pair, method="svd", options={}) == []
 
 
