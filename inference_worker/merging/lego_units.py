@@ -6,22 +6,24 @@ weights are folded in (the sign onto b), units are balanced to ‖a‖ = ‖b‖
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods import LegoOptions
+from inference_worker.merging.seeding import module_generator
 from inference_worker.merging.sketch import MANY, sketched_gram
 from inference_worker.merging.stack import ModuleStack, gram
 
 #: Sizes closer than this count as tied and are ordered by content, so that rounding never decides the order.
 TIE = 1e-5
-#: So many values of a tell most units of one size apart, without a look at all of a and b.
-FIRST_VALUES = 16
+#: So many values of a and b tell most units of one size apart.
+FIRST_VALUES = 64
+#: Share of the farthest place, below which two places may be one up to rounding.
+APART = 1e-4
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _cosines(inner: Tensor) -> Tensor:
 
 
 def _order(stack: ModuleStack, size: Tensor, mirrored: bool) -> Tensor:
-    """Rows by size, largest first; ties by a digest of their content. Zero units are left out."""
+    """Rows by size, largest first; ties by their content. Zero units are left out."""
     sizes = size.tolist()
     ranked = sorted((row for row, value in enumerate(sizes) if value > 0.0), key=lambda row: -sizes[row])
     start = 0
@@ -95,22 +97,30 @@ def _order(stack: ModuleStack, size: Tensor, mirrored: bool) -> Tensor:
 
 
 def _by_content(stack: ModuleStack, rows: Sequence[int], mirrored: bool) -> list[int]:
-    """Rows of one size in the order of their first values; where these agree too, of a digest of everything."""
-    first = stack.A[list(rows), :FIRST_VALUES]
-    starts = {
-        row: tuple(values) for row, values in zip(rows, (first.abs() if mirrored else first).tolist(), strict=True)
-    }
-    often = Counter(starts.values())
-    digests = {row: _digest(stack, row, mirrored) for row in rows if often[starts[row]] > 1}
-    return sorted(rows, key=lambda row: (starts[row], digests.get(row, b"")))
+    """Rows of one size in the order of where their first values lie; where that leaves some together, all values."""
+    places = _places(stack, rows, mirrored, FIRST_VALUES)
+    ordered = sorted(places)
+    if min(after - before for before, after in pairwise(ordered)) <= APART * max(map(abs, ordered)):
+        places = _places(stack, rows, mirrored, None)
+    return [row for _, row in sorted(zip(places, rows, strict=True))]
 
 
-def _digest(stack: ModuleStack, row: int, mirrored: bool) -> bytes:
-    """A digest of one unit's content, where ``mirrored`` the same for (a, b) and (−a, −b)."""
-    a, b = stack.A[row].cpu(), stack.B[:, row].contiguous().cpu()
-    if not mirrored:
-        return hashlib.sha256(a.numpy().tobytes() + (b * stack.scale[row].sign().item()).numpy().tobytes()).digest()
-    orientation = float(a[a.abs().argmax()] * b[b.abs().argmax()] * stack.scale[row].sign().item())
-    digest = hashlib.sha256(a.abs().numpy().tobytes())
-    digest.update(b.abs().numpy().tobytes())
-    return digest.digest() + (b"+" if orientation > 0 else b"-")
+def _places(stack: ModuleStack, rows: Sequence[int], mirrored: bool, count: int | None) -> list[float]:
+    """How far units go along a random direction, which belongs to the module's name, by the first ``count`` values of
+    a and b.
+
+    Brought to one length, (c·a, b/c) goes as far as (a, b), and where ``mirrored`` (−a, −b) does, too.
+    """
+    chosen = list(rows)
+    a, b = stack.A[chosen, :count].double(), stack.B[:count, chosen].T.double()
+    drawn = module_generator(0, f"{stack.name}\0order").standard_normal((2, max(a.shape[1], b.shape[1])))
+    along = torch.from_numpy(drawn).to(a)
+    of_a = (a * along[0, : a.shape[1]]).sum(dim=1) / _norms(a)
+    of_b = (b * along[1, : b.shape[1]]).sum(dim=1) / _norms(b) * stack.scale[chosen].sign()
+    return (of_a * of_b if mirrored else of_a + of_b).tolist()
+
+
+def _norms(vectors: Tensor) -> Tensor:
+    """Of each row; 1 where there is nothing."""
+    norms = vectors.norm(dim=1)
+    return torch.where(norms > 0.0, norms, 1.0)

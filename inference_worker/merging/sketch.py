@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.merging.seeding import module_generator
-from inference_worker.merging.stack import ModuleStack, with_itself
+from inference_worker.merging.stack import ModuleStack, in_range, with_itself
 
 #: From more units than this on, sketches are worth their error.
 MANY = 256
@@ -27,13 +27,16 @@ def sketched_gram(stack: ModuleStack) -> tuple[Tensor, Tensor]:
     d_out, d_in = stack.B.shape[0], stack.A.shape[1]
     drawn = module_generator(0, f"{stack.name}\0sketch").integers(0, 2, d_in + d_out)
     signs = torch.from_numpy(2 * drawn - 1).to(stack.A)
-    return _gram(stack.A.T, signs[:d_in]), _gram(stack.B, signs[d_in:])
+    return (
+        in_range(lambda rows: _gram(rows.T, signs[:d_in]), stack.A),
+        in_range(lambda rows: _gram(rows.T, signs[d_in:]), stack.B.T),
+    )
 
 
 def _gram(columns: Tensor, signs: Tensor) -> Tensor:
     """Inner products of ``columns`` (d, n), signs: (d,)."""
     if len(columns) <= 2 * LENGTH:
-        return with_itself(columns.T).double()
+        return with_itself(columns.T)
     # Laid out as the columns are, so that adding runs along memory.
     folded = torch.zeros_like(columns[:LENGTH])
     squares = torch.zeros_like(columns[0], dtype=torch.float64)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+#: Between these sums of squares float32 has lost nothing that counts.
+_SQUARES = (1e-28, 1e36)
 
 
 @dataclass
@@ -66,7 +70,23 @@ class Merged:
 
 def gram(stack: ModuleStack) -> tuple[Tensor, Tensor]:
     """A·Aᵀ and Bᵀ·B of the stored factors, both (n, n) float64 (accumulated in float32)."""
-    return with_itself(stack.A).double(), with_itself(stack.B.T).double()
+    return in_range(with_itself, stack.A), in_range(with_itself, stack.B.T)
+
+
+def in_range(products: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Inner ``products`` (n, n) of ``rows`` (n, d) as float64, whatever their sizes.
+
+    How an update is split into factors is free, so one may be tiny and the other huge. Where squares leave the range of
+    float32, all is done again on rows brought to values around 1 by powers of two, which round nothing.
+    """
+    found = products(rows).double()
+    squares = found.diagonal()
+    odd = ~((squares > _SQUARES[0]) & (squares < _SQUARES[1]))
+    if not bool(odd.any()) or not bool(rows[odd].any()):
+        return found
+    exponents = torch.frexp(rows.abs().amax(dim=1)).exponent
+    sizes = torch.exp2(exponents.double())
+    return products(torch.ldexp(rows, -exponents.unsqueeze(1))).double().mul_(torch.outer(sizes, sizes))
 
 
 def with_itself(rows: Tensor) -> Tensor:
@@ -75,7 +95,8 @@ def with_itself(rows: Tensor) -> Tensor:
     if rows.device.type != "cpu":
         return rows @ rows.T
     values = rows.numpy()
-    return torch.from_numpy(values @ values.T)
+    with np.errstate(over="ignore", invalid="ignore"):  # See ``in_range``.
+        return torch.from_numpy(values @ values.T)
 
 
 def relative_error(stack: ModuleStack, left: Tensor, right: Tensor) -> float:
