@@ -17,7 +17,13 @@ from marketplace.adapters.fields import MAX_DESCRIPTION, Checker
 from marketplace.adapters.models import Adapter, Artifact, Blob, Version
 from marketplace.adapters.services import artifacts
 from marketplace.adapters.services.card_files import card_fields, write_card
-from marketplace.adapters.services.parent_names import UNNAMED, files_without_names, hidden_names, without_names
+from marketplace.adapters.services.parent_names import (
+    UNNAMED,
+    files_without_names,
+    hidden_names,
+    is_open,
+    without_names,
+)
 from marketplace.adapters.services.publishing import check_owner_quota, insert_adapter
 from marketplace.adapters.services.stated import Fields, check_fields
 from marketplace.adapters.services.versions import create_version, embed_when_valid
@@ -62,7 +68,7 @@ def create_adapter_from_files(
         examples=[],
     )
     checker.finish()
-    infos = _infos(files_without_names(files, hidden_names([parent for parent, _ in lineage])))
+    infos = _infos(files_without_names(files, hidden_names([parent for parent, _ in lineage], recipe)))
     with transaction.atomic():
         check_owner_quota(owner, infos.values())
         rows = artifacts.keep_blobs(infos.values())
@@ -121,13 +127,13 @@ class _Origin:
     @property
     def parents(self) -> list[tuple[str, float]]:
         """As the card and the history name them."""
-        hidden = hidden_names([parent for parent, _ in self.lineage])
-        names = [(parent.adapter.full_name, weight) for parent, weight in self.lineage]
-        return [(UNNAMED if name in hidden else name, weight) for name, weight in names]
+        named = [(is_open(parent.adapter), parent.adapter.full_name, weight) for parent, weight in self.lineage]
+        return [(name if shown else UNNAMED, weight) for shown, name, weight in named]
 
     @property
     def shown_recipe(self) -> dict[str, Any]:
-        found: dict[str, Any] = without_names(self.recipe, hidden_names([parent for parent, _ in self.lineage]))
+        hidden = hidden_names([parent for parent, _ in self.lineage], self.recipe)
+        found: dict[str, Any] = without_names(self.recipe, hidden)
         return found
 
     @property

@@ -28,8 +28,13 @@ def is_open(adapter: Adapter) -> bool:
     return policy.may(AnonymousUser(), policy.Action.VIEW, adapter)
 
 
-def hidden_names(parents: Sequence[Version]) -> frozenset[str]:
-    return frozenset(version.adapter.full_name for version in parents if not is_open(version.adapter))
+def hidden_names(parents: Sequence[Version], recipe: Mapping[str, Any]) -> frozenset[str]:
+    """The names of ``parents`` that stay unnamed: those of now, and those that ``recipe`` has in their places. It was
+    written by the plan; a parent may have got another name or owner while the job ran."""
+    planned = [str(parent.get("label", "")) for parent in recipe.get("parents") or ()]
+    hidden = [position for position, version in enumerate(parents) if not is_open(version.adapter)]
+    now = {parents[position].adapter.full_name for position in hidden}
+    return frozenset(now | {planned[position] for position in hidden if position < len(planned)}) - {""}
 
 
 def without_names(value: Any, hidden: Collection[str]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -86,6 +87,35 @@ def test_merge_has_files_recipe_lineage_card_and_check(ada: User, bob: User, par
     ]
     # The merge is private: its public parent does not show it to others.
     assert selectors.lineage_of(user=bob, adapter=parents[1])["children"] == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("given", [False, True], ids=["renamed", "given-away"])
+def test_names_that_a_private_parent_had_are_in_no_file(
+    ada: User, bob: User, make_person: Any, parents: list[Adapter], given: bool
+) -> None:
+    """The plan has the name of then; while the job ran, the parent got another name or another owner."""
+    recipe = {"method": "linear", "parents": [{"label": "ada/one"}, {"label": "bob/two"}]}
+    report = {"adapters": ["ada/one", "bob/two"]}
+    files = [file for file in _outputs() if file.path not in ("recipe.json", "merge_report.json")]
+    for path, table in (("recipe.json", recipe), ("merge_report.json", report)):
+        info = blob_store().put_bytes(json.dumps(table).encode())
+        files.append(OutputFile(path=path, sha256=info.sha256, git_sha1=info.git_sha1, size=info.size))
+    if given:
+        Adapter.objects.filter(name="one").update(owner=make_person("carol"))
+    else:
+        Adapter.objects.filter(name="one").update(name="uno")
+    for parent in parents:
+        parent.refresh_from_db()
+    merged = _merge(ada, parents, recipe=recipe, files=files)
+    assert merged.current is not None
+    told = merged.current.message
+    for file in merged.current.files.filter(path__in=["README.md", "recipe.json", "merge_report.json"]):
+        with blob_store().open(file.blob_id) as stream:
+            told += stream.read().decode()
+    assert "bob/two" in told
+    assert not any(name in told for name in ("ada/one", "ada/uno", "carol/one"))
+    assert merged.current.recipe == recipe, "shown to each reader as far as they may see the parents"
 
 
 @pytest.mark.django_db
