@@ -88,6 +88,10 @@ class Core:
         )  # (n, K), 1 at the unit's adapter
         return owns.T @ of_units @ owns
 
+    def weighted(self) -> tuple[Tensor, ...]:
+        """``lefts`` with the adapters' weights."""
+        return tuple(left * weight for left, weight in zip(self.lefts, self.weights, strict=True))
+
     def norms(self) -> Tensor:
         """‖w_i Δ_i‖, (K,)."""
         return self.inner_products().diagonal().clamp_min(0.0).sqrt() * self.weights.abs()
@@ -137,11 +141,17 @@ def svd_of_product(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return q_left @ u, sigma, q_right @ vh.T
 
 
-def shared_directions(lefts: Sequence[Tensor], rights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Left singular vectors (m, p) and values (p,) of [C_1 … C_K], C_i = lefts[i]·rights[i]ᵀ, without the zero ones."""
+def left_singular(lefts: Sequence[Tensor], rights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Left singular vectors (m, p) and values (p,) of [C_1 … C_K], C_i = lefts[i]·rights[i]ᵀ, which is never formed."""
     # C_i = left·Tᵀ·Qᵀ with rights[i] = Q·T, and orthonormal columns of the Q do not change the left vectors.
     narrow = [left @ torch.linalg.qr(right).R.T for left, right in zip(lefts, rights, strict=True)]
     u, sigma, _ = torch.linalg.svd(torch.cat(narrow, 1), full_matrices=False)
+    return u, sigma
+
+
+def shared_directions(lefts: Sequence[Tensor], rights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """``left_singular`` without the zero ones."""
+    u, sigma = left_singular(lefts, rights)
     keep = count_nonzero(sigma)
     return u[:, :keep], sigma[:keep]
 

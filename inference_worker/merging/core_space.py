@@ -48,9 +48,13 @@ def _coordinates(
     if not (len(outputs[1]) and len(inputs[1])):
         return None
     u, v = settle(core.left, *outputs, stack), settle(core.right, *inputs, stack)
-    values = u.T @ core.cores() @ v  # M_i, (K, n, n)
-    shape = (values.shape[1], values.shape[2])
-    return core, u, v, updates_of(stack, lambda index, rows: values[index, rows], shape, core.weights, seed)
+    # M_i is made from factors when it is needed: K matrices of (Σr)² numbers would grow with the cube of K.
+    lefts, rights = [u.T @ left for left in core.lefts], [right.T @ v for right in core.rights]
+
+    def part(index: int, rows: slice) -> Tensor:
+        return lefts[index][rows] @ rights[index]
+
+    return core, u, v, updates_of(stack, part, (u.shape[1], v.shape[1]), core.weights, seed)
 
 
 def _merge_one(stack: ModuleStack, rank: int | None, options: CoreSpaceOptions, seed: int) -> Merged:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods.elementwise import SpaceOptions
-from inference_worker.merging.core import Basis, count_nonzero, settle, truncate
+from inference_worker.merging.core import Basis, Core, count_nonzero, left_singular, settle, truncate
 from inference_worker.merging.elementwise import Uniforms, adapter_identities
 from inference_worker.merging.seeding import module_generator
 from inference_worker.merging.stack import Merged, ModuleStack
@@ -181,26 +181,24 @@ class _Cores(NamedTuple):
     turn_left: Tensor  # (m_out, p)
     turn_right: Tensor  # (m_in, q)
     weights: Tensor  # (K,)
-    values: Tensor  # (K, p, q), without the weights
+    lefts: list[Tensor]  # (p, r_i) of each adapter, without its weight
+    rights: list[Tensor]  # (r_i, q)
 
     @classmethod
     def of(cls, stack: ModuleStack) -> _Cores:
         """Signs of U and V do not matter to methods that treat + and − alike; equal singular values are settled."""
-        left, right = Basis.of(stack.B), Basis.of(stack.A.T)
-        ranks = list(stack.ranks)
-        pairs = zip((left.upper * stack.scale).split(ranks, 1), right.upper.split(ranks, 1), strict=True)
-        weighted = torch.stack([outputs @ inputs.T for outputs, inputs in pairs])  # cores of w_i · Δ_i
-        turn_left = _directions(left, weighted, stack)
-        turn_right = _directions(right, weighted.mT, stack)
-        weights = _weights(stack).double()
-        values = (turn_left.T @ weighted @ turn_right) / weights[:, None, None]
-        return cls(left, right, turn_left, turn_right, weights, values)
+        core = Core.of(stack)
+        turn_left = _directions(core.left, core.weighted(), core.rights, stack)
+        turn_right = _directions(core.right, core.rights, core.weighted(), stack)
+        lefts, rights = [turn_left.T @ part for part in core.lefts], [part.T @ turn_right for part in core.rights]
+        return cls(core.left, core.right, turn_left, turn_right, core.weights, lefts, rights)
 
     def updates(self, stack: ModuleStack, seed: int) -> Updates:
         def part(index: int, rows: slice) -> Tensor:
-            return self.values[index, rows]
+            return self.lefts[index][rows] @ self.rights[index]
 
-        return _updates(stack, seed, "core", part, self.values.shape[1:], self.weights)
+        shape = (self.turn_left.shape[1], self.turn_right.shape[1])
+        return _updates(stack, seed, "core", part, shape, self.weights)
 
 
 def _merge_core(stack: ModuleStack, rank: int | None, scaling: float, seed: int, combine: Combine) -> Merged:
@@ -211,9 +209,9 @@ def _merge_core(stack: ModuleStack, rank: int | None, scaling: float, seed: int,
     return merged
 
 
-def _directions(basis: Basis, cores: Tensor, stack: ModuleStack) -> Tensor:
-    """The left singular vectors of all ``cores`` (K, m, p) side by side that are not rounding, at least one."""
-    u, sigma, _ = torch.linalg.svd(torch.cat(list(cores), dim=1), full_matrices=False)
+def _directions(basis: Basis, lefts: Sequence[Tensor], rights: Sequence[Tensor], stack: ModuleStack) -> Tensor:
+    """The left singular vectors of all cores lefts[i]·rights[i]ᵀ side by side that are not rounding, at least one."""
+    u, sigma = left_singular(lefts, rights)
     some = max(1, count_nonzero(sigma))
     return settle(basis, u[:, :some], sigma[:some], stack)
 

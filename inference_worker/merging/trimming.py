@@ -93,13 +93,12 @@ def _place(counts: Tensor, rank: int) -> _Place:
 
 
 def with_limits(stack: ModuleStack, limits: Mapping[Key, float]) -> ModuleStack:
-    """The stack with what its adapters keep of each kind of matrix."""
-    kinds = {kind for _, kind in limits}
+    """The stack with what its adapters keep of each kind of matrix, in the type that sizes were counted in."""
+    kept = {kind: [limits.get((owner, kind), 0.0) for owner in stack.members] for _, kind in limits}
+    place = stack.A.device
     return replace(
         stack,
-        limits={
-            kind: stack.A.new_tensor([limits.get((owner, kind), 0.0) for owner in stack.members]) for kind in kinds
-        },
+        limits={kind: torch.tensor(own, dtype=torch.float32, device=place) for kind, own in kept.items()},
     )
 
 
