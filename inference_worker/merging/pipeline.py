@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from inference_worker.adapter_format.names import CONFIG_NAME, WEIGHTS_NAME
 from inference_worker.adapter_format.reader import AdapterReader, Factors
 from inference_worker.adapter_format.writer import AdapterWriter, to_json
+from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge import MergedModule
 from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, OutputDtype, RankRule
 from inference_worker.errors import BadInput
@@ -181,7 +182,9 @@ def _look_first(plan: MergePlan, groups: _Groups, progress: Progress) -> tuple[M
 
         def look(stacks: list[ModuleStack]) -> None:
             for stack in stacks:
-                for updates in matrices(stack, options, plan.seed):
+                with _taking_apart(plan, stack.name):
+                    found = matrices(stack, options, plan.seed)
+                for updates in found:
                     visit(updates)
 
         for names, _ in groups.each(look):
@@ -224,11 +227,37 @@ def _merge_stacks(plan: MergePlan, stacks: Sequence[ModuleStack]) -> list[tuple[
     for wish in dict.fromkeys((goal.ask, goal.inertia) for goal in goals):
         chosen = [index for index, goal in enumerate(goals) if (goal.ask, goal.inertia) == wish]
         options = options_for(goals[chosen[0]], plan.options)
-        results = plan.method.merge([stacks[index] for index in chosen], wish[0], options, plan.seed)
+        results = _call_method(plan, [stacks[index] for index in chosen], wish[0], options)
         for index, merged in zip(chosen, results, strict=True):
             turn = rotation_noise(plan.seed, stacks[index].name, merged.A.shape[0]) if plan.output.rotate else None
-            found[index] = shape_result(merged, goals[index], turn)
+            with _taking_apart(plan, stacks[index].name):
+                found[index] = shape_result(merged, goals[index], turn)
     return [found[index] for index in range(len(stacks))]
+
+
+def _call_method(plan: MergePlan, stacks: list[ModuleStack], rank: int | None, options: Contract) -> list[Merged]:
+    """What the method makes of ``stacks``, in order."""
+    with suppress(torch.linalg.LinAlgError):
+        return plan.method.merge(stacks, rank, options, plan.seed)
+    found = []
+    for stack in stacks:  # One by one, to name the module at fault.
+        with _taking_apart(plan, stack.name):
+            found += plan.method.merge([stack], rank, options, plan.seed)
+    return found
+
+
+@contextmanager
+def _taking_apart(plan: MergePlan, module: str) -> Iterator[None]:
+    """Raise ``BadInput`` naming ``module`` where its numbers overflow on the way to singular values or angles."""
+    method = plan.method.info
+    try:
+        yield
+    except torch.linalg.LinAlgError as fault:
+        message = (
+            f"{module}: {method.title} ({method.name}) cannot take its update apart: the numbers are too large and "
+            "overflow on the way. Use smaller weights, leave the module out, or add up as it is with cat"
+        )
+        raise BadInput(message, code="overflow", extra={"module": module, "method": method.name}) from fault
 
 
 def _write_module(plan: MergePlan, writer: AdapterWriter, name: str, merged: Merged) -> None:

@@ -79,3 +79,16 @@ def test_float64_beyond_float32(tmp_path: Path) -> None:
     edit_tensors(tmp_path / "bad", lambda tensors: {name: value.double() * 1e300 for name, value in tensors.items()})
     with open_directory(tmp_path / "bad") as reader, pytest.raises(BadInput, match=f"bad: {NAME} holds values"):
         merge_adapters([reader], [1e-9], "cat", tmp_path / "out")
+
+
+@pytest.mark.parametrize("method", ["svd", "knots", "iso_c", "karcher", "ties"])
+def test_what_overflows_on_the_way(method: str, tmp_path: Path) -> None:
+    good, huge = {name: random_factors(index, 4) for index, name in enumerate(MODULES)}, MODULES[2]
+    bad = {**good, huge: Factors(good[huge].A.sign() * 3e38, good[huge].B)}
+    readers = [write_factors(tmp_path / name, factors) for name, factors in (("good", good), ("bad", bad))]
+    with pytest.raises(
+        BadInput, match=rf"{huge}: .* \({method}\) cannot take its update apart.*smaller weights"
+    ) as fault:
+        merge_adapters(readers, [1.0, 1.0], method, tmp_path / "out")
+    assert (fault.value.code, fault.value.extra) == ("overflow", {"module": huge, "method": method})
+    assert not (tmp_path / "out").exists()
