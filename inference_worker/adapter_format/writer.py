@@ -11,8 +11,9 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -64,7 +65,8 @@ class AdapterWriter:
     """Writes ``adapter_model.safetensors`` and ``adapter_config.json`` into a directory, atomically.
 
     Modules arrive in any order through ``add``; ``finish`` writes the config, fills the header and puts both files in
-    place. Nothing stays of what was written before, whether the context is left without ``finish`` or the process dies.
+    place. Nothing stays of what was written before, whether the context is left without ``finish`` or the process dies;
+    of a process that dies at once (SIGKILL, a power cut) a new directory stays, empty.
     """
 
     def __init__(
@@ -74,8 +76,9 @@ class AdapterWriter:
         dtype: torch.dtype,
         extras: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self._made = list(takewhile(lambda folder: not folder.exists(), (directory, *directory.parents)))
+        directory.mkdir(parents=True, exist_ok=True)
         self._plans = {plan.name: plan for plan in plans}
         self._dtype = dtype
         self._entries: dict[str, dict[str, Any]] = {}
@@ -93,6 +96,9 @@ class AdapterWriter:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._new.__exit__(kind, value, trace)
+        for folder in self._made:
+            with suppress(OSError):  # Somebody else may have put something into it, or have removed it.
+                folder.rmdir()
 
     def add(self, name: str, factors: Factors, bias: Tensor | None = None, magnitude: Tensor | None = None) -> None:
         """Append one module: A (r, d_in) and B (d_out, r) with Δ = B·A, r at most the planned rank.

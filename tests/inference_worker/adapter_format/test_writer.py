@@ -86,6 +86,18 @@ def test_an_unfinished_write_keeps_the_old_adapter(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_folders_that_an_unfinished_write_made_go_with_it(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    huge = {"a": Factors(torch.full((2, 24), 1e6), torch.ones(40, 2))}
+    for out in (tmp_path / "there", tmp_path / "new" / "deep"):
+        with pytest.raises(Refused, match="float16"):
+            write_adapter(out, huge, dtype="float16")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    with AdapterWriter(tmp_path / "new" / "deep", [], torch.float32):
+        (tmp_path / "new" / "deep" / "of-others").touch()
+    assert (tmp_path / "new" / "deep" / "of-others").exists()
+
+
 def test_config_is_canonical(tmp_path: Path) -> None:
     write_factors(tmp_path, {name: random_factors(index, 2 + index) for index, name in enumerate(MODULES)}).close()
     config = json.loads((tmp_path / "adapter_config.json").read_text())

@@ -133,7 +133,7 @@ def test_values_that_are_not_finite(tmp_path: Path) -> None:
     for method in ("cat", "svd", "lego", "linear"):
         with pytest.raises(BadInput, match=rf"bad: {MODULES[2]} holds values that are not finite"):
             merge_adapters([reader, open_directory(tmp_path / "bad")], [1.0, 1.0], method, tmp_path / "out")
-        assert not list((tmp_path / "out").iterdir())
+        assert not (tmp_path / "out").exists()
 
 
 def test_values_beyond_float16(tmp_path: Path) -> None:
