@@ -96,7 +96,9 @@ def test_a_version_that_answers_otherwise_is_told_with_numbers(
     assert (examples.outcome, examples.metric) == ("worse", "exact_match")
     told = Notification.objects.get(user=bob, title__contains="worse than before on Examples")
     assert told.address == f"/watches/{row.pk}"
-    assert "Exact match 1" in told.text or "Exact match 9" in told.text
+    assert examples.before is not None
+    was = examples.before.estimates["overall"]["exact_match"]["value"]
+    assert f"Exact match {round(100 * was)} % before, " in told.text
     assert "10 pairs" in told.text
     assert "Another version of it runs now." in told.text
     client.force_login(bob)
