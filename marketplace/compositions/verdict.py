@@ -12,10 +12,13 @@ from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_limits import ALONE, CARRIED, NEVER
 from inference_worker.contracts.merge_methods import METHODS, MemberFacts
 from marketplace.adapters.licences import LicenceVerdict, merge_licence, obligations_of
+from marketplace.adapters.models import Adapter
 from marketplace.compositions.members import Member, conflicting_shapes, shapes_of
 
 #: From this cosine of signatures on, two adapters are near-duplicates (see the architecture, "Data").
 NEAR_DUPLICATE = 0.98
+#: How the reason begins that a merge has from a parent.
+PASSED_ON = "A parent must stay private: "
 
 
 def _check(code: str, ok: bool | None, label: str, value: str, detail: str = "") -> dict[str, Any]:
@@ -139,12 +142,26 @@ def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
 
 
 def _licence(members: Sequence[Member]) -> LicenceVerdict:
-    """The licence of a merge. A parent that had to stay private for its own licence passes that on."""
+    """The licence of a merge. A parent that had to stay private for its own licence passes that on, without its name:
+    the reason is kept with the merge, and whoever sees that reads it."""
     verdict = merge_licence([member.adapter.license for member in members])
-    bound = next((member.adapter for member in members if member.adapter.private_reason), None)
+    bound = _bound(members)
     if bound is None or not verdict.publishable:
         return verdict
-    return replace(verdict, publishable=False, reason=f"{bound.full_name} must stay private: {bound.private_reason}")
+    reason = f"{PASSED_ON}{bound.private_reason.removeprefix(PASSED_ON)}"
+    return replace(verdict, publishable=False, reason=reason)
+
+
+def _bound(members: Sequence[Member]) -> Adapter | None:
+    """The first parent that must stay private."""
+    return next((member.adapter for member in members if member.adapter.private_reason), None)
+
+
+def _licence_check(members: Sequence[Member], licence: LicenceVerdict) -> dict[str, Any]:
+    """The row of the verdict, which is for who may see every member, names the parent."""
+    bound = _bound(members) if licence.reason.startswith(PASSED_ON) else None
+    detail = f"{licence.reason} (This is {bound.full_name}.)" if bound else licence.reason
+    return _check("licence", True if licence.publishable else None, "Licence", licence.license, detail)
 
 
 def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
@@ -157,7 +174,7 @@ def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
     rows += [row for row in (_tokenizer_check(members),) if row is not None]
     rows.append(_check("ranks", True, "Ranks", ", ".join(str(rank) for rank in ranks)))
     rows += [row for row in (_feature_check(members), _similarity_check(members)) if row is not None]
-    rows.append(_check("licence", True if licence.publishable else None, "Licence", licence.license, licence.reason))
+    rows.append(_licence_check(members, licence))
     mergeable = all(row["ok"] is not False for row in rows)
     refusals = {name: method_refusal(name, members) for name in METHODS}
     return {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.urls import reverse
 
 from inference_worker.contracts.merge_recipe import MergeRecipe, RecipeParent
@@ -131,6 +133,29 @@ def test_a_mergekit_file_finds_no_private_adapter(secret: Adapter, carol: User, 
         answers.append(sent.json()["message"].replace(name, "NAME"))
     assert answers[0] == answers[1]
     assert not Job.objects.exists()
+
+
+def test_the_reason_to_stay_private_names_no_parent(secret: Adapter, bob: User, client: Any) -> None:
+    """It stays with the merge, whose collaborators may not see the parent; who merges it reads which one it is."""
+    Adapter.objects.filter(pk=secret.pk).update(private_reason="cc-by-nd-4.0 forbids it.")
+    secret.refresh_from_db()
+    verdict = services.plan_verdict(user=bob, members=[(secret, 1.0)])
+    assert verdict["licence"]["reason"] == "A parent must stay private: cc-by-nd-4.0 forbids it."
+    (row,) = [row for row in verdict["checks"] if row["code"] == "licence"]
+    assert SECRET in row["detail"]
+    Adapter.objects.filter(pk=secret.pk).update(private_reason=verdict["licence"]["reason"])
+    secret.refresh_from_db()
+    again = services.plan_verdict(user=bob, members=[(secret, 1.0)])
+    assert again["licence"]["reason"] == verdict["licence"]["reason"], "said once however long the chain"
+
+
+def test_reasons_of_before_lose_their_names(secret: Adapter) -> None:
+    migration = importlib.import_module("marketplace.adapters.migrations.0005_reasons_without_names")
+    named = "ada/a must stay private: bob/b.c must stay private: It forbids it."
+    Adapter.objects.filter(pk=secret.pk).update(private_reason=named)
+    migration.forget_names(apps, None)
+    secret.refresh_from_db()
+    assert secret.private_reason == "A parent must stay private: It forbids it."
 
 
 def _jobs(user: User, adapter: Adapter, other: Adapter) -> list[Job]:
