@@ -68,6 +68,14 @@ class MergeSweepRequest(Contract):
         return self
 
 
+class PairedDifference(Estimate):
+    """A mean of paired differences with the examples that the second scored higher or lower on; None in results of
+    before they were counted."""
+
+    wins: int | None = None
+    losses: int | None = None
+
+
 class SweepCell(Contract):
     """What was measured of the base, a parent, all parents as an ensemble or a point; ``position`` counts within its
     kind.
@@ -83,8 +91,8 @@ class SweepCell(Contract):
     label: str
     overall: dict[str, Estimate] = {}
     tasks: dict[str, dict[str, Estimate]] = {}
-    against_base: Estimate | None = None
-    against_best_parent: Estimate | None = None
+    against_base: PairedDifference | None = None
+    against_best_parent: PairedDifference | None = None
     rank: int | None = None
     seconds: float = 0.0
     fault: str = ""

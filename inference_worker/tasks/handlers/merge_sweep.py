@@ -16,13 +16,14 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from inference_worker.contracts.evaluate import Estimate, Evaluation
+from inference_worker.contracts.evaluate import Evaluation
 from inference_worker.contracts.generate import Strategy, WeightedAdapter
 from inference_worker.contracts.jobs import partial_name
 from inference_worker.contracts.merge_sweep import (
     MAX_VOICES,
     MergeSweepRequest,
     MergeSweepResult,
+    PairedDifference,
     SweepCell,
     SweepPoint,
     SweepSuite,
@@ -151,9 +152,12 @@ class _Sweep:
             progress=lambda done, of: progress(done / max(of, 1)),
         )
 
-    def _difference(self, against: tuple[str, int], scores: Sequence[float]) -> Estimate:
-        settings = self.request.settings
-        return paired_difference(self.scores[against], scores, settings.resamples, settings.seed)
+    def _difference(self, against: tuple[str, int], scores: Sequence[float]) -> PairedDifference:
+        settings, before = self.request.settings, self.scores[against]
+        found = paired_difference(before, scores, settings.resamples, settings.seed)
+        pairs = list(zip(before, scores, strict=True))
+        wins, losses = sum(after > b for b, after in pairs), sum(after < b for b, after in pairs)
+        return PairedDifference(**found.model_dump(), wins=wins, losses=losses)
 
     def _best_parent(self) -> int:
         means = [sum(self.scores["parent", position]) for position in range(len(self.parents))]

@@ -69,6 +69,11 @@ class SweepEstimateSerializer(serializers.Serializer[Any]):
     n = serializers.IntegerField()
 
 
+class SweepDifferenceSerializer(SweepEstimateSerializer):
+    wins = serializers.IntegerField(allow_null=True, help_text="examples that the setting alone has right")
+    losses = serializers.IntegerField(allow_null=True, help_text="examples that the other alone has right")
+
+
 class SweepCellSerializer(serializers.Serializer[Any]):
     """One measurement; intervals are 95 %."""
 
@@ -77,8 +82,8 @@ class SweepCellSerializer(serializers.Serializer[Any]):
     label = serializers.CharField()
     overall = serializers.DictField(child=SweepEstimateSerializer(), help_text="metric → estimate")
     tasks = serializers.DictField(child=serializers.DictField(child=SweepEstimateSerializer()))
-    against_base = SweepEstimateSerializer(allow_null=True, help_text="exact match minus the base's, by example")
-    against_best_parent = SweepEstimateSerializer(allow_null=True)
+    against_base = SweepDifferenceSerializer(allow_null=True, help_text="exact match minus the base's, by example")
+    against_best_parent = SweepDifferenceSerializer(allow_null=True)
     rank = serializers.IntegerField(allow_null=True)
     seconds = serializers.FloatField()
     fault = serializers.CharField(help_text="why a setting could not be measured")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from inference_worker.contracts.evaluate import Estimate
 from inference_worker.contracts.merge_sweep import MergeSweepResult, SweepCell
+from marketplace.evaluations.models import Standing
+from marketplace.evaluations.verdicts import MIN_EXAMPLES, effect
 
 METRIC = "exact_match"
 LEFT, TOP, HEIGHT, FOOT = 44.0, 16.0, 220.0, 84.0
@@ -105,15 +107,19 @@ def _row(cell: SweepCell) -> Row:
 
 
 def _verdict(cell: SweepCell) -> tuple[str, str]:
-    """Plainly, by the intervals of the differences on the same examples."""
+    """Plainly, by the rule of all measured results (``evaluations.verdicts.effect``): of few examples nothing is said,
+    and what chance makes too often is no difference."""
     base, parent = cell.against_base, cell.against_best_parent
     if base is None or parent is None:
         return "", ""
-    if base.high < 0:
+    if parent.n < MIN_EXAMPLES:
+        return f"too few examples to tell, {MIN_EXAMPLES} are needed", ""
+    if effect(base.model_dump(exclude_none=True)) == Standing.Verdict.WORSE:
         return "worse than the base", "bad"
-    if parent.high < 0:
+    found = effect(parent.model_dump(exclude_none=True))
+    if found == Standing.Verdict.WORSE:
         return "worse than the best parent", "bad"
-    if parent.low > 0:
+    if found == Standing.Verdict.BETTER:
         return "better than the best parent", "good"
     return "no better than the best parent", "warn"
 

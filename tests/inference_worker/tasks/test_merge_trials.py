@@ -143,6 +143,7 @@ def test_points_stand_beside_base_and_parents(context: JobContext, parents: tupl
     assert second.overall["exact_match"].n == 6
     assert like_first.against_best_parent is not None
     assert like_first.against_best_parent.value == 0.0
+    assert (like_first.against_best_parent.wins, like_first.against_best_parent.losses) == (0, 0)
     assert nothing.against_base is not None
     assert nothing.against_base.value == 0.0
     assert "magic" in refused.fault

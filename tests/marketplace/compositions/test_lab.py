@@ -23,7 +23,7 @@ from inference_worker.contracts.merge_preview import (
     PreviewColumn,
 )
 from inference_worker.contracts.merge_recipe import MergeRecipe, RecipeParent
-from inference_worker.contracts.merge_sweep import MergeSweepRequest, MergeSweepResult, SweepCell
+from inference_worker.contracts.merge_sweep import MergeSweepRequest, MergeSweepResult, PairedDifference, SweepCell
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Lineage, Version
 from marketplace.bases.models import Base
@@ -219,6 +219,10 @@ def estimate(value: float, width: float = 0.1) -> Estimate:
     return Estimate(value=value, low=value - width, high=value + width, n=20)
 
 
+def difference(value: float, width: float = 0.1, n: int = 20, **counts: int) -> PairedDifference:
+    return PairedDifference(value=value, low=value - width, high=value + width, n=n, **counts)
+
+
 def cell(kind: str, position: int, value: float, **more: Any) -> SweepCell:
     label = f"{kind} {position}"
     return SweepCell(kind=kind, position=position, label=label, overall={"exact_match": estimate(value)}, **more)  # type: ignore[arg-type]
@@ -229,9 +233,9 @@ MEASURED = MergeSweepResult(
         cell("base", 0, 0.1),
         cell("parent", 0, 0.6),
         cell("parent", 1, 0.5),
-        cell("point", 0, 0.9, against_base=estimate(0.8), against_best_parent=estimate(0.3)),
-        cell("point", 1, 0.6, against_base=estimate(0.5), against_best_parent=estimate(0.0)),
-        cell("point", 2, 0.0, against_base=estimate(-0.2), against_best_parent=estimate(-0.6)),
+        cell("point", 0, 0.9, against_base=difference(0.8), against_best_parent=difference(0.3)),
+        cell("point", 1, 0.6, against_base=difference(0.5), against_best_parent=difference(0.0)),
+        cell("point", 2, 0.0, against_base=difference(-0.4), against_best_parent=difference(-0.6)),
         SweepCell(kind="point", position=3, label="point 3", fault="Ranks differ."),
     ),
     best_parent=0,
@@ -249,6 +253,24 @@ def test_the_table_says_plainly_what_came_out() -> None:
     ]
     assert table.best is not None
     assert table.best.position == 0
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (difference(-1.0, 0.0, n=1), "too few examples to tell, 8 are needed"),
+        (difference(1.0, 0.0, n=7), "too few examples to tell, 8 are needed"),
+        (difference(1.0, 0.0, n=8, wins=8, losses=0), "better than the best parent"),
+        (difference(-1.0, 0.0, n=8, wins=0, losses=8), "worse than the best parent"),
+        # The interval is all on one side, and chance makes such counts often.
+        (difference(0.2, 0.1, n=20, wins=4, losses=0), "no better than the best parent"),
+        (difference(-0.2, 0.1, n=20, wins=1, losses=5), "no better than the best parent"),
+    ],
+)
+def test_a_sweep_claims_no_more_than_a_run_of_the_site(found: PairedDifference, words: str) -> None:
+    one = cell("point", 0, 0.5, against_base=difference(0.0, n=found.n), against_best_parent=found)
+    table = table_of(MEASURED.model_copy(update={"cells": (*MEASURED.cells[:3], one)}))
+    assert table.rows[-1].verdict == words
 
 
 def test_the_chart_has_every_point_in_its_place() -> None:
