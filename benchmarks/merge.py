@@ -1,6 +1,6 @@
 """Time merges of Mistral-7B-shaped adapters: whole processes, and single modules beside PEFT and scikit-learn.
 
-    python -m inference_worker bench merge [--adapters 2 8 32] [--methods lego,svd,cat,linear] [--repeat 3]
+    python -m inference_worker bench merge [--adapters 2 8 32] [--methods lego,svd,ties:space=core] [--repeat 3]
         [--layers 32] [--parts processes scaling modules] [--threads 2] [--device cpu] [--json FILE] [--quick]
 
 processes: random adapters (rank 16, bfloat16, all seven linear modules of every layer) in a temporary folder are merged
@@ -116,13 +116,15 @@ def merge_processes(
             make_adapter(path, seed, layers, sizes.rank, sizes.shapes)
     read = sum(file.stat().st_size for path in paths for file in path.iterdir())
     rows: list[Row] = []
-    for method in methods:
+    for spoken in methods:
+        method, *settings = spoken.split(":")
         rank = ["--rank", str(sizes.rank)] if METHODS[method].rank == "choose" else []
-        out = folder / f"merged-{method}"
-        command = [sys.executable, "-m", "inference_worker", "merge", "--method", method, *rank, "--out", str(out)]
+        options = [word for setting in settings for word in ("--option", setting)]
+        out = folder / "merged"
+        command = [sys.executable, "-m", "inference_worker", "merge", "--method", method, *options, *rank]
         for _ in range(repeat):
-            figures = measure([*command, *map(str, paths)], environment)
-            row: Row = {"method": method, "adapters": adapters, "layers": layers, "megabytes": round(read / 1e6, 1)}
+            figures = measure([*command, "--out", str(out), *map(str, paths)], environment)
+            row: Row = {"method": spoken, "adapters": adapters, "layers": layers, "megabytes": round(read / 1e6, 1)}
             rows.append({**row, **figures, "load": round(os.getloadavg()[0], 2)})
             print(json.dumps(rows[-1]), flush=True)
         shutil.rmtree(out)
@@ -166,7 +168,11 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", default="lego,svd,cat,linear", help="the first is the one that is scaled")
+    parser.add_argument(
+        "--methods",
+        default="lego,svd,cat,linear",
+        help="METHOD[:OPTION=VALUE]…; the first is the one that is scaled",
+    )
     parser.add_argument("--adapters", type=int, nargs="+", default=[2, 8, 32], help="how many are merged")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--rank", type=int, default=16)

@@ -6,7 +6,7 @@ weights are folded in (the sign onto b), units are balanced to ‖a‖ = ‖b‖
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -86,19 +86,30 @@ def _order(stack: ModuleStack, size: Tensor, mirrored: bool) -> Tensor:
     """Rows by size, largest first; ties by their content. Zero units are left out."""
     sizes = size.tolist()
     ranked = sorted((row for row, value in enumerate(sizes) if value > 0.0), key=lambda row: -sizes[row])
-    start = 0
-    for end in range(1, len(ranked) + 1):
-        if end < len(ranked) and sizes[ranked[end - 1]] - sizes[ranked[end]] <= TIE * sizes[ranked[start]]:
-            continue
-        if end - start > 1:
-            ranked[start:end] = _by_content(stack, ranked[start:end], mirrored)
-        start = end
+    groups = _ties([sizes[row] for row in ranked])
+    # All at once: among hundreds of units of adapters alike many sizes tie by chance.
+    tied = [row for group in groups for row in ranked[group]]
+    places = dict(zip(tied, _places(stack, tied, mirrored, FIRST_VALUES), strict=True)) if tied else {}
+    for group in groups:
+        ranked[group] = _by_content(stack, ranked[group], places, mirrored)
     return torch.tensor(ranked, dtype=torch.int64, device=size.device)
 
 
-def _by_content(stack: ModuleStack, rows: Sequence[int], mirrored: bool) -> list[int]:
-    """Rows of one size in the order of where their first values lie; where that leaves some together, all values."""
-    places = _places(stack, rows, mirrored, FIRST_VALUES)
+def _ties(sizes: Sequence[float]) -> list[slice]:
+    """Where descending sizes follow each other so closely that rounding might order them."""
+    found, start = [], 0
+    for end in range(1, len(sizes) + 1):
+        if end < len(sizes) and sizes[end - 1] - sizes[end] <= TIE * sizes[start]:
+            continue
+        if end - start > 1:
+            found.append(slice(start, end))
+        start = end
+    return found
+
+
+def _by_content(stack: ModuleStack, rows: Sequence[int], first: Mapping[int, float], mirrored: bool) -> list[int]:
+    """Rows of one size by where their ``first`` values lie; where that leaves some together, all values."""
+    places = [first[row] for row in rows]
     ordered = sorted(places)
     if min(after - before for before, after in pairwise(ordered)) <= APART * max(map(abs, ordered)):
         places = _places(stack, rows, mirrored, None)

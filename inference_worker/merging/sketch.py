@@ -39,12 +39,12 @@ def _gram(columns: Tensor, signs: Tensor) -> Tensor:
         return with_itself(columns.T)
     # Laid out as the columns are, so that adding runs along memory.
     folded = torch.zeros_like(columns[:LENGTH])
-    squares = torch.zeros_like(columns[0], dtype=torch.float64)
+    squares = torch.zeros_like(folded)
     for start in range(0, len(columns), LENGTH):
         part = columns[start : start + LENGTH]
         folded[: len(part)].addcmul_(part, signs[start : start + LENGTH].unsqueeze(1))
-        squares += part.square().sum(dim=0)
+        squares[: len(part)].addcmul_(part, part)
     inner = with_itself(folded.T).double()
     short = inner.diagonal().clamp_min(0.0)
-    stretch = torch.where(short > 0.0, squares / short, 0.0).sqrt()
+    stretch = torch.where(short > 0.0, squares.sum(dim=0).double() / short, 0.0).sqrt()
     return inner.mul_(torch.outer(stretch, stretch))
