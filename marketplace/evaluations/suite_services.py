@@ -32,10 +32,7 @@ def create_suite(
         raise NotAuthenticated("Sign in to upload a suite.")
     name = _checked_name(name)
     _check_visibility(visibility)
-    size = len(lines.encode(errors="replace"))
-    if size > settings.SUITE_MAX_BYTES:
-        sentence = f"The examples have {size:,} bytes; a suite may have {settings.SUITE_MAX_BYTES:,}."
-        raise Invalid(sentence, code="suite_too_large", extra={"fields": {"lines": [sentence]}})
+    _check_size(len(lines.encode(errors="replace")))
     examples = read_lines(lines, most=settings.SUITE_MAX_EXAMPLES)
     with transaction.atomic():
         # One after the other, so that the number of suites holds.
@@ -63,6 +60,28 @@ def create_suite(
             visibility=visibility,
         )
     return suite
+
+
+def text_of(data: bytes) -> str:
+    """The text of an uploaded file, for ``create_suite``. Raises ``Invalid`` that names the first line and byte that is
+    not UTF-8: with another character in its place, answers would be compared with what nobody wrote."""
+    _check_size(len(data))
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        line = data.count(b"\n", 0, fault.start) + 1
+        place = fault.start - data.rfind(b"\n", 0, fault.start)
+        sentence = (
+            f"The file is not UTF-8 text: in line {line:,}, byte {place:,} (0x{data[fault.start]:02X}) is part of no "
+            "character. Save it as UTF-8 and upload it again."
+        )
+        raise Invalid(sentence, code="suite_not_utf8", extra={"fields": {"lines": [sentence]}}) from fault
+
+
+def _check_size(size: int) -> None:
+    if size > settings.SUITE_MAX_BYTES:
+        sentence = f"The examples have {size:,} bytes; a suite may have {settings.SUITE_MAX_BYTES:,}."
+        raise Invalid(sentence, code="suite_too_large", extra={"fields": {"lines": [sentence]}})
 
 
 def edit_suite(

@@ -149,9 +149,9 @@ def _create_suite(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _suite_form(request, form, 422)
     data = dict(form.cleaned_data)
-    if files:
-        data["lines"] = files[0].read(settings.SUITE_MAX_BYTES + 1).decode("utf-8", errors="replace")
     try:
+        if files:
+            data["lines"] = suite_services.text_of(files[0].read(settings.SUITE_MAX_BYTES + 1))
         spend(request, EvaluateThrottle)
         suite = suite_services.create_suite(user=request.user, **data)
     except AppError as error:

@@ -146,6 +146,23 @@ def test_rest(make_shipped: MakeShipped, ada: User, client: Client, run_waiting:
     assert client.get(f"/api/v1/suites/{suite}/").status_code == 404
 
 
+def test_a_file_that_is_not_utf_8_is_refused_where_it_is_not(ada: User, client: Client, settings: Any) -> None:
+    client.force_login(ada)
+
+    def upload(data: bytes) -> str:
+        file = SimpleUploadedFile("own.jsonl", data)
+        answer = client.post("/suites/new", {"name": "S", "file": file, "visibility": "public"})
+        assert answer.status_code == 400
+        return answer.content.decode()
+
+    latin = LINES.encode() + '{"prompt": "où", "expected": "là"}'.encode("latin-1")
+    assert "in line 4, byte 14 (0xF9) is part of no character" in upload(latin)
+    assert "in line 1, byte 1 (0xFF) is part of no character" in upload(LINES.encode("utf-16"))
+    settings.SUITE_MAX_BYTES = 20
+    assert "The examples have 21 bytes; a suite may have 20." in upload("é".encode() * 100), "cut inside of a character"
+    assert not EvaluationSuite.objects.exists()
+
+
 def test_the_page_takes_text_and_files(ada: User, client: Client) -> None:
     assert client.post("/suites/new", {"name": "S"})["Location"].startswith("/account/login/")
     client.force_login(ada)
