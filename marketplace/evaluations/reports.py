@@ -10,6 +10,7 @@ from uuid import UUID
 from marketplace import policy
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.selectors import nameable_adapters
+from marketplace.evaluations.figures import gain
 from marketplace.evaluations.hiding import hidden_suites
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.standing import runs_beside
@@ -29,8 +30,8 @@ _Kind = EvaluationSuite.Kind
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of the chart: from ``base`` to ``value``, with the interval of the paired gain around its end; shares
-    of 1. ``kind`` says whose it is."""
+    """One bar of the chart: from ``base`` to ``value``, with the interval of the paired gain around its end, and the
+    base's own interval where there is one; shares of 1. ``kind`` says whose it is."""
 
     label: str
     kind: Kind
@@ -38,6 +39,8 @@ class Bar:
     value: float
     low: float
     high: float
+    base_low: float | None = None
+    base_high: float | None = None
 
     @property
     def places(self) -> dict[str, str]:
@@ -45,11 +48,13 @@ class Bar:
         marks = {"base": self.base, "value": self.value, "low": self.low, "high": self.high}
         start, end = sorted((self.base, self.value))
         marks |= {"start": start, "width": end - start}
+        if self.base_low is not None and self.base_high is not None:
+            marks |= {"base_low": self.base_low, "base_high": self.base_high}
         return {name: f"{100 * min(max(mark, 0.0), 1.0):.2f}%" for name, mark in marks.items()}
 
     @property
     def gain(self) -> float:
-        return self.value - self.base
+        return gain(self.base, self.value)
 
     @property
     def low_gain(self) -> float:
@@ -78,6 +83,9 @@ class Line:
         """For a table: label, metric's title and the three estimates, None where there is none."""
         estimates = {"base": self.base, "value": self.value, "difference": self.difference}
         found = {name: by_metric.get(metric) for name, by_metric in estimates.items()}
+        base, value, difference = found.values()
+        if base and value and difference:
+            found["difference"] = {**difference, "value": gain(base["value"], value["value"])}
         return {"label": self.label, "metric": METRICS[metric], **found}
 
 
@@ -230,7 +238,9 @@ def _bar(run: EvaluationRun, label: str, kind: Kind, metric: str) -> Bar:
     value = float(run.estimates["overall"][metric]["value"])
     difference = run.difference.get(metric) or {"value": 0.0, "low": 0.0, "high": 0.0}
     base = value - difference["value"]
-    return Bar(label, kind, base, value, base + difference["low"], base + difference["high"])
+    own = _overall(run.against).get(metric, {})
+    low, high = base + difference["low"], base + difference["high"]
+    return Bar(label, kind, base, value, low, high, own.get("low"), own.get("high"))
 
 
 def _line(run: EvaluationRun, label: str) -> Line:

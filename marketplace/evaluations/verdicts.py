@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from marketplace.evaluations.figures import gain, percent, points
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.signs import LEVEL, sign_test
 
@@ -15,6 +16,9 @@ EPSILON = 0.05
 MIN_EXAMPLES = 8
 #: To say of different answers that they come to the same takes more of them.
 MIN_FOR_NONE = 16
+
+FORGETS_TITLE = "Forgets the probes"
+PROBES = "Probes ask what the bare base could do."
 
 METRICS = {"exact_match": "Exact match", "token_f1": "Token F1"}
 
@@ -127,8 +131,8 @@ def _why_unclear(difference: dict[str, Any]) -> str:
 def _of_probes(run: EvaluationRun) -> list[Verdict]:
     if effect_of(run) != _Effect.WORSE:
         return []
-    message = _sentence(run, run.difference, "its base")
-    return [Verdict("forgets", "warning", "Forgets what its base could do", message, run)]
+    message = f"{_sentence(run, run.difference, 'its base')} {PROBES}"
+    return [Verdict("forgets", "warning", FORGETS_TITLE, message, run)]
 
 
 def _against_parents(run: EvaluationRun, parents: Iterable[Named]) -> list[Verdict]:
@@ -164,17 +168,9 @@ def _sentence(run: EvaluationRun, differences: dict[str, Any], other: str) -> st
     words = "points more" if more else "points less" if less else "points apart"
     if less:
         low, high = -high, -low
+    base = own - difference["value"]
+    between = f"{points(low, plus='')} to {points(high, plus='')}"
     return (
-        f"{METRICS[metric]} {_percent(own)}, {other} {_percent(own - difference['value'])}: "
-        f"{_points(abs(difference['value']))} {words} (95 % interval {_points(low)} to {_points(high)}, "
-        f"{difference['n']} examples)."
+        f"{METRICS[metric]} {percent(own)}, {other} {percent(base)}: "
+        f"{points(abs(gain(base, own)), plus='')} {words} (95 % interval {between}, {difference['n']} examples)."
     )
-
-
-def _percent(share: float) -> str:
-    return f"{abs(round(100 * share)):d} %"
-
-
-def _points(share: float) -> str:
-    rounded = round(100 * share)
-    return f"−{-rounded:d}" if rounded < 0 else f"{rounded:d}"

@@ -8,6 +8,7 @@ from django import template
 
 from marketplace.adapters.history import VersionDiff
 from marketplace.adapters.models import Adapter
+from marketplace.evaluations import figures
 from marketplace.evaluations.examples import versions_beside
 from marketplace.evaluations.models import EvaluationSuite
 from marketplace.evaluations.verdicts import where
@@ -38,9 +39,9 @@ def _number(value: float | dict[str, Any] | None) -> float | None:
 
 @register.filter
 def share(value: float | dict[str, Any] | None) -> str:
-    """A share of 1, or an estimate of one, as ``85 %``."""
+    """A share of 1, or an estimate of one, as ``85 %`` that no line ends inside of."""
     number = _number(value)
-    return "unknown" if number is None else f"{abs(round(100 * number)):d} %"
+    return "unknown" if number is None else tight(figures.percent(number))
 
 
 @register.filter
@@ -65,19 +66,14 @@ def suite_title(suite: EvaluationSuite) -> str:
 @register.filter
 def interval(estimate: dict[str, Any] | None) -> str:
     """``60 to 95 %``."""
-    if not estimate:
-        return ""
-    return f"{abs(round(100 * estimate['low'])):d} to {abs(round(100 * estimate['high'])):d} %"
+    return tight(figures.percents(estimate["low"], estimate["high"])) if estimate else ""
 
 
 @register.filter
 def points(value: float | dict[str, Any] | None) -> str:
-    """A difference of shares in points, with its sign: ``+75``, ``−3``, ``0``."""
+    """A difference of shares in points, with its sign: ``+75``, ``−3.1``, ``0``."""
     number = _number(value)
-    if number is None:
-        return ""
-    rounded = round(100 * number)
-    return f"+{rounded:d}" if rounded > 0 else f"−{-rounded:d}" if rounded else "0"
+    return "" if number is None else figures.points(number)
 
 
 @register.filter

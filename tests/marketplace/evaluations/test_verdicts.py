@@ -98,7 +98,16 @@ def test_what_is_unclear_says_why() -> None:
 def test_probes_are_spoken_of_when_they_are_forgotten() -> None:
     assert verdicts_of([run_of(estimate(0.0, -0.02, 0.02), 0.9, "builtin", True)]) == []
     (verdict,) = verdicts_of([run_of(estimate(-0.5, -0.6, -0.4), 0.4, "builtin", True)])
-    assert (verdict.code, verdict.severity) == ("forgets", "warning")
+    assert (verdict.code, verdict.severity, verdict.title) == ("forgets", "warning", "Forgets the probes")
+    assert verdict.message.endswith("20 examples). Probes ask what the bare base could do.")
+
+
+def test_what_is_said_adds_up() -> None:
+    """29 and 28 right of 32: neither 91 and 88 that are 3 apart, nor 90.6 and 87.5 that are 3 apart."""
+    (verdict,) = verdicts_of([run_of(estimate(-1 / 32, -0.09, 0.03, 32), 28 / 32)])
+    assert (
+        "Exact match 87.5 %, its base 90.6 %: 3.1 points less (95 % interval −3 to 9, 32 examples)" in verdict.message
+    )
 
 
 def test_long_answers_are_judged_by_their_words() -> None:
