@@ -6,7 +6,7 @@ from django.db.models import Count, Expression, F, Func, QuerySet, Value
 from django.db.models.functions import Coalesce, NullIf
 
 from marketplace.adapters.models import Adapter
-from marketplace.catalog.types import FacetValue
+from marketplace.catalog.types import FORGETS, FacetValue
 
 MAX_VALUES = 30
 
@@ -19,7 +19,8 @@ class Unnest(Func):
 
 
 def count_facets(matching: QuerySet[Adapter]) -> dict[str, list[FacetValue]]:
-    """Values of base, tag, license, origin and verdict among ``matching`` with their counts, most frequent first."""
+    """Values of base, tag, license, origin and verdict among ``matching`` with their counts, most frequent first; among
+    the verdicts also how many forget."""
     columns: dict[str, Expression | F] = {
         "base": Coalesce(F("base__name"), NullIf(F("base_name"), Value(""))),
         "tag": Unnest(F("tags")),
@@ -27,7 +28,12 @@ def count_facets(matching: QuerySet[Adapter]) -> dict[str, list[FacetValue]]:
         "origin": F("origin"),
         "verdict": NullIf(F("standing__verdict"), Value("")),
     }
-    return {name: _count(matching, column) for name, column in columns.items()}
+    found = {name: _count(matching, column) for name, column in columns.items()}
+    # Beside the verdict and not instead of it: an adapter may be better at its own and forget the probes.
+    if forgets := matching.filter(standing__forgets=True).order_by().values("pk").distinct().count():
+        found["verdict"].append(FacetValue(FORGETS, forgets))
+        found["verdict"].sort(key=lambda value: (-value.count, value.value))
+    return found
 
 
 def _count(matching: QuerySet[Adapter], column: Expression | F) -> list[FacetValue]:

@@ -17,6 +17,7 @@ from marketplace.catalog.home import home as read_home
 from marketplace.catalog.types import FORGETS, CatalogFilters, FacetValue, SearchPage
 from marketplace.core.errors import Gone, Invalid, NotFound
 from marketplace.evaluations.models import Standing
+from marketplace.evaluations.verdicts import FORGETS_TITLE
 
 #: Bricks in a full course of the home page's wall; every second course has one fewer, as masons lay them.
 _COURSE = 5
@@ -130,7 +131,7 @@ def _facets(query: str, filters: CatalogFilters, page: SearchPage) -> list[Facet
 
 _VERDICTS = {
     **{str(value): label for value, label in Standing.Verdict.choices},
-    FORGETS: "Forgets what its base could do",
+    FORGETS: FORGETS_TITLE,
 }
 ORIGINS = [("upload", "training"), ("merge", "merging")]
 

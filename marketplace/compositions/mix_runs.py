@@ -23,7 +23,7 @@ from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Stand
 from marketplace.evaluations.services import request_evaluation
 from marketplace.evaluations.subjects import Subject, subject_of
 from marketplace.evaluations.suites import examples_suite, probe_suite
-from marketplace.evaluations.verdicts import METRICS, effect_of, metric_of
+from marketplace.evaluations.verdicts import FORGETS_TITLE, METRICS, effect_of, metric_of
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ logger = structlog.get_logger(__name__)
 AT_ONCE = 20
 Verdict = Standing.Verdict
 _OF_PROBES: dict[str, str] = {
-    Verdict.WORSE: "Forgets what its base could do",
-    Verdict.NO_EFFECT: "Keeps what its base could do",
-    Verdict.BETTER: "Keeps what its base could do",
+    Verdict.WORSE: FORGETS_TITLE,
+    Verdict.NO_EFFECT: "Keeps the probes",
+    Verdict.BETTER: "Keeps the probes",
 }
 _State = EvaluationRun.State
 

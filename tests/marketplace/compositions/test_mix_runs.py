@@ -68,9 +68,9 @@ def test_others_private_suites_and_merges_are_not_named(
 @pytest.mark.parametrize(
     ("effect", "words"),
     [
-        ("worse", "Forgets what its base could do"),
-        ("no_effect", "Keeps what its base could do"),
-        ("better", "Keeps what its base could do"),
+        ("worse", "Forgets the probes"),
+        ("no_effect", "Keeps the probes"),
+        ("better", "Keeps the probes"),
         ("unclear", "Unclear"),
         ("", "Unclear"),
     ],

@@ -52,7 +52,9 @@ def test_verdicts_filter_and_count(adapters: dict[str, Adapter], ada: User) -> N
     assert sorted(names(ada, verdict="better")) == ["good", "narrow"]
     assert sorted(names(ada, verdict="forgets")) == ["bad", "narrow"]
     facets = search(user=ada, filters=CatalogFilters()).facets["verdict"]
-    assert {facet.value: facet.count for facet in facets} == {"better": 2, "no_effect": 1, "worse": 1}
+    assert {facet.value: facet.count for facet in facets} == {"better": 2, "forgets": 2, "no_effect": 1, "worse": 1}
+    narrowed = search(user=ada, filters=CatalogFilters(verdict="forgets")).facets["verdict"]
+    assert {facet.value: facet.count for facet in narrowed} == {"forgets": 2, "better": 1, "worse": 1}
 
 
 def test_addresses_hold_the_filter() -> None:
@@ -69,5 +71,7 @@ def test_the_page_offers_them(adapters: dict[str, Adapter], client: Client) -> N
     assert "<span>Worse than its base</span>" in text
     assert "?verdict=no_effect&amp;sort=gain" in text
     assert "Gain over base" in text
+    assert "?verdict=forgets&amp;sort=gain" in text
+    assert text.count('could do">Forgets the probes</span>') == 2, "in the rows, too"
     narrowed = client.get("/catalogue/", {"verdict": "no_effect"}).content.decode()
     assert "measured: No effect" in narrowed
