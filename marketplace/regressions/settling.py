@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
+from marketplace.evaluations.figures import gain, percent, percents, points
 from marketplace.evaluations.models import EvaluationRun
 from marketplace.evaluations.verdicts import METRICS
 from marketplace.notifications.models import Kind
@@ -82,7 +83,8 @@ def _tell(row: Check, how: str) -> None:
         kind=Kind.REGRESSION,
         title=f"{row.watch.label} is {how} on {row.suite.name}",
         text=sentence_of(row),
-        address=f"/watches/{row.watch_id}",
+        # Every result has its own place, and with it its own letter, also while the one before is unread.
+        address=f"/watches/{row.watch_id}#check-{row.pk}",
     )
 
 
@@ -102,12 +104,13 @@ def sentence_of(row: Check) -> str:
     if row.before is None or row.run is None or not row.metric:
         return ""
     old, new = (run.estimates["overall"][row.metric] for run in (row.before, row.run))
-    numbers = f"{METRICS[row.metric]} {_percent(old)} before, {_percent(new)} now"
+    numbers = f"{METRICS[row.metric]} {percent(old['value'])} before, {percent(new['value'])} now"
     if row.difference:
-        between = f"{_points(row.difference['low'])} to {_points(row.difference['high'])}"
-        numbers += f": {_points(row.difference['value'])} points (95 % interval {between}, {row.difference['n']} pairs)"
+        between = f"{points(row.difference['low'])} to {points(row.difference['high'])}"
+        apart = points(gain(old["value"], new["value"]))
+        numbers += f": {apart} points (95 % interval {between}, {row.difference['n']} pairs)"
     else:
-        numbers += f"; the interval before was {round(100 * old['low'])} to {round(100 * old['high'])} %"
+        numbers += f"; the interval before was {percents(old['low'], old['high'])}"
     return f"{numbers}. {_since_reference(row)}{_what_changed(row)}"
 
 
@@ -119,8 +122,8 @@ def _since_reference(row: Check) -> str:
     start = f"{row.get_since_display().split()[0]} than its reference of {day:%-d %B %Y}"
     if not row.since_difference:
         return f"{start}. "
-    between = f"{_points(row.since_difference['low'])} to {_points(row.since_difference['high'])}"
-    return f"{start}: {_points(row.since_difference['value'])} points (95 % interval {between}). "
+    between = f"{points(row.since_difference['low'])} to {points(row.since_difference['high'])}"
+    return f"{start}: {points(row.since_difference['value'])} points (95 % interval {between}). "
 
 
 def _what_changed(row: Check) -> str:
@@ -130,12 +133,3 @@ def _what_changed(row: Check) -> str:
     if row.reason in (Check.Reason.BASE, Check.Reason.ENGINE):
         reasons.append(f"{row.get_reason_display()}.")
     return " ".join(reasons) or "Neither it nor its base has another version."
-
-
-def _percent(estimate: dict[str, float]) -> str:
-    return f"{round(100 * estimate['value'])} %"
-
-
-def _points(share: float) -> str:
-    rounded = round(100 * share)
-    return f"−{-rounded}" if rounded < 0 else f"{rounded}" if rounded == 0 else f"+{rounded}"

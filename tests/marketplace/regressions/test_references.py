@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
@@ -12,8 +15,10 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.core.errors import Conflict, Forbidden
+from marketplace.core.redis import redis_client
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.notifications.models import Notification
+from marketplace.notifications.services import write_letter
 from marketplace.regressions import services
 from marketplace.regressions.models import Check, Watch
 from marketplace.regressions.services import due, start_due, take_reference, unwatch, watch
@@ -59,7 +64,7 @@ def test_slow_decay_is_told_once_against_the_reference(
     assert {check.reference_id for check in found[1:]} == {found[0].run_id}
     told = Notification.objects.get(user=bob)
     assert told.title == "ada/reverse-words is worse than its reference on Probes"
-    assert "−13 points" in told.text
+    assert "−13.3 points" in told.text
     client.force_login(bob)
     assert "worse than its reference" in client.get(f"/watches/{row.pk}").content.decode()
 
@@ -69,6 +74,25 @@ def test_slow_decay_is_told_once_against_the_reference(
     assert client.post(f"/api/v1/watches/{row.pk}/").json()["checks"][0]["taken_at"]
     shown = client.get(f"/api/v1/watches/{row.pk}/").json()["checks"]
     assert [check["since"] for check in shown] == ["within", "worse", "worse", "within", ""]
+
+
+def test_every_result_has_its_letter_also_while_the_one_before_is_unread(
+    adapter: Adapter, base: Base, suite: EvaluationSuite, bob: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    row = watch(user=bob, subject=adapter, every="daily")
+    for right in (60, 40, 20):
+        with django_capture_on_commit_callbacks(execute=True):
+            _check(row, measured_run(base, suite, [1.0] * right + [0.0] * (60 - right)))
+    settle_ended()
+    waiting = [json.loads(message)["headers"] for message in redis_client().lrange("marketplace", 0, -1)]
+    assert [headers["task"] for headers in waiting] == ["marketplace.mail_notification"] * 2
+    for told in Notification.objects.filter(user=bob, read_at=None).order_by("pk"):
+        assert write_letter(told.pk)
+        assert not write_letter(told.pk), "and only one"
+    first, second = (letter.body for letter in mail.outbox)
+    assert "Exact match 100 % before, 66.7 % now: −33.3 points" in first
+    assert "Exact match 66.7 % before, 33.3 % now: −33.4 points" in second
+    assert first.count("/watches/") == 1
 
 
 def test_who_takes_a_reference(adapter: Adapter, ada: User, bob: User) -> None:

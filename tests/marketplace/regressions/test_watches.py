@@ -95,7 +95,7 @@ def test_a_version_that_answers_otherwise_is_told_with_numbers(
     examples = checked(run_waiting)[0]
     assert (examples.outcome, examples.metric) == ("worse", "exact_match")
     told = Notification.objects.get(user=bob, title__contains="worse than before on Examples")
-    assert told.address == f"/watches/{row.pk}"
+    assert told.address == f"/watches/{row.pk}#check-{examples.pk}"
     assert examples.before is not None
     was = examples.before.estimates["overall"]["exact_match"]["value"]
     assert f"Exact match {round(100 * was)} % before, " in told.text
@@ -104,6 +104,7 @@ def test_a_version_that_answers_otherwise_is_told_with_numbers(
     client.force_login(bob)
     page = client.get(f"/watches/{row.pk}").content.decode()
     assert "worse than before" in page
+    assert f'id="check-{examples.pk}"' in page, "the notification leads to its result"
     assert "10 pairs" in page
     shown = client.get(f"/api/v1/watches/{row.pk}/").json()["checks"]
     assert {check["outcome"] for check in shown} >= {"first", "worse"}
