@@ -125,10 +125,10 @@ def compare_lego(adapters: int, shapes: Sequence[Shape], rank: int, device: str)
     for label, options in (
         ("lego", LegoOptions()),
         ("lego, paper's variant", LegoOptions(variant="paper")),
-        ("lego, paper's variant, 10 restarts", LegoOptions(variant="paper", restarts=10)),
+        ("lego, paper's variant, 4 random starts", LegoOptions(variant="paper", start="random")),
     ):
         merged = merge_lego(stacks, rank, options, 0)
-        ours = timed(lambda options=options: merge_lego(stacks, rank, options, 0), 5, device)  # type: ignore[misc]
+        ours = timed(lambda options=options: merge_lego(stacks, rank, options, 0), 15, device)  # type: ignore[misc]
         words = " + ".join(f"{d_out}×{d_in}" for d_out, d_in in shapes)
         row = _row(label, f"scikit-learn {metadata.version('scikit-learn')}", adapters, words, ours, seconds)
         if options.variant == "paper":

@@ -34,15 +34,17 @@ def build_bricks(stack: ModuleStack, units: Units, part: Partition, options: Leg
     """Centroids as combinations of the stored rows and columns."""
     assignment = _numbered_by_largest(part.assignment)
     count, points = int(assignment.max()) + 1, len(units.order)
-    mean = units.mass.new_zeros(count, points)
-    mean[assignment, torch.arange(points, device=mean.device)] = part.sign * units.mass
-    mean /= mean.abs().sum(dim=1, keepdim=True)
-    fold_a, fold_b = mean.new_zeros(count, stack.size), mean.new_zeros(count, stack.size)
-    fold_a[:, units.order] = mean * units.factor_a
-    fold_b[:, units.order] = mean * units.factor_b
-    a, b = fold_a.float() @ stack.A, stack.B @ fold_b.float().T
+    total = units.mass.new_zeros(count).index_add_(0, assignment, units.mass)
+    share = units.mass / total[assignment]
+    turned = share * part.sign
+    fold_a, fold_b = stack.A.new_zeros(count, stack.size), stack.A.new_zeros(stack.size, count)
+    fold_a[assignment, units.order] = (turned * units.factor_a).to(fold_a)
+    fold_b[units.order, assignment] = (turned * units.factor_b).to(fold_b)
+    a, b = fold_a @ stack.A, stack.B @ fold_b
     length = (a.square().sum(dim=1) + b.square().sum(dim=0)).double().sqrt()
-    gain = _parameter_gain(stack, units, mean, (a, b, length), options)
+    own = _own_norms(stack, units, options)
+    wanted = torch.zeros_like(length).index_add_(0, assignment, share * own)
+    gain = _parameter_gain(wanted, (a, b, length), options)
     # √(r/k) on the product is its fourth root on each factor.
     ratio = sum(stack.ranks) / len(stack.ranks) * (points / stack.size) / count
     if options.output_reweighting == "always" or (options.output_reweighting == "growing" and ratio > 1.0):
@@ -84,19 +86,23 @@ def _places(ranks: Sequence[int], rows: Sequence[int]) -> list[int]:
     return [own[row] for row in rows]
 
 
-def _parameter_gain(
-    stack: ModuleStack, units: Units, mean: Tensor, centroids: tuple[Tensor, Tensor, Tensor], options: LegoOptions
-) -> Tensor:
-    """The factor that brings every centroid back to the mean norm of its members; (k,). ``centroids``: the parts of
-    all in A (k, d_in) and in B (d_out, k), and their lengths (k,)."""
+def _own_norms(stack: ModuleStack, units: Units, options: LegoOptions) -> Tensor:
+    """Every unit's norm, as the parameter reweighting measures it; (n,)."""
+    if options.parameter_reweighting != "inf":
+        return units.sizes
+    largest_a = stack.A.abs().amax(dim=1)[units.order].double() * units.factor_a
+    largest_b = stack.B.abs().amax(dim=0)[units.order].double() * units.factor_b.abs()
+    return torch.maximum(largest_a, largest_b)
+
+
+def _parameter_gain(wanted: Tensor, centroids: tuple[Tensor, Tensor, Tensor], options: LegoOptions) -> Tensor:
+    """The factor that brings every centroid to the ``wanted`` norm, the mean of its members; both (k,).
+
+    ``centroids``: the parts of all in A (k, d_in) and in B (d_out, k), and their lengths (k,).
+    """
     a, b, reached = centroids
     if options.parameter_reweighting == "none":
         return torch.ones_like(reached)
-    own = units.sizes
     if options.parameter_reweighting == "inf":
-        largest_a = stack.A.abs().amax(dim=1)[units.order].double() * units.factor_a
-        largest_b = stack.B.abs().amax(dim=0)[units.order].double() * units.factor_b.abs()
-        own = torch.maximum(largest_a, largest_b)
         reached = torch.maximum(a.abs().amax(dim=1), b.abs().amax(dim=0)).double()
-    wanted = mean.abs() @ own  # |mean| holds the members' shares of the mass
     return torch.where(reached > 0.0, wanted / reached, 1.0)
