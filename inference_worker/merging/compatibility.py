@@ -96,7 +96,7 @@ def member_facts(member: Member) -> MemberFacts:
     features = frozenset(member.reader.features)
     if member.reader.config.lora_bias:
         features |= {"lora_bias"}
-    return MemberFacts(member.label, member.weight, ranks, features)
+    return MemberFacts(member.label, member.weight, ranks, features, member.weights)
 
 
 def _refused(label: str, feature: str, reason: str) -> Refused:

@@ -11,10 +11,16 @@ from pydantic import ValidationError
 
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge import MergeRequest
-from inference_worker.contracts.merge_checks import AdapterNames, check_ranks, check_request, check_weights
+from inference_worker.contracts.merge_checks import (
+    AdapterNames,
+    check_ranks,
+    check_request,
+    check_weights,
+    present_weights,
+)
 from inference_worker.contracts.merge_fit import MergeFit
 from inference_worker.contracts.merge_limits import CARRIED
-from inference_worker.contracts.merge_methods import METHODS, MemberFacts
+from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_output import MergeOutput
 from inference_worker.errors import BadInput
 from marketplace.accounts.models import User
@@ -82,7 +88,9 @@ def plan_merge(
     parsed = checked_options(method, options or {})
     written = checked_output(output or {})
     resolved = resolve_members(user=user, members=members)
-    judged = verdict.plan_verdict(resolved)
+    # Weights that are found from examples are not judged by those given.
+    found = learn and METHODS[method].examples
+    judged = verdict.plan_verdict([replace(one, weight=1.0) for one in resolved] if found else resolved, layer_weights)
     _check_legal(judged, resolved, method, parsed)
     fit = examples_for(user, resolved, method) if learn else None
     request = _request(resolved, method, written, parsed, seed, layer_weights, fit)
@@ -105,11 +113,15 @@ def vary(
     for member, weight in zip(plan.members, weights, strict=True):
         check_weight(weight, member.adapter.full_name)
     members = [replace(member, weight=weight) for member, weight in zip(plan.members, weights, strict=True)]
-    _check_legal(plan.verdict, members, method, parsed)
     groups = [[group.model_dump() for group in groups] for groups in plan.request.layer_weights]
     fit = plan.request.fit if METHODS[method].examples else None
+    # Another adapter may be absent, by its weight 0, than in the first plan.
+    same = [bool(one.weight) for one in plan.members] == [bool(weight) for weight in weights]
+    same = fit is not None or (same and plan.request.fit is None)
+    judged = plan.verdict if same else verdict.plan_verdict(members, groups)
+    _check_legal(judged, members, method, parsed)
     request = _request(members, method, written, parsed, plan.request.seed, groups, fit)
-    return MergePlan(members, request, plan.verdict)
+    return MergePlan(members, request, judged)
 
 
 def checked_options(method: str, options: Mapping[str, Any]) -> Contract:
@@ -154,16 +166,7 @@ def _check_legal(judged: dict[str, Any], members: Sequence[Member], method: str,
 def caveats_of(members: Sequence[Member], method: str, options: Mapping[str, Any]) -> list[str]:
     """What to know before merging ``members`` by ``method``, in sentences; nothing for options that have faults."""
     info = METHODS[method]
-    facts = [
-        MemberFacts(
-            label=member.adapter.full_name,
-            weight=member.weight,
-            ranks={module["name"]: module["rank"] for module in member.artifact.modules},
-            features=frozenset(member.artifact.summary.get("features", [])),
-        )
-        for member in members
-        if member.weight
-    ]
+    facts = [verdict.facts_of(member) for member in members if member.weight]
     try:
         return info.caveats(facts, checked_options(method, options))
     except Invalid:
@@ -176,6 +179,7 @@ def _check_settings(request: MergeRequest, members: Sequence[Member]) -> None:
     try:
         if known:
             check_request(request, [_names_of(member) for member in members])
+            _check_weights_by_layer(request, members)
         else:
             check_ranks(request.output, METHODS[request.method])
             check_weights(request.weights, request.layer_weights)
@@ -183,6 +187,21 @@ def _check_settings(request: MergeRequest, members: Sequence[Member]) -> None:
         # The command line writes shares otherwise than pages and REST do.
         words = _SHARE_WORDS[request.method == "lego"] if error.code == "bad_rank" else f"{error.message.rstrip('.')}."
         raise invalid(str(error.extra.get("field", "merge")), words) from error
+
+
+def _check_weights_by_layer(request: MergeRequest, members: Sequence[Member]) -> None:
+    """Raise ``Invalid`` where the method cannot merge these members at the weights that single modules have."""
+    info = METHODS[request.method]
+    pairs = zip(members, request.layer_weights, strict=True) if request.layer_weights else ()
+    facts = [
+        replace(
+            verdict.facts_of(member), weights=present_weights(shapes_of(member), member.weight, own, request.output)
+        )
+        for member, own in pairs
+        if member.weight
+    ]
+    if refusal := info.refusal(facts, info.options.model_validate(request.options)) if facts else None:
+        raise invalid("layer_weights", f"{info.title} {refusal.words}.")
 
 
 def _names_of(member: Member) -> AdapterNames:

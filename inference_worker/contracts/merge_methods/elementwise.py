@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_methods.info import MergeMethodInfo
-from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal, equal_ranks
+from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal, bias_in_step, biased, equal_ranks
 from inference_worker.contracts.merge_methods.spectral import update_is_all
 from inference_worker.contracts.merge_methods.trimming import TRIM_WORDS, Trim
 
@@ -117,13 +117,8 @@ def fits_elementwise(members: Sequence[MemberFacts], options: SpaceOptions) -> R
 
 def unscaled_biases(members: Sequence[MemberFacts], options: TaskArithmeticOptions) -> Refusal | None:
     """Biases of updates are added up as they are, so a factor on the sum would miss them."""
-    biased = next((member for member in members if "lora_bias" in member.features), None)
-    if biased is None or options.scaling == 1.0:
-        return None
-    words = (
-        f"scales the sum, but not the bias of the update that {biased.label} has (lora_bias); put λ into the weights"
-    )
-    return Refusal("refused_lora_bias", words, {"adapter": biased.label})
+    member = biased(members)
+    return member and bias_in_step(member, options)
 
 
 def _method(name: str, title: str, explanation: str, paper: str, options: type[SpaceOptions]) -> MergeMethodInfo:

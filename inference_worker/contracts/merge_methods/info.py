@@ -12,6 +12,7 @@ from inference_worker.contracts.merge_methods.rules import (
     MemberFacts,
     Refusal,
     RefusalRule,
+    carried_as_it_is,
     no_caveats,
     takes_all,
 )
@@ -41,11 +42,21 @@ class MergeMethodInfo:
 
     def refusal(self, members: Sequence[MemberFacts], options: Contract | None = None) -> Refusal | None:
         """Why the method cannot merge ``members`` with ``options`` (its defaults unless told); None when it can."""
-        return self.refuse(members, options or self.options())
+        chosen = options or self.options()
+        return carried_as_it_is(members, chosen) or self.refuse(members, chosen)
 
     def caveats(self, members: Sequence[MemberFacts], options: Contract | None = None) -> list[str]:
         """What to know before merging ``members`` with ``options``, in sentences."""
-        return self.warn(members, options or self.options())
+        return [*self._magnitudes(members), *self.warn(members, options or self.options())]
+
+    def _magnitudes(self, members: Sequence[MemberFacts]) -> list[str]:
+        """Of adapters with magnitudes, which are carried as they are beside an update that may not be."""
+        if self.exact or self.rank == "same":
+            return []
+        words = (
+            "has magnitudes that were trained with its whole update (DoRA); they do not follow what is left out of it"
+        )
+        return [f"{member.label} {words}." for member in members if "dora" in member.features]
 
     def describe(self) -> dict[str, Any]:
         """JSON-safe description with the options' JSON schema."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from inference_worker.contracts.common import Contract
 from inference_worker.contracts.merge_methods.info import MergeMethodInfo, NoOptions
-from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal
+from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal, bias_in_step, biased, refused_bias
 from inference_worker.contracts.merge_methods.trimming import TRIM_WORDS, Trim
 
 
@@ -76,11 +76,30 @@ def two_adapters(members: Sequence[MemberFacts], options: Any) -> Refusal | None
 
 def update_is_all(members: Sequence[MemberFacts], options: Any) -> Refusal | None:
     """For methods whose result is no sum, so that nothing says what becomes of the biases of the updates."""
-    biased = next((member for member in members if "lora_bias" in member.features), None)
-    if biased is None or len(members) == 1:
+    member = biased(members)
+    if member is None:
         return None
-    words = f"is no sum, so the bias of the update that {biased.label} has (lora_bias) has no place in it"
-    return Refusal("refused_lora_bias", words, {"adapter": biased.label})
+    if len(members) == 1:
+        return bias_in_step(member, options, shares=_has_shares(options))
+    words = f"is no sum, so the bias of the update that {member.label} has (lora_bias) has no place in it"
+    return refused_bias(member, words)
+
+
+def _has_shares(options: Any) -> bool:
+    """Whether only ratios of weights count: in means on the sphere, and where agreeing adapters' weights divide."""
+    divides = getattr(options, "average", "") == "weight" and getattr(options, "elect_signs", True)
+    return divides or isinstance(options, KarcherOptions)
+
+
+def one_strength(members: Sequence[MemberFacts], options: Any) -> Refusal | None:
+    """For methods that give all directions one strength, always or by ``isotropic``."""
+    dora = next((member for member in members if "dora" in member.features), None)
+    if dora is not None and getattr(options, "isotropic", True):
+        words = (
+            f"brings all directions to one strength, which the magnitudes of {dora.label} (DoRA) do not fit any more"
+        )
+        return Refusal("refused_dora", words, {"adapter": dora.label})
+    return update_is_all(members, options)
 
 
 def weights_are_shares(members: Sequence[MemberFacts], options: Any) -> list[str]:
@@ -123,6 +142,7 @@ SPECTRAL = (
         "where adapters are far more alike than in their raw weights.",
         "Stoica et al., arXiv 2410.19735",
         CoordinateOptions,
+        refuse=one_strength,
     ),
     _info(
         "core_space",
@@ -131,6 +151,7 @@ SPECTRAL = (
         "quicker.",
         "Panariello et al., arXiv 2509.17786",
         CoreSpaceOptions,
+        refuse=one_strength,
     ),
     _info(
         "tsv_m",
@@ -149,6 +170,7 @@ SPECTRAL = (
         "Marczak et al., arXiv 2502.04959",
         NoOptions,
         warn=strengths_change,
+        refuse=one_strength,
     ),
     _info(
         "iso_cts",
@@ -157,6 +179,7 @@ SPECTRAL = (
         "Marczak et al., arXiv 2502.04959",
         IsoCtsOptions,
         warn=strengths_change,
+        refuse=one_strength,
     ),
     _info(
         "karcher",

@@ -313,3 +313,19 @@ def test_rest_flow(pair: list[tuple[Adapter, float]], ada: User, client: Any) ->
     wrong = client.post("/api/v1/merges/", {**body, "method": "magic"}, content_type="application/json")
     assert wrong.status_code == 400
     assert "method" in wrong.json()["extra"]["fields"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"method": "task_arithmetic", "options": {"scaling": -1.0}}, "can only be carried through at weight 1"),
+        ({"method": "svd", "layer_weights": [[{"modules": "q_proj", "factor": 0.5}]]}, "at weight 1 and scaling 1"),
+        ({"method": "iso_c"}, "brings all directions to one strength"),
+    ],
+)
+def test_magnitudes_are_refused_as_the_worker_does(
+    arguments: dict[str, Any], words: str, pair: list[tuple[Adapter, float]], ada: User
+) -> None:
+    dora = measured(pair[0][0], features=["dora"])
+    with pytest.raises(Invalid, match=words):
+        merge(ada, [(dora, 1.0)], rank=None, **arguments)
