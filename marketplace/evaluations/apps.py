@@ -1,6 +1,7 @@
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, post_save
 
 
 class EvaluationsConfig(AppConfig):
@@ -8,3 +9,7 @@ class EvaluationsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("marketplace.evaluations.recorders")
+        suites = import_module("marketplace.evaluations.suites")
+        base = self.apps.get_model("bases", "Base")
+        post_save.connect(suites.make_for_new_base, sender=base, dispatch_uid="evaluations.suites_of_new_base")
+        post_migrate.connect(suites.make_for_all_bases, sender=self, dispatch_uid="evaluations.suites_of_bases")

@@ -9,9 +9,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from marketplace.adapters.models import Adapter, Lineage
+from marketplace.evaluations.current import refresh_standing
 from marketplace.evaluations.forgetting import forget_suites
 from marketplace.evaluations.models import EvaluationSuite, Standing
-from marketplace.evaluations.standing import evaluate_by_itself, parents_of, refresh_standing
+from marketplace.evaluations.standing import evaluate_by_itself, parents_of
 from marketplace.evaluations.suites import parents_suite
 
 #: Merges that one tick of the clock looks at.

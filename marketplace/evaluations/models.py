@@ -173,7 +173,7 @@ class HiddenResult(models.Model):
 
 
 class Standing(models.Model):
-    """What the newest automatic runs say of an adapter, for filters and order in the catalogue."""
+    """What the automatic runs of an adapter as it is now say of it, for filters and order in the catalogue."""
 
     class Verdict(models.TextChoices):
         BETTER = "better", "Better than its base"
@@ -190,6 +190,8 @@ class Standing(models.Model):
     gain_low = models.FloatField(null=True, blank=True)
     #: Whether it forgets what its base could do; None where that was not measured or is unclear.
     forgets = models.BooleanField(null=True, blank=True)
+    #: Suite -> key of the run that measures it as it is now; on these suites no other run speaks of it.
+    keys = models.JSONField(default=dict)
     #: Of what the runs were asked for (artefact, base, suites, prompt format), so that a change is noticed.
     digest = models.CharField(max_length=64, blank=True)
     #: The suites that it is measured on now; runs on others belong to earlier examples.

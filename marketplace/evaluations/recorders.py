@@ -15,12 +15,13 @@ from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.purging import register_emptier
 from marketplace.adapters.services.versions import register_follower
 from marketplace.core.errors import Conflict, NotFound
+from marketplace.evaluations.current import refresh_standings, standings_on
 from marketplace.evaluations.forgetting import strip_outcomes
 from marketplace.evaluations.inherited import follow_parent, forget_examples
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.selectors import adapters_asked
 from marketplace.evaluations.services import KIND
-from marketplace.evaluations.standing import evaluate_by_itself, refresh_standings, standings_on, try_later
+from marketplace.evaluations.standing import evaluate_by_itself, try_later
 from marketplace.jobs.models import Job
 from marketplace.jobs.recorders import limit_open, register, register_check, register_failure, register_retry
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import UUID
 
+from django.db.models import Q
+
 from marketplace import policy
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.selectors import nameable_adapters
+from marketplace.evaluations.current import runs_beside
 from marketplace.evaluations.figures import gain
 from marketplace.evaluations.hiding import hidden_suites
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
-from marketplace.evaluations.standing import runs_beside
 from marketplace.evaluations.suites import parent_task
 from marketplace.evaluations.verdicts import METRICS, Named, Verdict, metric_of, verdicts_of, where
 
@@ -147,13 +149,13 @@ class Report:
 
 
 def report_of(user: policy.Person, adapter: Adapter) -> Report:
-    """Of the current version: its newest runs on what every adapter is run on, and on other suites that ``user`` may
-    see."""
+    """Of the current version: how it is run now on what every adapter is run on, and its newest runs on other suites
+    that ``user`` may see."""
     standing = Standing.objects.filter(adapter=adapter).first()
     if adapter.current is None:
         return Report(standing, (), (), ())
     own = set(standing.suites.values_list("pk", flat=True)) if standing else set()
-    newest = _newest_runs(user, adapter.current, own)
+    newest = _newest_runs(user, adapter.current, own, standing.keys if standing else {})
     secret = hidden_suites(adapter)
     kept_back = {
         run.suite_id for run in newest if run.suite_id in secret and not policy.may_see_hidden(user, adapter, run.suite)
@@ -178,11 +180,11 @@ def report_of(user: policy.Person, adapter: Adapter) -> Report:
     )
 
 
-def _newest_runs(user: policy.Person, version: Version, own: set[UUID]) -> list[EvaluationRun]:
-    """Of the version on each suite that is its own or that ``user`` may see."""
+def _newest_runs(user: policy.Person, version: Version, own: set[UUID], keys: dict[str, str]) -> list[EvaluationRun]:
+    """Of the version on each suite that is its own, by ``keys``, or that ``user`` may see."""
     seen = EvaluationSuite.objects.filter(policy.visible_suites(user)).values("pk")
     runs = EvaluationRun.objects.filter(artifact=version.artifact_id)
-    runs = runs.filter(suite__in=own) | runs.filter(suite__in=seen)
+    runs = runs.filter(Q(suite__in=own, key__in=keys.values()) | Q(suite__in=seen) & ~Q(suite__in=own))
     newest: dict[UUID, EvaluationRun] = {}
     # What is measured stays in sight while it is measured once more.
     for run in runs.select_related("suite__owner", "against", "base", "job").order_by("created_at", "pk"):

@@ -1,4 +1,4 @@
-"""Where an adapter stands: what is run on it by itself, and what its newest runs amount to."""
+"""What every adapter is run on by itself, and when."""
 
 from __future__ import annotations
 
@@ -22,25 +22,18 @@ from marketplace.adapters.models import Adapter, Artifact, Lineage
 from marketplace.bases.models import Base
 from marketplace.compositions.members import Member
 from marketplace.core.errors import AppError
+from marketplace.evaluations.current import refresh_standing
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.services import MAX_COMPOSITIONS, request_evaluation
 from marketplace.evaluations.subjects import Subject, adapter_as_subject, subject_of
 from marketplace.evaluations.suites import examples_suite, parents_suite, probe_suite
-from marketplace.evaluations.verdicts import MIN_EXAMPLES, effect_of, metric_of
 
 log = structlog.get_logger(__name__)
 
-_Kind = EvaluationSuite.Kind
 #: Members of an ensemble, each of which takes a row of the engine.
 MAX_VOICES = 8
 #: Before the second, third and fourth try of what failed.
 PAUSES = (timedelta(minutes=15), timedelta(hours=2), timedelta(hours=12))
-#: By the effect on the probes; of everything else it is not known.
-FORGETS: dict[str, bool] = {
-    Standing.Verdict.WORSE: True,
-    Standing.Verdict.NO_EFFECT: False,
-    Standing.Verdict.BETTER: False,
-}
 
 
 @dataclass(frozen=True)
@@ -108,9 +101,10 @@ def evaluate_adapter(adapter: Adapter, *, again: bool = False) -> list[Evaluatio
         if standing.digest == course.digest and not again:
             return []
         standing.digest = course.digest
-        standing.save(update_fields=["digest"])
         standing.suites.set(course.suites)
         found = _request(row, course, again) if course.suites else []
+        standing.keys = {str(run.suite_id): run.key for run in found}
+        standing.save(update_fields=["digest", "keys"])
         if course.suites:
             _request_before(row, course)
         refresh_standing(standing)
@@ -210,68 +204,6 @@ def try_later(standings: Iterable[Standing]) -> None:
         row.again_at = None if pause is None else timezone.now() + pause
         row.tries, row.digest = min(row.tries + 1, len(PAUSES)), ""
         row.save(update_fields=["tries", "again_at", "digest"])
-
-
-def standings_on(runs: Iterable[EvaluationRun]) -> QuerySet[Standing]:
-    """Of every adapter that one of the runs speaks of, locked. Call inside a transaction."""
-    wanted = Q(pk__in=[])
-    for run in runs:
-        if run.artifact_id is not None:
-            wanted |= Q(suites=run.suite_id, adapter__current__artifact=run.artifact_id)
-    rows = Standing.objects.filter(pk__in=Standing.objects.filter(wanted).values("pk"))
-    return rows.select_for_update(of=("self",)).select_related("adapter__current").order_by("pk")
-
-
-def refresh_standings(runs: Iterable[EvaluationRun]) -> None:
-    """Of every adapter that one of the measured runs speaks of."""
-    for standing in standings_on(runs):
-        refresh_standing(standing)
-
-
-def refresh_standing(standing: Standing) -> None:
-    """Write what the newest measured runs amount to."""
-    newest = current_runs(standing)
-    judged = next((run for run in newest if not run.suite.probe and run.difference), None)
-    probe = next((run for run in newest if run.suite.probe), None)
-    standing.verdict = effect_of(judged)
-    standing.gain, standing.gain_low = _gain(judged)
-    standing.forgets = FORGETS.get(effect_of(probe))
-    standing.save(update_fields=["verdict", "gain", "gain_low", "forgets"])
-
-
-def _gain(run: EvaluationRun | None) -> tuple[float | None, float | None]:
-    """In exact match, with the lower end of its interval."""
-    if run is None or metric_of(run) != "exact_match":
-        return None, None
-    difference = run.difference["exact_match"]
-    if difference["n"] < MIN_EXAMPLES:
-        return None, None
-    return float(difference["value"]), float(difference["low"])
-
-
-def current_runs(standing: Standing) -> list[EvaluationRun]:
-    """The newest measured run of the current version on each of its suites: parents' examples first, for merges, then
-    its own, then the probes."""
-    current = standing.adapter.current
-    if current is None:
-        return []
-    runs = EvaluationRun.objects.filter(
-        state=EvaluationRun.State.MEASURED, artifact=current.artifact_id, suite__in=standing.suites.all()
-    ).select_related("suite", "against", "base")
-    newest = {run.suite_id: run for run in runs.order_by("finished_at", "pk")}
-    order = [_Kind.PARENTS, _Kind.EXAMPLES]
-    return sorted(
-        newest.values(),
-        key=lambda run: order.index(_Kind(run.suite.kind)) if run.suite.kind in order else len(order),
-    )
-
-
-def runs_beside(run: EvaluationRun) -> list[EvaluationRun]:
-    """The runs of what it was compared with on its suite, besides the bare base."""
-    if not run.differences:
-        return []
-    others = EvaluationRun.objects.filter(pk__in=list(run.differences)).select_related("suite", "against", "base")
-    return sorted(others, key=lambda other: other.label)
 
 
 def overdue() -> QuerySet[Adapter]:

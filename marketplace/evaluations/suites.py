@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.db import connections
+from django.db.migrations import Migration
 
 from marketplace.adapters.models import Adapter, ExamplePrompt
 from marketplace.adapters.services import artifacts
@@ -14,6 +19,7 @@ from marketplace.evaluations.forgetting import forget_suites
 from marketplace.evaluations.models import EvaluationSuite
 
 _Kind = EvaluationSuite.Kind
+Plan = Sequence[tuple[Migration, bool]]
 
 #: Of the testbed's bases, by the beginning of their names: (engine's name, title, examples per task, probe).
 TESTBED = "wordsmith-"
@@ -26,25 +32,41 @@ BUILTIN = (
 
 
 def builtin_suites(base: Base) -> list[EvaluationSuite]:
-    """The built-in suites of a base, its probe suite first; rows are made when they are first asked for."""
+    """The built-in suites of a base, its probe suite first."""
+    return list(EvaluationSuite.objects.filter(base=base, kind=_Kind.BUILTIN).order_by("-probe", "created_at", "pk"))
+
+
+def make_builtin_suites(base: Base) -> None:
+    """Make what the engine has of suites for a base; those that are there stay as an operator has set them."""
     if not base.name.rpartition("/")[2].startswith(TESTBED):
-        return list(EvaluationSuite.objects.filter(base=base, kind=_Kind.BUILTIN))
+        return
+    there = set(EvaluationSuite.objects.filter(base=base, kind=_Kind.BUILTIN).values_list("builtin", flat=True))
     chosen = EvaluationSuite.objects.filter(base=base, probe=True).exists()
-    return [
-        EvaluationSuite.objects.get_or_create(
-            base=base,
-            builtin=name,
-            kind=_Kind.BUILTIN,
-            defaults={"name": title, "count": count, "probe": probe and not chosen},
-        )[0]
-        for name, title, count, probe in BUILTIN
-    ]
+    for name, title, count, probe in BUILTIN:
+        if name not in there:
+            fields = {"name": title, "count": count, "probe": probe and not chosen}
+            EvaluationSuite.objects.get_or_create(base=base, builtin=name, kind=_Kind.BUILTIN, defaults=fields)
+
+
+def make_for_new_base(sender: type[Base], instance: Base, created: bool, raw: bool = False, **_: Any) -> None:
+    """With the base, in its transaction: whoever reads finds its suites and makes none."""
+    if created and not raw:
+        make_builtin_suites(instance)
+
+
+def make_for_all_bases(sender: AppConfig, using: str = "default", plan: Plan = (), **_: Any) -> None:
+    """After every migration: a new release may have other suites, and bases may be older than their suites."""
+    tables = connections[using].introspection.table_names()
+    back = any(backwards for _, backwards in plan)
+    if back or EvaluationSuite._meta.db_table not in tables or Base._meta.db_table not in tables:
+        return  # the tables are not those of this release
+    for base in Base.objects.using(using):
+        make_builtin_suites(base)
 
 
 def probe_suite(base: Base) -> EvaluationSuite | None:
     """What every adapter of the base is run on, to see what it forgets; an operator may choose another one."""
-    chosen = EvaluationSuite.objects.filter(base=base, probe=True).first()
-    return chosen or next((suite for suite in builtin_suites(base) if suite.probe), None)
+    return EvaluationSuite.objects.filter(base=base, probe=True).first()
 
 
 def examples_suite(adapter: Adapter) -> EvaluationSuite | None:

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, VersionFile
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.reports import report_of
 from marketplace.evaluations.standing import evaluate_adapter
+from marketplace.evaluations.suites import make_for_all_bases
 from marketplace.jobs.models import Job
 from tests.marketplace.evaluations.conftest import MakeShipped, fail_evaluation
 
@@ -103,6 +107,19 @@ def test_anybody_runs_it_on_a_suite_they_see(
     run = EvaluationRun.objects.get(suite=suite, artifact=adapter.current.artifact)
     assert carol.get(f"/ada/reverse-words/evaluations/{run.pk}").status_code == 404
     assert "Say it" in page(client, f"/ada/reverse-words/evaluations/{run.pk}")
+
+
+def test_a_base_has_its_suites_and_reading_makes_none(adapter: Adapter, bob: User) -> None:
+    probes = EvaluationSuite.objects.get(base=adapter.base)
+    assert (probes.builtin, probes.probe) == ("testbed:plural", True)
+    EvaluationSuite.objects.all().delete()
+    with CaptureQueriesContext(connection) as asked:
+        assert "Run it on a suite" in page(signed_in(bob), "/ada/reverse-words/evaluations")
+    assert not [query["sql"] for query in asked if "INSERT" in query["sql"] and "evaluations_" in query["sql"]]
+    assert not EvaluationSuite.objects.exists()
+    for _ in range(2):
+        make_for_all_bases(sender=apps.get_app_config("evaluations"))
+        assert EvaluationSuite.objects.get(base=adapter.base).probe
 
 
 def test_parents_out_of_sight_have_no_names(

@@ -12,11 +12,12 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter, Collaborator
 from marketplace.core.errors import Conflict, Forbidden, NotFound
 from marketplace.evaluations.asking import ask_for_evaluation
+from marketplace.evaluations.current import refresh_standing
 from marketplace.evaluations.hiding import hide_result, show_result
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, HiddenResult, Standing
 from marketplace.evaluations.reports import report_of
 from marketplace.evaluations.selectors import get_run
-from marketplace.evaluations.standing import evaluate_adapter, refresh_standing
+from marketplace.evaluations.standing import evaluate_adapter
 from marketplace.evaluations.suite_services import create_suite
 from marketplace.jobs.models import Job
 from marketplace.moderation.models import AuditEntry

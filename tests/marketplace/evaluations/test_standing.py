@@ -18,17 +18,15 @@ from marketplace.adapters.services import edit_adapter
 from marketplace.bases.models import Base
 from marketplace.compositions.halves import is_for_fitting
 from marketplace.core.store import blob_store
+from marketplace.evaluations.current import current_runs, refresh_standing, runs_beside
 from marketplace.evaluations.examples import versions_beside
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.recorders import kept_digests
 from marketplace.evaluations.selectors import lines_of
 from marketplace.evaluations.standing import (
     PAUSES,
-    current_runs,
     evaluate_adapter,
     overdue,
-    refresh_standing,
-    runs_beside,
 )
 from marketplace.evaluations.suites import parent_task, parents_suite
 from marketplace.evaluations.tasks import evaluate_overdue
@@ -182,7 +180,7 @@ def test_gains_are_one_scale(
 ) -> None:
     adapter = make_shipped(ada, "reverse-words")
     suite = EvaluationSuite.objects.create(kind="examples", name="x", adapter=adapter, sha256="0" * 64, count=count)
-    standing = Standing.objects.create(adapter=adapter)
+    standing = Standing.objects.create(adapter=adapter, keys={str(suite.pk): "0" * 64})
     standing.suites.add(suite)
     gain = {"value": 0.5, "low": 0.4, "high": 0.6, "n": count, "wins": 8, "losses": 0, "same_answers": 0}
     none = {**gain, "value": 0.0, "low": 0.0, "high": 0.0}
