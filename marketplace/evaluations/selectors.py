@@ -17,10 +17,9 @@ from marketplace.adapters.selectors import examples_of, listed_adapters, version
 from marketplace.bases.models import Base
 from marketplace.core.errors import NotFound
 from marketplace.core.store import blob_store
-from marketplace.evaluations.current import as_run_now
 from marketplace.evaluations.hiding import hidden_from
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
-from marketplace.evaluations.suites import builtin_suites, parent_task
+from marketplace.evaluations.suites import parent_task
 
 _Kind = EvaluationSuite.Kind
 
@@ -33,7 +32,6 @@ def suites_seen(user: policy.Person, *, mine: bool = False) -> QuerySet[Evaluati
 
 def suites_for(user: policy.Person, base: Base) -> list[EvaluationSuite]:
     """What something on ``base`` may be run on by choice: the base's own, then the user's, then public ones."""
-    builtin_suites(base)
     seen = [suite for suite in suites_seen(user) if suite.base_id in (None, base.pk)]
     return sorted(seen, key=lambda suite: (suite.kind != _Kind.BUILTIN, not policy.owns(user, suite)))
 
@@ -119,11 +117,10 @@ def outcomes_of(
 
 
 def runs_on(user: policy.Person, suite: EvaluationSuite, *, limit: int) -> list[tuple[EvaluationRun, Adapter]]:
-    """The measured run of every adapter that ``user`` finds in lists, the newest one where nothing says which counts:
-    the ``limit`` best, best first."""
+    """The newest measured run of every adapter that ``user`` finds in lists: the ``limit`` best, best first."""
     listed = listed_adapters(user)
     measured = EvaluationRun.objects.filter(suite=suite, state=EvaluationRun.State.MEASURED)
-    seen = as_run_now(measured, suite).filter(artifact__in=listed.order_by().values("current__artifact"))
+    seen = measured.filter(artifact__in=listed.order_by().values("current__artifact"))
     newest = seen.order_by("artifact_id", "-finished_at", "-pk").distinct("artifact_id").values("pk")
     best = EvaluationRun.objects.filter(pk__in=newest).select_related("against")
     runs = list(best.order_by("-estimates__overall__exact_match__value", "pk")[:limit])
