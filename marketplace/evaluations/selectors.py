@@ -17,6 +17,7 @@ from marketplace.adapters.selectors import examples_of, listed_adapters, version
 from marketplace.bases.models import Base
 from marketplace.core.errors import NotFound
 from marketplace.core.store import blob_store
+from marketplace.evaluations.current import as_run_now
 from marketplace.evaluations.hiding import hidden_from
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.suites import parent_task
@@ -117,10 +118,11 @@ def outcomes_of(
 
 
 def runs_on(user: policy.Person, suite: EvaluationSuite, *, limit: int) -> list[tuple[EvaluationRun, Adapter]]:
-    """The newest measured run of every adapter that ``user`` finds in lists: the ``limit`` best, best first."""
+    """The measured run of every adapter that ``user`` finds in lists, the newest one where nothing says which counts:
+    the ``limit`` best, best first."""
     listed = listed_adapters(user)
     measured = EvaluationRun.objects.filter(suite=suite, state=EvaluationRun.State.MEASURED)
-    seen = measured.filter(artifact__in=listed.order_by().values("current__artifact"))
+    seen = as_run_now(measured, suite).filter(artifact__in=listed.order_by().values("current__artifact"))
     newest = seen.order_by("artifact_id", "-finished_at", "-pk").distinct("artifact_id").values("pk")
     best = EvaluationRun.objects.filter(pk__in=newest).select_related("against")
     runs = list(best.order_by("-estimates__overall__exact_match__value", "pk")[:limit])
