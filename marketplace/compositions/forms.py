@@ -102,6 +102,10 @@ class CombineForm:
             for member in self.members
         ]
 
+    def factors(self) -> list[list[dict[str, Any]]]:
+        """The members' factors by layers, as far as they can be read; ``settings`` tells what cannot."""
+        return [_factors(member.layers) for member in self.members]
+
     def settings(self) -> dict[str, Any]:
         """What ``planning.plan_merge`` takes. Raises ``Invalid`` when something written here cannot be read at all."""
         found = {
@@ -144,6 +148,13 @@ def _weight(text: str, adapter: Adapter) -> float:
             f"The weight of {adapter.full_name} is “{text[:20]}”. Write a number from −{MAX_WEIGHT} to {MAX_WEIGHT} "
             "such as 0.5."
         ) from None
+
+
+def _factors(text: str) -> list[dict[str, Any]]:
+    try:
+        return read_groups(text, read_weight, "factor")
+    except ValueError:
+        return []
 
 
 def _whole(text: str) -> int:

@@ -30,11 +30,13 @@ def check_name(user: User, name: str) -> None:
     check_name_free(user, name)
 
 
-def plan_verdict(*, user: User, members: Sequence[tuple[Adapter, float]]) -> dict[str, Any]:
+def plan_verdict(
+    *, user: User, members: Sequence[tuple[Adapter, float]], layer_weights: verdict.LayerWeights = ()
+) -> dict[str, Any]:
     """What can be said before the merge; see ``verdict.plan_verdict``."""
     if not members:
         raise invalid("members", "Choose at least one adapter.")
-    return verdict.plan_verdict(resolve_members(user=user, members=members))
+    return verdict.plan_verdict(resolve_members(user=user, members=members), layer_weights)
 
 
 def plan_caveats(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.merge_checks import present_weights
 from inference_worker.contracts.merge_limits import ALONE, CARRIED, NEVER
 from inference_worker.contracts.merge_methods import METHODS, MemberFacts
+from inference_worker.contracts.merge_output import PLAIN_OUTPUT, GroupWeight
 from marketplace.adapters.licences import LicenceVerdict, merge_licence, obligations_of
 from marketplace.adapters.models import Adapter
 from marketplace.compositions.members import Member, conflicting_shapes, shapes_of
 
+#: Per member factors on its weight, as plans and REST write them: ``modules`` and ``factor``.
+LayerWeights = Sequence[Sequence[Mapping[str, Any]]]
 #: From this cosine of signatures on, two adapters are near-duplicates (see the architecture, "Data").
 NEAR_DUPLICATE = 0.98
 #: How the reason begins that a merge has from a parent.
@@ -164,8 +169,29 @@ def _licence_check(members: Sequence[Member], licence: LicenceVerdict) -> dict[s
     return _check("licence", True if licence.publishable else None, "Licence", licence.license, detail)
 
 
-def plan_verdict(members: Sequence[Member]) -> dict[str, Any]:
-    """Checks, legal methods and the licence that a merge of ``members`` would carry."""
+def taking_part(members: Sequence[Member], layer_weights: LayerWeights = ()) -> list[Member]:
+    """Those that the worker merges, by its own rule: who has the weight 0 in every module is absent with licence,
+    features and shapes. All of them where nobody is left, which is refused for its own reason."""
+    groups = [_groups(rows) for rows in layer_weights] if len(layer_weights) == len(members) else [()] * len(members)
+    present = [
+        member
+        for member, own in zip(members, groups, strict=True)
+        if not (modules := shapes_of(member)) or present_weights(modules, member.weight, own, PLAIN_OUTPUT)
+    ]
+    return present or list(members)
+
+
+def _groups(rows: Sequence[Mapping[str, Any]]) -> tuple[GroupWeight, ...]:
+    """None where they have faults: those are told by who plans the merge."""
+    try:
+        return tuple(GroupWeight.model_validate(dict(row)) for row in rows)
+    except ValidationError:
+        return ()
+
+
+def plan_verdict(members: Sequence[Member], layer_weights: LayerWeights = ()) -> dict[str, Any]:
+    """Checks, legal methods and the licence that a merge of ``members`` would carry, of those that take part in it."""
+    members = taking_part(members, layer_weights)
     licence = _licence(members)
     bases = {member.adapter.base.license: None for member in members if member.adapter.base}
     of_bases = [sentence for license in bases if license for sentence in obligations_of(license)]

@@ -94,7 +94,7 @@ def combine_context(request: HttpRequest, form: CombineForm, lab: LabForm) -> di
     if form.members:
         try:
             members = form.weights()
-            verdict = services.plan_verdict(user=request.user, members=members)
+            verdict = services.plan_verdict(user=request.user, members=members, layer_weights=form.factors())
             caveats = services.plan_caveats(
                 user=request.user, members=members, method=form.method, options=form.options
             )

@@ -1,0 +1,84 @@
+"""Members whose weight is 0 everywhere are absent, on the site as in the worker; others that stand in the way can be
+left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter
+from marketplace.compositions import services
+from marketplace.compositions.lab import sweeps
+from marketplace.core.errors import Invalid
+from marketplace.jobs.models import Job
+
+pytestmark = pytest.mark.django_db
+NOWHERE = [{"modules": "0-31", "factor": 0.0}]
+
+
+@pytest.fixture
+def plain(make_adapter: Callable[..., Adapter], ada: User) -> Adapter:
+    return _measured(make_adapter(ada, "plain", base="tiny", license="mit"))
+
+
+@pytest.fixture
+def dora(make_adapter: Callable[..., Adapter], ada: User) -> Adapter:
+    """What no merge takes: DoRA, for another task, of other shapes, of a licence that forbids merges."""
+    adapter = make_adapter(ada, "dora", base="tiny", license="cc-by-nd-4.0")
+    return _measured(adapter, width=32, features=["dora"], task="SEQ_CLS")
+
+
+def _measured(
+    adapter: Adapter, *, width: int = 16, features: list[str] | None = None, task: str = "CAUSAL_LM"
+) -> Adapter:
+    assert adapter.current is not None
+    artifact = adapter.current.artifact
+    artifact.modules = [
+        {"name": f"model.layers.{layer}.q_proj", "rank": 8, "d_in": width, "d_out": width, "norm": 1.0}
+        for layer in range(2)
+    ]
+    artifact.summary = {"features": features or [], "task_type": task}
+    artifact.save()
+    return adapter
+
+
+def test_weight_0_is_absence(plain: Adapter, dora: Adapter, ada: User) -> None:
+    verdict = services.plan_verdict(user=ada, members=[(plain, 1.0), (dora, 0.0)])
+    assert verdict["mergeable"]
+    assert (verdict["licence"]["license"], verdict["licence"]["publishable"]) == ("mit", True)
+    assert not services.plan_verdict(user=ada, members=[(plain, 1.0), (dora, 0.5)])["mergeable"]
+    job = services.create_merge(user=ada, name="both", members=[(plain, 1.0), (dora, 0.0)], method="svd")
+    assert job.subject["licence"]["license"] == "mit"
+
+
+def test_so_is_the_factor_0_in_every_layer(plain: Adapter, dora: Adapter, ada: User) -> None:
+    members, groups = [(plain, 1.0), (dora, 1.0)], [[], NOWHERE]
+    assert services.plan_verdict(user=ada, members=members, layer_weights=groups)["mergeable"]
+    in_one = [[], [{"modules": "0", "factor": 0.0}]]
+    assert not services.plan_verdict(user=ada, members=members, layer_weights=in_one)["mergeable"]
+    faulty = [[], [{"modules": "0-31", "factor": "much"}]]
+    assert not services.plan_verdict(user=ada, members=members, layer_weights=faulty)["mergeable"]
+    job = services.create_merge(user=ada, name="both", members=members, method="svd", layer_weights=groups)
+    assert job.subject["licence"]["license"] == "mit"
+
+
+def test_nothing_but_zeros_is_refused_as_such(plain: Adapter, ada: User) -> None:
+    with pytest.raises(Invalid, match="All weights are zero"):
+        services.create_merge(user=ada, name="none", members=[(plain, 0.0)], method="svd")
+
+
+def test_a_sweep_looks_at_each_point(plain: Adapter, dora: Adapter, ada: User) -> None:
+    _measured(dora, width=32, features=["dora"])
+    asked = sweeps.Asked(examples=[{"prompt": "a", "expected": "b"}])
+    members = [(plain, 1.0), (dora, 0.0)]
+
+    def sweep(*weights: list[float]) -> Job:
+        axes = sweeps.Axes(weights=weights)
+        return sweeps.create_sweep(user=ada, axes=axes, asked=asked, members=members, method="svd")
+
+    assert len(sweep([1.0, 0.0], [0.5, 0.0]).request["points"]) == 2
+    with pytest.raises(Invalid, match="ada/dora can only be carried through alone"):
+        sweep([1.0, 0.0], [1.0, 1.0])
