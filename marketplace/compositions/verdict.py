@@ -68,16 +68,24 @@ def _overlap_check(members: Sequence[Member]) -> dict[str, Any]:
     return _check("overlap", True if shared else None, "Shared modules", f"{len(shared)} of {len(union)}", detail)
 
 
-def _refusals(members: Sequence[Member]) -> list[str]:
-    """One sentence per feature that the worker would refuse."""
-    found = []
+def _refusals(members: Sequence[Member]) -> list[tuple[str, str]]:
+    """Per feature that the worker would refuse, whose it is and a sentence with the way out."""
+    found, others = [], len(members) > 1
     for member in members:
+        name = member.adapter.full_name
         for feature in member.artifact.summary.get("features", []):
             if feature in NEVER:
-                found.append(f"{member.adapter.full_name} cannot be merged: {NEVER[feature]}.")
-            elif feature in ALONE and (len(members) > 1 or member.weight != 1.0):
-                found.append(f"{member.adapter.full_name} can only be carried through alone: {ALONE[feature]}.")
-    return found + _task_refusals(members)
+                found.append((name, f"{name} cannot be merged: {NEVER[feature]}.{' Leave it out.' if others else ''}"))
+            elif feature in ALONE and (others or member.weight != 1.0):
+                way = "Leave it out, or choose it alone." if others else "Give it the weight 1."
+                found.append((name, f"{name} can only be carried through alone: {ALONE[feature]}. {way}"))
+    return found
+
+
+def _to_leave_out(members: Sequence[Member]) -> list[str]:
+    """The names of those without whom the others may be merged."""
+    refused = list(dict.fromkeys(name for name, _ in _refusals(members)))
+    return refused if len(refused) < len(members) else []
 
 
 def _task_refusals(members: Sequence[Member]) -> list[str]:
@@ -94,7 +102,7 @@ def _task_refusals(members: Sequence[Member]) -> list[str]:
 
 def _feature_check(members: Sequence[Member]) -> dict[str, Any] | None:
     """Beyond low rank: what is refused, and what can be carried over from one parent only."""
-    refusals = _refusals(members)
+    refusals = [sentence for _, sentence in _refusals(members)] + _task_refusals(members)
     if refusals:
         return _check("features", False, "Beyond low rank", "refused", " ".join(refusals))
     holders = [
@@ -216,4 +224,5 @@ def plan_verdict(members: Sequence[Member], layer_weights: LayerWeights = ()) ->
         },
         "methods": [name for name, reason in refusals.items() if mergeable and not reason],
         "refused_methods": {name: reason for name, reason in refusals.items() if reason},
+        "leave_out": _to_leave_out(members),
     }

@@ -82,3 +82,20 @@ def test_a_sweep_looks_at_each_point(plain: Adapter, dora: Adapter, ada: User) -
     assert len(sweep([1.0, 0.0], [0.5, 0.0]).request["points"]) == 2
     with pytest.raises(Invalid, match="ada/dora can only be carried through alone"):
         sweep([1.0, 0.0], [1.0, 1.0])
+
+
+def test_what_stands_in_the_way_can_be_left_out(plain: Adapter, dora: Adapter, ada: User, client: Any) -> None:
+    """By a button beside the refusal, which is a plain submission of the form."""
+    client.force_login(ada)
+    chosen = {"with": ["ada/plain", "ada/dora"], "weight": ["1", "1"], "method": "svd"}
+    page = client.get("/combine/", chosen)
+    assert page.context["verdict"]["leave_out"] == ["ada/dora"]
+    text = page.content.decode()
+    assert "Leave it out, or choose it alone." in text
+    assert ">Leave out ada/dora</button>" in text
+    without = client.get("/combine/", {**chosen, "drop": "ada/dora"})
+    assert [member.adapter.name for member in without.context["form"].members] == ["plain"]
+    assert without.context["verdict"]["leave_out"] == []
+    alone = client.get("/combine/", {"with": "ada/dora", "weight": "0.5", "method": "svd"})
+    assert "Give it the weight 1." in alone.content.decode()
+    assert alone.context["verdict"]["leave_out"] == []
