@@ -42,7 +42,8 @@ from inference_worker.testbed.tasks.compositions import COMPOSITIONS, Compositio
 
 #: Compositions asked of one set.
 COMPOSED = 3
-BRACKETS = ("base", "own adapter", "best parent", "ensemble", "all-tasks adapter")
+MULTI_TASK = "all-tasks adapter"
+BRACKETS = ("base", "own adapter", "best parent", "ensemble", MULTI_TASK)
 #: Examples in seen wordings that each adapter brings for methods that find their weights.
 FITTED = 16
 
@@ -184,10 +185,6 @@ def measure_brackets(bench: QualityBench, names: Sequence[str], questions: Quest
     found: dict[str, list[float]] = {}
     bench.put({})
     found["base"] = questions.means(bench.right(questions.all))
-    everything = bench.folder / "brackets" / "all-tasks"
-    if (everything / "meta.json").exists():
-        bench.put(read_adapter(everything))
-        found["all-tasks adapter"] = questions.means(bench.right(questions.all))
     parents = []
     for name in names:
         bench.put(bench.adapters[name])
@@ -215,6 +212,10 @@ def run(
             if f"{prefix}base" not in cells.found:
                 for label, scores in measure_brackets(bench, names, questions).items():
                     cells.found[prefix + label] = scores
+            everything = folder / "brackets" / "all-tasks"
+            if f"{prefix}{MULTI_TASK}" not in cells.found and (everything / "meta.json").exists():
+                bench.put(read_adapter(everything))
+                cells.found[prefix + MULTI_TASK] = questions.means(bench.right(questions.all))
             for label, method, rank in settings(methods, len(names)):
                 if prefix + label not in cells.found:
                     cells.found[prefix + label] = merge(bench, names, method, rank, questions)
