@@ -59,9 +59,10 @@ def karcher(deltas: Matrices, weights: Sequence[float], steps: int = 500) -> Ten
     return sum(alpha * norm for alpha, norm in zip(share, norms, strict=True)) * mean
 
 
-def iso_c(deltas: Matrices, weights: Sequence[float], rank: int) -> Tensor:
+def iso_c(deltas: Matrices, weights: Sequence[float], rank: int, mean_of: int | None = None) -> Tensor:
+    """``mean_of``: how many of the largest singular values the mean is taken of; those that are kept unless told."""
     u, sigma, vh = svd(total(deltas, weights))
-    return float(sigma[:rank].mean()) * u[:, :rank] @ vh[:rank]
+    return float(sigma[: mean_of or rank].mean()) * u[:, :rank] @ vh[:rank]
 
 
 def iso_cts(deltas: Matrices, weights: Sequence[float], rank: int, common: int, own: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from inference_worker.contracts.common import Contract
-from inference_worker.contracts.merge_methods.info import MergeMethodInfo, NoOptions
+from inference_worker.contracts.merge_methods.info import MergeMethodInfo
 from inference_worker.contracts.merge_methods.rules import MemberFacts, Refusal, bias_in_step, biased, refused_bias
 from inference_worker.contracts.merge_methods.trimming import TRIM_WORDS, Trim
 
@@ -46,6 +46,14 @@ class CoreSpaceOptions(CoordinateOptions):
         default="factors",
         description="Where the shared directions come from: the stacked factors, as in the paper, or the updates, "
         "which does not depend on how an update is split into its factors.",
+    )
+
+
+class IsoCOptions(Contract):
+    mean: Literal["kept", "span"] = Field(
+        default="kept",
+        description="What the one strength is the mean of. kept: the directions that the rank keeps, so that a smaller "
+        "rank means stronger ones. span: all directions that the sum has, the same whatever the rank.",
     )
 
 
@@ -168,7 +176,7 @@ SPECTRAL = (
         "The weighted sum with all its directions brought to one strength, so that what few adapters do is not drowned "
         "by what many do.",
         "Marczak et al., arXiv 2502.04959",
-        NoOptions,
+        IsoCOptions,
         warn=strengths_change,
         refuse=one_strength,
     ),

@@ -14,11 +14,11 @@ from reference.random_factors import random_factors
 from torch import Tensor
 
 from inference_worker.adapter_format import Factors
-from inference_worker.contracts.merge_methods import NoOptions
 from inference_worker.contracts.merge_methods.spectral import (
     SPECTRAL,
     CoordinateOptions,
     CoreSpaceOptions,
+    IsoCOptions,
     IsoCtsOptions,
     KarcherOptions,
     SlerpOptions,
@@ -113,8 +113,14 @@ def test_directions_that_cancel_have_no_mean(parts: list[Factors]) -> None:
 
 
 @pytest.mark.parametrize("rank", [1, 5, 13])
+def test_iso_c_of_the_whole_span(rank: int, parts: list[Factors]) -> None:
+    merged = merge_iso_c([stack_of(parts, WEIGHTS)], rank, IsoCOptions(mean="span"), 0)[0]
+    assert_close(product(merged), dense.iso_c(deltas(parts), WEIGHTS, rank, mean_of=sum(p.A.shape[0] for p in parts)))
+
+
+@pytest.mark.parametrize("rank", [1, 5, 13])
 def test_iso_c(rank: int, parts: list[Factors]) -> None:
-    merged = merge_iso_c([stack_of(parts, WEIGHTS)], rank, NoOptions(), 0)[0]
+    merged = merge_iso_c([stack_of(parts, WEIGHTS)], rank, IsoCOptions(), 0)[0]
     assert_close(product(merged), dense.iso_c(deltas(parts), WEIGHTS, rank))
     sigma = torch.linalg.svdvals(dense.total(deltas(parts), WEIGHTS))
     assert merged.error == pytest.approx(float(sigma[rank:].norm() / sigma.norm()), abs=1e-5)
@@ -122,7 +128,7 @@ def test_iso_c(rank: int, parts: list[Factors]) -> None:
 
 def test_iso_c_ignores_the_zeros_of_the_spectrum(parts: list[Factors]) -> None:
     """Two copies of one adapter have its rank, whatever the asked one; the sum of σ stays what it was."""
-    merged = merge_iso_c([stack_of([parts[0], parts[0]], [0.5, 0.5])], 8, NoOptions(), 0)[0]
+    merged = merge_iso_c([stack_of([parts[0], parts[0]], [0.5, 0.5])], 8, IsoCOptions(), 0)[0]
     assert merged.A.shape[0] == 4
     sigma = torch.linalg.svdvals(product(merged))[:4]
     assert_close(sigma, torch.linalg.svdvals(product(parts[0]))[:4].mean().expand(4))
@@ -221,7 +227,7 @@ def test_ranks_beyond_the_matrix(d_in: int, d_out: int) -> None:
     options = CoreSpaceOptions(density=0.5)
     assert_close(product(merge_knots([stack], 13, options, 0)[0]), dense.knots(dense_parts, ties))
     assert_close(product(merge_core_space([stack], 13, options, 0)[0]), dense.core_space(a, b, ties))
-    assert_close(product(merge_iso_c([stack], most, NoOptions(), 0)[0]), dense.iso_c(dense_parts, WEIGHTS, most))
+    assert_close(product(merge_iso_c([stack], most, IsoCOptions(), 0)[0]), dense.iso_c(dense_parts, WEIGHTS, most))
     assert_close(product(merge_karcher([stack], 13, KarcherOptions(), 0)[0]), dense.karcher(dense_parts, WEIGHTS))
     counts = [min(rank, most) for rank in RANKS]
     expected = dense.tsv_m(dense_parts, WEIGHTS, counts)
