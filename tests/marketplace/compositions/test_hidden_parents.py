@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,8 @@ from marketplace.compositions.pairs.services import request_comparison
 from marketplace.core.errors import Forbidden
 from marketplace.jobs import checking
 from marketplace.jobs.models import Job
+from tests.marketplace.access.table import LIBRARY
+from tests.marketplace.access.walking import addresses
 
 pytestmark = pytest.mark.django_db
 SECRET = "zq-secret-sauce"
@@ -169,6 +171,39 @@ def _jobs(user: User, adapter: Adapter, other: Adapter) -> list[Job]:
         sweeps.create_sweep(user=user, axes=sweeps.Axes(ranks=[2]), asked=asked, members=members, method="svd"),
         compared,
     ]
+
+
+def _pages(owner: str, name: str) -> Iterator[str]:
+    """Every address that is read and needs no more than an adapter or nothing at all."""
+    known = {"owner": owner, "name": name, "revision": "main", "path": "recipe.json", "username": owner}
+    for address in addresses():
+        if "get" in address.methods() and address.variables <= known.keys() and address.name not in LIBRARY:
+            yield reverse(address.name, kwargs={variable: known[variable] for variable in address.variables})
+
+
+@pytest.mark.parametrize("reader", ["carol", "bob"])
+def test_no_page_has_a_name_that_its_reader_may_not_see(
+    leaky: Adapter, secret: Adapter, make_adapter: Callable[..., Adapter], reader: str, client: Any
+) -> None:
+    """Carol may see the merge and not its parent. Bob, who made it, lost access, and the parent was renamed since."""
+    bob = leaky.owner
+    own = ready(make_adapter(bob, "own", base="tiny", license="mit"))
+    _jobs(bob, secret, own)
+    Collaborator.objects.filter(adapter=secret).delete()
+    Adapter.objects.filter(pk=secret.pk).update(name="zq-renamed-since")
+    checking.recheck_jobs()
+    hidden = "zq-renamed-since" if reader == "bob" else "zq-"
+    client.force_login(User.objects.get(username=reader))
+    pages = [*_pages("bob", "leaky"), *(f"/jobs/{job.pk}" for job in Job.objects.all())]
+    assert len(pages) > 60
+    leaks, answered = [], 0
+    for page in pages:
+        answer = client.get(page, follow=True)
+        text = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        answered += answer.status_code == 200
+        leaks += [page] if hidden.encode() in text else []
+    assert leaks == []
+    assert answered > 40
 
 
 def test_stopped_jobs_say_the_name_of_their_plan(
