@@ -118,7 +118,7 @@ def fits_elementwise(members: Sequence[MemberFacts], options: SpaceOptions) -> R
 def unscaled_biases(members: Sequence[MemberFacts], options: TaskArithmeticOptions) -> Refusal | None:
     """Biases of updates are added up as they are, so a factor on the sum would miss them."""
     member = biased(members)
-    return member and bias_in_step(member, options)
+    return None if member is None else bias_in_step(member, options)
 
 
 def _method(name: str, title: str, explanation: str, paper: str, options: type[SpaceOptions]) -> MergeMethodInfo:
