@@ -30,7 +30,7 @@ class EvaluationSettings(Contract):
 
 
 class Estimate(Contract):
-    """A mean over ``n`` examples with the bootstrap's 95 % interval; for perplexity, of the whole."""
+    """A mean over ``n`` examples with its 95 % interval (``evaluation.statistics``); for perplexity, of the whole."""
 
     value: float
     low: float

@@ -96,7 +96,6 @@ def evaluate(
         cached = sum(_known(store, index, settings) for index in chosen)
         _fill(run, chosen, progress)
         outcomes = tuple(_outcome(index, suite.examples[index], store.rows[index]) for index in chosen)
-    tasks, clusters = {o.task for o in outcomes}, {suite.examples[o.index].cluster for o in outcomes}
     return Evaluation(
         suite=suite.name,
         suite_digest=suite.digest,
@@ -104,12 +103,7 @@ def evaluate(
         composition=tuple((member.files.label, member.weight) for member in members),
         strategy=strategy,
         settings=settings,
-        overall=_estimates(outcomes, settings),
-        tasks={name: _estimates([o for o in outcomes if o.task == name], settings) for name in sorted(tasks - {""})},
-        clusters={
-            name: _estimates([o for o in outcomes if suite.examples[o.index].cluster == name], settings)
-            for name in sorted(clusters - {""})
-        },
+        **estimates_of(outcomes, suite, settings),
         outcomes=outcomes,
         prompt_tokens=run.prompt_tokens,
         completion_tokens=run.completion_tokens,
@@ -223,6 +217,19 @@ def _outcome(index: int, example: Example, row: dict[str, Any]) -> Outcome:
         logprob=row.get("logprob"),
         answer_tokens=row.get("answer_tokens", 0),
     )
+
+
+def estimates_of(outcomes: Sequence[Outcome], suite: Suite, settings: EvaluationSettings) -> dict[str, Any]:
+    """``overall``, ``tasks`` and ``clusters`` of an ``Evaluation``."""
+    tasks, clusters = {o.task for o in outcomes}, {suite.examples[o.index].cluster for o in outcomes}
+    return {
+        "overall": _estimates(outcomes, settings),
+        "tasks": {name: _estimates([o for o in outcomes if o.task == name], settings) for name in sorted(tasks - {""})},
+        "clusters": {
+            name: _estimates([o for o in outcomes if suite.examples[o.index].cluster == name], settings)
+            for name in sorted(clusters - {""})
+        },
+    }
 
 
 def _estimates(outcomes: Sequence[Outcome], settings: EvaluationSettings) -> dict[str, Estimate]:

@@ -1,4 +1,5 @@
-"""Means with their uncertainty: the percentile bootstrap over examples (Efron and Tibshirani 1993, chapter 13)."""
+"""Means with their uncertainty: score intervals where every example is right or wrong (``contracts.intervals``), of all
+other values the percentile bootstrap over examples (Efron and Tibshirani 1993, chapter 13)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from inference_worker.contracts.evaluate import Estimate, Outcome
+from inference_worker.contracts.intervals import Interval, paired_of, share_of
 
 #: The interval's quantiles: 95 %.
 LOW, HIGH = 0.025, 0.975
@@ -40,13 +42,20 @@ def estimate(outcomes: Sequence[Outcome], metric: str, resamples: int, seed: int
     """
     if metric != "perplexity":
         values = [value for outcome in outcomes if (value := getattr(outcome, metric)) is not None]
-        return bootstrap(values, [1.0] * len(values), resamples, seed) if values else None
+        return _mean(values, share_of(values), resamples, seed) if values else None
     scored = [outcome for outcome in outcomes if outcome.logprob is not None and outcome.answer_tokens]
     if not scored:
         return None
     losses = [-outcome.logprob for outcome in scored if outcome.logprob is not None]
     mean = bootstrap(losses, [float(outcome.answer_tokens) for outcome in scored], resamples, seed)
     return Estimate(value=_exp(mean.value), low=_exp(mean.low), high=_exp(mean.high), n=mean.n)
+
+
+def _mean(values: Sequence[float], interval: Interval | None, resamples: int, seed: int) -> Estimate:
+    """With ``interval`` where there is one, else with the bootstrap's."""
+    if interval is None:
+        return bootstrap(values, [1.0] * len(values), resamples, seed)
+    return Estimate(value=sum(values) / len(values), low=interval[0], high=interval[1], n=len(values))
 
 
 def _exp(value: float) -> float:
@@ -60,4 +69,5 @@ def paired_difference(
     """Mean of ``after − before`` over the same examples, with its 95 % interval."""
     if len(before) != len(after) or not before:
         raise ValueError("paired values of the same examples are compared")
-    return bootstrap([b - a for a, b in zip(before, after, strict=True)], [1.0] * len(before), resamples, seed)
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    return _mean(differences, paired_of(differences), resamples, seed)

@@ -12,7 +12,7 @@ from marketplace.evaluations.signs import LEVEL, sign_test
 
 #: A difference whose interval lies within so much of zero is none.
 EPSILON = 0.05
-#: Of fewer examples nothing is said: where all of them agree, the interval has no width whatever their number.
+#: Of fewer examples nothing is said.
 MIN_EXAMPLES = 8
 #: To say of different answers that they come to the same takes more of them.
 MIN_FOR_NONE = 16
@@ -60,12 +60,19 @@ def effect(difference: dict[str, Any] | None) -> str:
         return _Effect.UNCLEAR
     if difference.get("same_answers") == count:
         return _Effect.NO_EFFECT
-    if difference["low"] >= -EPSILON and difference["high"] <= EPSILON:
+    if _as_good(difference):
         return _Effect.NO_EFFECT if count >= MIN_FOR_NONE else _Effect.UNCLEAR
-    # The bootstrap's interval is too narrow for few examples; the sign test is exact for any number.
+    # The bootstrap's interval is too narrow for few examples, a score interval approximate; the sign test is exact.
     if _by_chance(difference) or difference["low"] <= 0.0 <= difference["high"]:
         return _Effect.UNCLEAR
     return _Effect.BETTER if difference["low"] > 0.0 else _Effect.WORSE
+
+
+def _as_good(difference: dict[str, Any]) -> bool:
+    """Whether no example scored otherwise, or the interval leaves no room for more than ``EPSILON``."""
+    if difference.get("wins") == difference.get("losses") == 0:
+        return True
+    return bool(difference["low"] >= -EPSILON and difference["high"] <= EPSILON)
 
 
 def _by_chance(difference: dict[str, Any]) -> bool:
@@ -123,8 +130,8 @@ def _why_unclear(difference: dict[str, Any]) -> str:
     if difference["n"] < MIN_EXAMPLES:
         return f" At least {MIN_EXAMPLES} examples are needed."
     if difference["low"] <= 0.0 <= difference["high"]:
-        within = difference["low"] >= -EPSILON and difference["high"] <= EPSILON
-        return f" To say that it has none takes {MIN_FOR_NONE} examples." if within else " The interval leaves it open."
+        none = f" To say that it has none takes {MIN_FOR_NONE} examples."
+        return none if _as_good(difference) else " The interval leaves it open."
     return " Chance alone makes such wins and losses too often (sign test)."
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference_worker.contracts.evaluate import Estimate, Evaluation, Outcome
+from inference_worker.contracts.intervals import paired_of
 from inference_worker.errors import BlobMissing
 from marketplace.core.store import blob_store
 from marketplace.evaluations.models import EvaluationRun
@@ -36,9 +37,8 @@ class Compared:
 def compare(before: EvaluationRun, after: EvaluationRun) -> Compared:
     """``after`` beside ``before``, both measured on one suite.
 
-    Of pairs, exact match must also pass the exact sign test: of few changed answers the bootstrap's interval is too
-    narrow. With fewer than ``MIN_EXAMPLES`` examples nothing is said to have changed: where all of them agree, an
-    interval has no width whatever their number.
+    Of pairs, exact match must also pass the exact sign test, which holds for any number. With fewer than
+    ``MIN_EXAMPLES`` examples nothing is said to have changed.
     """
     metric = metric_of(before)
     pairs = _pairs(before, after, metric)
@@ -65,10 +65,12 @@ def _judged(change: float) -> str:
 
 
 def paired_difference(before: Sequence[float], after: Sequence[float]) -> Estimate:
-    """Mean of ``after`` minus ``before`` over the same examples with the bootstrap's 95 % percentiles: what the engine
-    computes (``inference_worker.evaluation.statistics``), draw for draw."""
+    """Mean of ``after`` minus ``before`` over the same examples with its 95 % interval: what the engine computes
+    (``inference_worker.evaluation.statistics``), where it is the bootstrap's draw for draw."""
     differences = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     count = len(differences)
+    if (interval := paired_of(differences.tolist())) is not None:
+        return Estimate(value=float(differences.mean()), low=interval[0], high=interval[1], n=count)
     rng = np.random.default_rng([_SEED, count])
     means = [differences[rng.integers(0, count, size=count)].mean() for _ in range(_RESAMPLES)]
     low, high = np.quantile(means, (0.025, 0.975))

@@ -27,7 +27,7 @@ from inference_worker.contracts.evaluate import (
 )
 from inference_worker.errors import BlobMissing
 from inference_worker.evaluation.builtin import builtin_suite
-from inference_worker.evaluation.harness import Member, evaluate
+from inference_worker.evaluation.harness import Member, estimates_of, evaluate
 from inference_worker.evaluation.statistics import paired_difference
 from inference_worker.evaluation.suite import Suite, parse_examples
 from inference_worker.serving.pool import EnginePool
@@ -81,7 +81,8 @@ def _known(request: EvaluateRequest, context: JobContext, number: int, place: in
             context.log(f"An earlier result on {suite.name} cannot be read and is made again: {str(fault)[:200]}")
             continue
         if found.suite_digest == suite.digest and found.settings == request.settings:
-            return found
+            # Its outcomes stand; what they come to is said in the same way as of all others.
+            return found.model_copy(update=estimates_of(found.outcomes, suite, request.settings))
     return None
 
 

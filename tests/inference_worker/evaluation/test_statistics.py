@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_worker.contracts.evaluate import Outcome
+from inference_worker.contracts.intervals import paired_interval, share_interval
 from inference_worker.evaluation import statistics
 from inference_worker.evaluation.statistics import bootstrap, estimate, paired_difference
 
@@ -63,6 +64,20 @@ def test_perplexity_is_of_all_tokens_together() -> None:
     huge = estimate([outcome(0, logprob=-1e6, answer_tokens=1)], "perplexity", 200, 0)
     assert huge is not None
     assert math.isfinite(huge.value)
+
+
+def test_what_is_right_or_wrong_has_score_intervals() -> None:
+    """Also where all examples agree: sixteen right answers are no proof."""
+    right = [outcome(index, exact_match=1.0, token_f1=0.5 + index / 100) for index in range(16)]
+    found = estimate(right, "exact_match", 200, 0)
+    assert found is not None
+    assert (found.value, found.n) == (1.0, 16)
+    assert (found.low, found.high) == share_interval(16, 16)
+    gain = paired_difference([0.0] * 16, [1.0] * 16)
+    assert (gain.low, gain.high) == paired_interval(16, 0, 16)
+    assert 0.6 < gain.low < 0.62
+    between = estimate(right, "token_f1", 200, 0)
+    assert between == bootstrap([0.5 + index / 100 for index in range(16)], [1.0] * 16, 200, 0)
 
 
 def test_paired_differences_are_narrower_than_the_values() -> None:

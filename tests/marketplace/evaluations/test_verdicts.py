@@ -39,6 +39,9 @@ def counted(wins: int, losses: int, n: int, low: float, high: float, same_answer
         (counted(0, 0, 8, 0.0, 0.0), "unclear"),
         (counted(0, 0, 15, 0.0, 0.0), "unclear"),
         (counted(0, 0, 16, 0.0, 0.0), "no_effect"),
+        # None scores otherwise, and sixteen leave room for much all the same.
+        (counted(0, 0, 16, -0.19, 0.19), "no_effect"),
+        (counted(1, 1, 16, -0.23, 0.23), "unclear"),
         # Word by word what the base answers.
         (counted(0, 0, 8, 0.0, 0.0, same_answers=8), "no_effect"),
         (counted(0, 0, 7, 0.0, 0.0, same_answers=7), "unclear"),
