@@ -41,7 +41,9 @@ def build_bricks(stack: ModuleStack, units: Units, part: Partition, options: Leg
     fold_a[assignment, units.order] = (turned * units.factor_a).to(fold_a)
     fold_b[units.order, assignment] = (turned * units.factor_b).to(fold_b)
     a, b = fold_a @ stack.A, stack.B @ fold_b
-    length = (a.square().sum(dim=1) + b.square().sum(dim=0)).double().sqrt()
+    # In float64, for squares of large numbers have no room in float32.
+    norm_a, norm_b = (torch.linalg.vector_norm(part, dim=1, dtype=torch.float64) for part in (a, b.T))
+    length = norm_a.hypot(norm_b)
     own = _own_norms(stack, units, options)
     wanted = torch.zeros_like(length).index_add_(0, assignment, share * own)
     gain = _parameter_gain(wanted, (a, b, length), options)

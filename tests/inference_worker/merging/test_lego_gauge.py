@@ -64,6 +64,13 @@ def test_one_factor_tiny_and_the_other_huge(size: float, options: dict[str, obje
     assert_same(product(merge_lego([stack_of(turned, [1.0] * 3)], 5, parsed, 0)[0]), expected)
 
 
+def test_a_huge_update_does_not_vanish() -> None:
+    pair = random_factors(0, 8)
+    expected = product(merge_lego([stack_of([pair], [1.0])], 4, LegoOptions(), 0)[0])
+    huge = Factors(pair.A * 1e20, pair.B * 1e15)
+    assert_same(product(merge_lego([stack_of([huge], [1e5])], 4, LegoOptions(), 0)[0]) / 1e40, expected)
+
+
 def wide() -> ModuleStack:
     stack = random_stack(20, (2 * LENGTH + 500, 2 * LENGTH + 100), 16, 0)
     assert stack.size > MANY
