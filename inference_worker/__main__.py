@@ -8,9 +8,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 
 from inference_worker.errors import BadInput, EngineError
+
+#: As a shell reports a command that the closing of its pipe ended.
+PIPE_CLOSED = 141
 
 #: Command -> module with ``add_parser`` and ``run``. Only the named command's module is imported, so that reading an
 #: adapter does not wait for transformers.
@@ -42,7 +46,14 @@ def main(argv: list[str] | None = None) -> int:
     command = arguments[0] if arguments else None
     args = build_parser(command).parse_args(arguments)
     try:
-        return int(importlib.import_module(COMMANDS[args.command]).run(args))
+        status = int(importlib.import_module(COMMANDS[args.command]).run(args))
+        # Here and not at exit, where nobody could catch what fails.
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader has gone (“… | head”). What is still to be written would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except EngineError as error:
         if getattr(args, "json", False):
             print(json.dumps({"code": error.code, "message": error.message, "extra": error.extra}))

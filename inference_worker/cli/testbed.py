@@ -1,4 +1,5 @@
-"""``testbed build``: train the small base and its adapters. ``testbed check``: compare a built testbed's digests."""
+"""``testbed build``: train the small base and its adapters. ``testbed measure``: evaluate what is built once more.
+``testbed check``: compare a built testbed's digests."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from inference_worker.testbed.build import Plan, build_testbed, with_seed
+from inference_worker.testbed.build import Plan, build_testbed, measure_again, with_seed
 from inference_worker.testbed.manifest import SHIPPED, check_manifest
 
 
@@ -27,15 +28,32 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--device", default="cpu", metavar="D", help="where bases are trained, such as cuda; default: cpu"
     )
     build.add_argument("--force", action="store_true", help="rebuild the named parts although they are finished")
+    measure = actions.add_parser("measure", help="evaluate built adapters once more, without training")
+    measure.add_argument("--only", nargs="+", default=[], metavar="PART", help="adapters, brackets, or their names")
+    measure.add_argument("--out", type=Path, default=Path("build/testbed"), metavar="DIR", help="default: %(default)s")
+    measure.add_argument("--threads", type=int, default=1, metavar="N", help="torch threads, default: %(default)s")
+    measure.add_argument(
+        "--made-with-seed",
+        type=int,
+        metavar="N",
+        help="note for adapters without a record that today's recipe made them from this seed",
+    )
     check = actions.add_parser("check", help="compare every file with the manifest")
     check.add_argument("--out", type=Path, default=SHIPPED, metavar="DIR", help="default: the shipped testbed")
-    for action in (build, check):
+    for action in (build, measure, check):
         action.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.action == "check":
         manifest = check_manifest(args.out)
+    elif args.action == "measure":
+        torch.set_num_threads(args.threads)
+        adopt = args.made_with_seed is not None
+        plan = Plan(out=args.out, only=tuple(args.only))
+        if adopt:
+            plan = with_seed(plan, args.made_with_seed)
+        manifest = measure_again(plan, _silent if args.json else _print_line, adopt)
     else:
         torch.set_num_threads(args.threads)
         plan = with_seed(Plan(out=args.out, only=tuple(args.only), force=args.force, device=args.device), args.seed)

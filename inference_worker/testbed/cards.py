@@ -9,6 +9,7 @@ from typing import Any
 
 from inference_worker.contracts.common import PromptFormat
 from inference_worker.testbed.library import AdapterSpec
+from inference_worker.testbed.record import Record
 from inference_worker.testbed.tasks import TASKS, Example
 
 EXAMPLES = 16
@@ -28,8 +29,10 @@ def card_examples(spec: AdapterSpec, lengths: tuple[int, ...], count: int = EXAM
     return list(examples.values())
 
 
-def write_card(spec: AdapterSpec, directory: Path, figures: dict[str, Any], lengths: tuple[int, ...]) -> None:
-    """Write README.md and meta.json into the adapter's folder."""
+def write_card(
+    spec: AdapterSpec, directory: Path, figures: dict[str, Any], lengths: tuple[int, ...], made: Record | None
+) -> None:
+    """Write README.md and meta.json into the adapter's folder. ``made`` tells what trained it, where that is known."""
     examples = card_examples(spec, lengths)
     meta = {
         "name": spec.name,
@@ -44,6 +47,7 @@ def write_card(spec: AdapterSpec, directory: Path, figures: dict[str, Any], leng
         "prompt_format": PROMPT_FORMAT.model_dump(mode="json"),
         "examples": [{"prompt": example.prompt, "expected": example.answer} for example in examples],
         "figures": figures,
+        "made": made,
     }
     text = json.dumps(meta, indent=2, ensure_ascii=False)
     (directory / "meta.json").write_text(text + "\n", encoding="utf-8")
@@ -83,11 +87,25 @@ An instruction, an input, and a line `Output:` that the model continues until th
 
 ## Figures
 
-Exact match over generated examples; unseen wordings occur in no training data, held-out words in none of the English.
+Exact match over generated examples. Unseen wordings occur in no training. {_about_words(figures)}
 
 | | seen wordings | unseen wordings | unseen wordings, held-out words |
 | --- | --- | --- | --- |
-| base alone | {figures["base_seen"]:.2f} | {figures["base_unseen"]:.2f} | {figures["base_fresh"]:.2f} |
-| with this adapter | {figures["seen"]:.2f} | {figures["unseen"]:.2f} | {figures["fresh"]:.2f} |
+| base alone | {_row(figures, "base_")} |
+| with this adapter | {_row(figures, "")} |
 """
     )
+
+
+def _about_words(figures: dict[str, Any]) -> str:
+    if not figures["fresh_words"]:
+        return "Too few words of this task are held out of every English example to measure it on them."
+    return (
+        f"Held-out words are {figures['fresh_words']} words of this task that no English example of any training "
+        "shows, in no form."
+    )
+
+
+def _row(figures: dict[str, Any], prefix: str) -> str:
+    values = [figures[prefix + name] for name in ("seen", "unseen", "fresh")]
+    return " | ".join("–" if value is None else f"{value:.2f}" for value in values)

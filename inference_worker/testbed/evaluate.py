@@ -53,7 +53,7 @@ def task_examples(
     task: Task, count: int, seed: int, unseen: bool, lengths: Sequence[int] = (4,), words: Words = "known"
 ) -> list[Example]:
     """``count`` examples in English, over seen or unseen wordings. The seed is apart from every training seed."""
-    rng = Random(f"evaluate:{task.name}:{seed}:{unseen}:{words}")
+    rng = Random(f"evaluate:{task.name}:{seed}:{unseen}:{words if isinstance(words, str) else 'clean'}")
     return [task.natural_example(rng, rng.choice(lengths), unseen, words) for _ in range(count)]
 
 

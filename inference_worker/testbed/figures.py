@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -11,8 +11,8 @@ from torch import nn
 
 from inference_worker.testbed.evaluate import english_accuracy, exact_match, formal_accuracy, task_examples
 from inference_worker.testbed.library import AdapterSpec
-from inference_worker.testbed.tasks import READABLE, TASKS
-from inference_worker.testbed.tasks.words import Words
+from inference_worker.testbed.tasks import READABLE, TASKS, Example, Task
+from inference_worker.testbed.tasks.clean import clean_words
 
 
 def base_figures(
@@ -35,21 +35,36 @@ def base_figures(
 
 def adapter_figures(
     model: nn.Module, tokenizer: Tokenizer, spec: AdapterSpec, count: int, lengths: Sequence[int], prefix: str = ""
-) -> dict[str, float]:
-    """Exact match on the adapter's tasks: on seen wordings, on unseen ones, and on unseen ones with held-out words."""
-    cases: tuple[tuple[str, bool, Words], ...] = (
-        ("seen", False, "known"),
-        ("unseen", True, "known"),
-        ("fresh", True, "fresh"),
-    )
-    each = -(-count // len(spec.tasks))
-    result = {}
-    for name, unseen, words in cases:
-        examples = [e for task in spec.tasks for e in task_examples(TASKS[task], each, 0, unseen, lengths, words)]
-        # A part of them, evenly over the tasks, where rounding up made too many.
-        examples = Random(0).sample(examples, min(len(examples), max(count, len(spec.tasks))))
-        result[prefix + name] = round(exact_match(model, tokenizer, examples), 4)
-    return result
+) -> dict[str, float | None]:
+    """Exact match on the adapter's tasks: on seen wordings, on unseen ones (``unseen``), and on unseen ones about clean
+    words alone (``fresh``; None where its tasks have too few)."""
+    tasks = [TASKS[name] for name in spec.tasks]
+    clean = [task for task in tasks if clean_words(task)]
+    cases = {
+        "seen": _spread(tasks, count, lambda task, each: task_examples(task, each, 0, False, lengths)),
+        "unseen": _spread(tasks, count, lambda task, each: task_examples(task, each, 0, True, lengths)),
+        "fresh": _spread(
+            clean, count, lambda task, each: task_examples(task, each, 0, True, lengths, clean_words(task))
+        ),
+    }
+    return {
+        prefix + name: round(exact_match(model, tokenizer, examples), 4) if examples else None
+        for name, examples in cases.items()
+    }
+
+
+def fresh_words(spec: AdapterSpec) -> int:
+    """How many clean words the figure ``fresh`` is about."""
+    return len(frozenset().union(*(clean_words(TASKS[name]) for name in spec.tasks)))
+
+
+def _spread(tasks: Sequence[Task], count: int, draw: Callable[[Task, int], list[Example]]) -> list[Example]:
+    """``count`` examples, evenly over the tasks; a part of what is drawn where rounding up made too many."""
+    if not tasks:
+        return []
+    each = -(-count // len(tasks))
+    examples = [example for task in tasks for example in draw(task, each)]
+    return Random(0).sample(examples, min(len(examples), max(count, len(tasks))))
 
 
 def mean(values: Iterable[float]) -> float:

@@ -21,8 +21,8 @@ def built_files(directory: Path) -> Iterator[Path]:
         yield from sorted(path for path in (directory / part).rglob("*") if path.is_file())
 
 
-def write_manifest(directory: Path, figures: dict[str, Any]) -> dict[str, Any]:
-    """Digest everything in ``directory`` and write its ``manifest.json``."""
+def write_manifest(directory: Path, figures: dict[str, Any], seeds: dict[str, Any]) -> dict[str, Any]:
+    """Digest everything in ``directory`` and write its ``manifest.json``. ``seeds`` has None where nobody knows."""
     files = {
         path.relative_to(directory).as_posix(): {
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -38,6 +38,7 @@ def write_manifest(directory: Path, figures: dict[str, Any]) -> dict[str, Any]:
         "brackets": _names(directory / "brackets"),
         "size": sum(path.stat().st_size for path in built_files(directory)),
         "files": files,
+        "seeds": seeds,
         "figures": figures,
     }
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

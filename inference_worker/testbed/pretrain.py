@@ -130,10 +130,12 @@ def pretrain(
     report_every: int = 300,
     start: Mapping[str, Tensor] | None = None,
     device: str = "cpu",
+    made: Mapping[str, Any] | None = None,
 ) -> tuple[LlamaForCausalLM, dict[str, Any]]:
     """Train the base, or go on from ``checkpoint`` where one stands. Returns it with loss, tokens and seconds.
 
-    ``start`` holds weights to begin with instead of random ones. ``device`` is where it computes; on another one than
+    ``start`` holds weights to begin with instead of random ones. ``made`` is the record that checkpoints keep
+    (``read_record`` gives it back). ``device`` is where it computes; on another one than
     the CPU it comes back in main memory. A resumed run sees the same batches as an unbroken
     one: each step's documents come from (seed, step) alone.
     """
@@ -170,7 +172,7 @@ def pretrain(
             log(f"{done} tokens {figures['tokens']:,} seconds {figures['seconds']:.0f}")
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
             figures["loss"].append(round(recent, 4))
-            _save(checkpoint, model, optimizers, figures)
+            _save(checkpoint, model, optimizers, figures, made)
             if (step + 1) % report_every == 0:
                 log(progress_line(model, tokenizer))
             started = time.monotonic()
@@ -178,8 +180,27 @@ def pretrain(
     return model, figures
 
 
-def _save(checkpoint: Path, model: LlamaForCausalLM, optimizers: tuple[Any, ...], figures: dict[str, Any]) -> None:
-    state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "figures": figures}
+def read_record(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint says about its making; nothing where there is none, or an old one."""
+    if not checkpoint.exists():
+        return {}
+    saved: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    return dict(saved.get("made") or {})
+
+
+def _save(
+    checkpoint: Path,
+    model: LlamaForCausalLM,
+    optimizers: tuple[Any, ...],
+    figures: dict[str, Any],
+    made: Mapping[str, Any] | None,
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizers": [o.state_dict() for o in optimizers],
+        "figures": figures,
+        "made": dict(made or {}),
+    }
     partial = checkpoint.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(checkpoint)

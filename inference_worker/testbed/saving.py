@@ -38,6 +38,12 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     return Tokenizer.from_file(str(directory / "tokenizer.json"))
 
 
+def load_adapter(base: LlamaForCausalLM, directory: Path) -> PeftModel:
+    """The written adapter over ``base``."""
+    model: PeftModel = PeftModel.from_pretrained(base, str(directory))
+    return model.eval()
+
+
 def save_adapter(model: PeftModel, directory: Path) -> None:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors`` (bfloat16)."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -10,7 +10,6 @@ from inference_worker.testbed.tasks.wording import Wording, fill
 from inference_worker.testbed.tasks.words import Words
 
 Rule = Callable[[list[str]], list[str]]
-Sampler = Callable[[Random, int, Words], tuple[list[str], list[str]]]
 
 #: Every imperative wording is used inside one of these frames; {x} is the wording, {X} the same with a capital.
 FRAMES = (
@@ -23,6 +22,20 @@ FRAMES = (
     "I want you to {x}.",
     "You should {x}.",
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Draws a list of about so many words and works out the right answer; and tells what it can draw at all."""
+
+    draw: Callable[[Random, int, Words], tuple[list[str], list[str]]]
+    #: What the words of a list are drawn from, each part by itself.
+    pools: tuple[tuple[str, ...], ...]
+    #: Every word that may be asked, with what stands for it in answers: itself where words are copied or left out.
+    answers: Mapping[str, str]
+
+    def __call__(self, rng: Random, length: int, words: Words) -> tuple[list[str], list[str]]:
+        return self.draw(rng, length, words)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Which words of the lexicon are held out, and how samplers draw words."""
+"""Which words of the lexicon are held out, and how samplers draw words.
+
+*Held out* says: the word never stands in the input of an English training prompt. It may have been an answer there, as
+may another form of it; ``clean.py`` knows the words of which nothing was shown.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from typing import Literal
 from inference_worker.testbed.lexicon import CATEGORIES
 
 #: ``known`` leaves the held-out words away, ``fresh`` takes as many of them as there are, ``any`` makes no difference.
-Words = Literal["any", "known", "fresh"]
+#: A set allows its own words alone.
+Words = Literal["any", "known", "fresh"] | frozenset[str]
 
 
 #: Pools with fewer words than this are too small to spare any.
@@ -40,7 +45,11 @@ def split(pool: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def draw(rng: Random, pool: tuple[str, ...], count: int, words: Words) -> list[str]:
-    """``count`` distinct words of ``pool``, or all of them where it has fewer."""
+    """Words from ``count`` places of ``pool``, or from all where it has fewer: distinct ones, but for a pool that holds
+    a word twice."""
+    if isinstance(words, frozenset):
+        allowed = tuple(dict.fromkeys(word for word in pool if word in words))
+        return rng.sample(allowed, min(count, len(allowed)))
     if words == "any":
         return rng.sample(pool, min(count, len(pool)))
     known, fresh = split(pool)
