@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +22,12 @@ from marketplace.compositions.mix_selectors import choices_of
 from marketplace.compositions.models import Composition
 from marketplace.core.errors import AppError, Conflict
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
-from marketplace.evaluations.services import request_evaluation
+from marketplace.evaluations.services import request_evaluation, run_key
+from marketplace.evaluations.standing import PAUSES
 from marketplace.evaluations.subjects import Subject, subject_of
 from marketplace.evaluations.suites import examples_suite, probe_suite
 from marketplace.evaluations.verdicts import FORGETS_TITLE, METRICS, effect_of, metric_of
+from marketplace.jobs.models import Job
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,38 @@ def suites_of_mix(user: User, subject: Subject) -> list[EvaluationSuite]:
     return [suite for suite in dict.fromkeys(found) if suite is not None and policy.may_use_suite(user, suite)]
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a mix is run on by itself."""
+
+    subject: Subject
+    suites: tuple[EvaluationSuite, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        """Of the runs that measure it as it is now."""
+        return sorted(run_key(self.subject, suite) for suite in self.suites)
+
+    @property
+    def digest(self) -> str:
+        """Of everything that the numbers depend on: members, base and revision, examples, format, engine."""
+        return hashlib.sha256(json.dumps(self.keys).encode()).hexdigest()
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of its runs could not be made, and nobody cancelled it."""
+        runs = EvaluationRun.objects.filter(key__in=self.keys)
+        done = runs.exclude(state=_State.FAILED).values("key")
+        lost = runs.filter(state=_State.FAILED).exclude(key__in=done)
+        return lost.exclude(job__state=Job.State.CANCELLED).exists()
+
+
+def course_of_mix(user: User, mix: Composition) -> Course:
+    """Call inside a transaction. Raises what ``subject_of_mix`` raises."""
+    subject = subject_of_mix(user, mix)
+    return Course(subject, tuple(suites_of_mix(user, subject)))
+
+
 def evaluate_mix(
     *, user: User, mix: Composition, again: bool = False, asked: bool | None = None
 ) -> list[EvaluationRun]:
@@ -86,34 +122,47 @@ def evaluate_mix(
 
     Raises what ``subject_of_mix`` and ``request_evaluation`` raise.
     """
-    subject = subject_of_mix(user, mix)
     with transaction.atomic():
-        suites = suites_of_mix(user, subject)
-        if not suites:
+        course = course_of_mix(user, mix)
+        if not course.suites:
             return []
-        return request_evaluation(user=user, subject=subject, suites=suites, again=again, asked=asked)
+        return request_evaluation(user=user, subject=course.subject, suites=course.suites, again=again, asked=asked)
 
 
 def evaluate_by_itself(mix: Composition) -> None:
-    """As its owner's job, once for what it is now. What stands in the way is for its page to say."""
+    """As its owner's job, once for what it is now, and what failed a few times more. What stands in the way is for its
+    page to say."""
     if not settings.EVALUATE_UPLOADS:
         return
-    evaluated = mix.evaluated
+    changes: dict[str, Any] = {}
     try:
         # A savepoint: what a refusal left half done is taken back.
         with transaction.atomic():
-            subject = subject_of_mix(mix.owner, mix)
-            if subject.digest != evaluated:
-                evaluate_mix(user=mix.owner, mix=mix)
-                evaluated = subject.digest
+            course = course_of_mix(mix.owner, mix)
+            changes = _next_try(mix, course)
+            if "evaluated" in changes and course.suites:
+                request_evaluation(user=mix.owner, subject=course.subject, suites=course.suites)
     except AppError as error:
+        changes = {}
         logger.info("mix_not_evaluated", mix=mix.full_name, code=error.code, why=error.message)
-    Composition.objects.filter(pk=mix.pk).update(evaluated=evaluated, looked_at=timezone.now())
+    Composition.objects.filter(pk=mix.pk).update(**changes, looked_at=timezone.now())
+
+
+def _next_try(mix: Composition, course: Course) -> dict[str, Any]:
+    """What changes in the row; with ``evaluated``, it is to be run now: it has changed, or its pause is over."""
+    now, digest = timezone.now(), course.digest
+    if digest != mix.evaluated:
+        return {"evaluated": digest, "tries": 0, "again_at": None}
+    if mix.again_at is not None:
+        return {"evaluated": digest, "again_at": None} if mix.again_at <= now else {}
+    if mix.tries < len(PAUSES) and course.failed:
+        return {"tries": mix.tries + 1, "again_at": now + PAUSES[mix.tries]}
+    return {}
 
 
 def evaluate_changed() -> int:
-    """Look at the mixes that nobody has looked at for longest; how many. Members that they follow have new versions, or
-    were accepted meanwhile."""
+    """Look at the mixes that nobody has looked at for longest; how many. Members that they follow have new versions or
+    examples, or were accepted meanwhile, their base has another revision, or what failed is to be tried again."""
     if not settings.EVALUATE_UPLOADS:
         return 0
     rows = Composition.objects.filter(owner__is_active=True, owner__closing_at=None).select_related("owner", "base")
@@ -124,8 +173,8 @@ def evaluate_changed() -> int:
 
 
 def runs_of_mix(*, user: policy.Person, mix: Composition) -> list[EvaluationRun]:
-    """The newest run on each suite of what the mix is now, one with numbers before one that waits or failed; members'
-    examples first, then probes. None of them where ``user`` cannot use it: numbers of what one may not ask are not
+    """The run on each suite that measures the mix as it is now, one with numbers before one that waits or failed;
+    members' examples first, then probes. None of them where ``user`` cannot use it: numbers of what one may not ask are not
     theirs either."""
     try:
         subject = subject_of_mix(user, mix)
@@ -139,6 +188,8 @@ def runs_of_mix(*, user: policy.Person, mix: Composition) -> list[EvaluationRun]
     newest: dict[Any, EvaluationRun] = {}
     for run in runs.select_related("suite", "against", "base").order_by("created_at", "pk"):
         before = newest.get(run.suite_id)
+        if run.key != run_key(subject, run.suite):
+            continue
         if before is None or run.state == _State.MEASURED or before.state != _State.MEASURED:
             newest[run.suite_id] = run
     return sorted(newest.values(), key=lambda run: (run.suite.probe, run.suite.name))

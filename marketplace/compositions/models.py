@@ -31,10 +31,13 @@ class Composition(models.Model):
     #: The members' base when it was saved.
     base = models.ForeignKey("bases.Base", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     description = models.TextField(max_length=2000, blank=True)
-    #: What was evaluated last without anybody having asked (``Subject.digest``), and when it was looked at: members
-    #: that are followed have new versions, members of a new mix may still be checked.
+    #: What was evaluated last without anybody having asked (``mix_runs.Course.digest``), and when it was looked at:
+    #: members that are followed have new versions or examples, members of a new mix may still be checked.
     evaluated = models.CharField(max_length=64, blank=True, editable=False)
     looked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: How often it failed since it changed, and when it is tried again; None where it is not.
+    tries = models.PositiveSmallIntegerField(default=0, editable=False)
+    again_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 

@@ -100,6 +100,11 @@ class _Plan:
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
+def run_key(subject: Subject, suite: EvaluationSuite) -> str:
+    """The key of what ``request_evaluation`` measures of it now, with the settings that it has by itself."""
+    return _Plan(subject, (subject,), EvaluationSettings()).key(subject, suite)
+
+
 def _check(user: User, subjects: Sequence[Subject], suites: Sequence[EvaluationSuite]) -> None:
     if not user.is_authenticated:
         raise NotAuthenticated("Sign in to evaluate adapters.")

@@ -16,6 +16,7 @@ from marketplace.compositions.members import Choice
 from marketplace.compositions.mix_runs import MixResult, results_of, runs_of_mix, subject_of_mix
 from marketplace.compositions.models import Composition
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
+from marketplace.evaluations.services import run_key
 
 pytestmark = pytest.mark.django_db
 NOBODY: Any = AnonymousUser()
@@ -41,7 +42,7 @@ def suite(kind: str, name: str, **fields: Any) -> EvaluationSuite:
 
 def ran(mix: Composition, on: EvaluationSuite, state: str = _State.MEASURED, **fields: Any) -> EvaluationRun:
     subject = subject_of_mix(mix.owner, mix)
-    fields.setdefault("key", f"{EvaluationRun.objects.count():064x}")
+    fields.setdefault("key", run_key(subject, on))
     return EvaluationRun.objects.create(
         subject=subject.rows(), subject_digest=subject.digest, base=subject.base, suite=on, state=state, **fields
     )
