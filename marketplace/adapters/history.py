@@ -36,13 +36,9 @@ class VersionDiff:
 def compare_versions(*, user: policy.Person, adapter: Adapter, before: str = "", after: str = "") -> VersionDiff:
     """The changes from revision ``before`` to ``after``.
 
-    ``after`` is the current version unless told, ``before`` the one that ``after`` was committed on. Raises
-    ``NotFound`` for a revision out of the user's sight, and for a first version without ``before``.
+    Raises what ``versions_of_comparison`` raises.
     """
-    new = _visible(user, adapter, after or "main")
-    if not before and new.parent is None:
-        raise NotFound(f"{adapter.full_name} has no version before {new.commit[:8]} to compare it with.")
-    old = _visible(user, adapter, before or str(new.parent.commit if new.parent else ""))
+    old, new = versions_of_comparison(user=user, adapter=adapter, before=before, after=after)
     gone = sorted({*gone_files(old), *gone_files(new)})
     with_config = policy.may_download(user, adapter) and CONFIG not in gone
     return VersionDiff(
@@ -56,6 +52,20 @@ def compare_versions(*, user: policy.Person, adapter: Adapter, before: str = "",
         tensors=diffs.tensor_diff(old.artifact, new.artifact),
         gone=gone,
     )
+
+
+def versions_of_comparison(
+    *, user: policy.Person, adapter: Adapter, before: str = "", after: str = ""
+) -> tuple[Version, Version]:
+    """The versions of revisions ``before`` and ``after``.
+
+    ``after`` is the current version unless told, ``before`` the one that ``after`` was committed on. Raises
+    ``NotFound`` for a revision out of the user's sight, and for a first version without ``before``.
+    """
+    new = _visible(user, adapter, after or "main")
+    if not before and new.parent is None:
+        raise NotFound(f"{adapter.full_name} has no version before {new.commit[:8]} to compare it with.")
+    return _visible(user, adapter, before or str(new.parent.commit if new.parent else "")), new
 
 
 def _visible(user: policy.Person, adapter: Adapter, revision: str) -> Version:

@@ -56,9 +56,14 @@ class Beside:
 
 
 def beside(
-    *, user: policy.Person, adapter: Adapter, before: EvaluationRun | None, after: EvaluationRun
+    *,
+    user: policy.Person,
+    adapter: Adapter,
+    before: EvaluationRun | None,
+    after: EvaluationRun,
+    most: int | None = MAX_SHOWN,
 ) -> Beside | None:
-    """``after`` against ``before``; None where either has no outcomes."""
+    """``after`` against ``before``, with at most so many pairs of each kind; None where either has no outcomes."""
     if before is None:
         return None
     metric = metric_of(after)
@@ -72,13 +77,13 @@ def beside(
     readable = {outcome.index for outcome in outcomes_of(user=user, adapter=adapter, run=after, found=new)}
     pairs = [Pair(*pair) for pair in zip(old, new, changes, strict=True) if pair[1].index in readable]
     pairs.sort(key=lambda pair: (("loss", "win", "same").index(pair.change), pair.after.index))
-    shown = [pair for kind in ("loss", "win", "same") for pair in _first(pairs, kind)]
+    shown = [pair for kind in ("loss", "win", "same") for pair in _first(pairs, kind, most)]
     counts = {kind: changes.count(kind) for kind in ("win", "loss", "same")}
     return Beside(before, after, metric, counts["win"], counts["loss"], counts["same"], tuple(shown))
 
 
-def _first(pairs: list[Pair], kind: str) -> list[Pair]:
-    return [pair for pair in pairs if pair.change == kind][:MAX_SHOWN]
+def _first(pairs: list[Pair], kind: str, most: int | None) -> list[Pair]:
+    return [pair for pair in pairs if pair.change == kind][:most]
 
 
 def _change(before: Outcome, after: Outcome, metric: str) -> Change:
