@@ -9,16 +9,21 @@ from inference_worker.contracts.merge import MergeRequest, MergeResult
 from marketplace import policy
 from marketplace.adapters import services as adapters
 from marketplace.adapters.models import Adapter, Version
+from marketplace.adapters.purging import register_emptier
 from marketplace.adapters.services.naming import taken_names
 from marketplace.adapters.services.parent_names import UNNAMED, is_open
+from marketplace.adapters.services.versions import register_follower
 from marketplace.compositions.halves import fitted_on_half
+from marketplace.compositions.lab.job_examples import forget_examples_of, let_go, take_again
 from marketplace.compositions.lab.previews import PREVIEW, SWEEP
 from marketplace.compositions.lab.recipes import compare_replay
 from marketplace.compositions.lab.sweeps import check_points
-from marketplace.core.errors import Conflict
+from marketplace.core.errors import Conflict, NotFound
 from marketplace.jobs.models import Job
-from marketplace.jobs.recorders import limit_open, register, register_check, register_retry
+from marketplace.jobs.recorders import limit_open, register, register_check, register_failure, register_retry
 
+register_follower(forget_examples_of)
+register_emptier(forget_examples_of)
 limit_open("merge", "merges")
 limit_open(PREVIEW, "previews")
 limit_open(SWEEP, "sweeps")
@@ -53,9 +58,11 @@ def _description(request: MergeRequest, versions: list[Version], *, fitted: bool
 
 
 def _planned_versions(job: Job) -> list[Version]:
-    """The versions that the plan names, in its order."""
+    """The versions that the plan names, in its order. Raises ``NotFound`` where some were deleted for good."""
     wanted = [member["version"] for member in job.subject["members"]]
     found = Version.objects.select_related("adapter__owner", "artifact").in_bulk(wanted)
+    if missing := len(set(wanted) - set(found)):
+        raise NotFound(f"{missing} of the adapters that were to be merged are gone for good.")
     return [found[pk] for pk in wanted]
 
 
@@ -82,6 +89,20 @@ def _labels(job: Job) -> list[str]:
 def check_room(job: Job) -> None:
     """A sweep that is tried again costs what a new one does. Raises ``TooManyRequests``."""
     check_points(job.owner, job.subject["points"], again=job)
+    take_again(job)
+
+
+register_retry("merge")(take_again)
+register_retry(PREVIEW)(take_again)
+for _kind in ("merge", PREVIEW, SWEEP):
+    register_failure(_kind)(let_go)
+
+
+@register(PREVIEW)
+@register(SWEEP)
+def record_trial(job: Job, result: dict[str, Any]) -> None:
+    """What it found is the job's own result; the examples have done their work."""
+    let_go(job)
 
 
 def _one_weight(parent: Mapping[str, Any]) -> float:
@@ -95,6 +116,7 @@ def _one_weight(parent: Mapping[str, Any]) -> float:
 def record_merge(job: Job, result: dict[str, Any]) -> None:
     """Create the adapter with its files, recipe, lineage and licence; the job's result learns its name."""
     merged = MergeResult.model_validate(result)
+    let_go(job)
     if repeated := job.subject.get("replay"):
         job.result = {**result, "replay": compare_replay(repeated, merged)}
         if job.result["replay"]["identical"]:

@@ -293,6 +293,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # Uploads ask for it when they are accepted; this catches up on what the broker lost and on bases that came later.
     "evaluate-overdue": {"task": "marketplace.evaluate_overdue", "schedule": 300.0, "options": {"expires": 300.0}},
     "erase-accounts": {"task": "marketplace.erase_accounts", "schedule": 3600.0, "options": {"expires": 3600.0}},
+    "forget-examples": {"task": "marketplace.forget_examples", "schedule": 300.0, "options": {"expires": 300.0}},
     "evaluate-mixes": {"task": "marketplace.evaluate_mixes", "schedule": 300.0, "options": {"expires": 300.0}},
     "check-regressions": {
         "task": "marketplace.check_regressions",

@@ -51,7 +51,7 @@ def fields_of(*, user: policy.Person, trial: str, point: str = "") -> QueryDict:
         raise NotFound("There are no such settings.")
     merge = MergeRequest.model_validate(merges[place])
     fields = QueryDict(mutable=True)
-    prompts = [("prompt", prompt) for prompt in job.request.get("prompts", [])]
+    prompts = [("prompt", prompt) for prompt in job.request.get("prompts", []) if prompt]
     for name, value in [*parameters_of(merge, members_of(user, job, merge)), *prompts]:
         fields.appendlist(name, value)
     return fields

@@ -17,6 +17,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters import selectors as adapters
 from marketplace.bases.models import Base
 from marketplace.compositions.answering import common_base, own_formats, prompt_format_of
+from marketplace.compositions.lab.quotes import quotes_in
 from marketplace.compositions.members import Member, check_generating
 from marketplace.compositions.planning import MergePlan, invalid, plan_merge
 from marketplace.core.errors import Forbidden, Invalid, NotFound
@@ -62,7 +63,7 @@ def create_preview(
             owner=user,
             kind=PREVIEW,
             request=request,
-            subject={**plan.subject, "notes": notes},
+            subject={**plan.subject, "notes": notes, **quotes_in(user, plan.members, asked)},
             title=f"Preview {len(plan.members)} adapters merged by {METHODS[plan.request.method].title}",
             idempotency_key=idempotency_key,
         )
@@ -125,7 +126,8 @@ def get_trial(*, user: policy.Person, job_id: uuid.UUID | str, kind: str) -> Job
 
 
 def rows_of(job: Job) -> list[Mapping[str, Any]]:
-    """A finished preview prompt by prompt: ``prompt`` and ``answers``, in the order of the result's columns."""
+    """A finished preview prompt by prompt: ``prompt`` and ``answers``, in the order of the result's columns. A prompt
+    that was an example which is gone is empty, as its answers are."""
     if not job.result:
         return []
     columns = job.result["columns"]

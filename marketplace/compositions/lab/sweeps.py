@@ -34,6 +34,7 @@ from marketplace.adapters.models import Adapter
 from marketplace.compositions.answering import own_formats, prompt_format_of
 from marketplace.compositions.halves import fitted_on_half, is_for_fitting
 from marketplace.compositions.lab.previews import SWEEP, answering_base, base_files_of
+from marketplace.compositions.lab.quotes import quotes_in
 from marketplace.compositions.members import Choice, Member
 from marketplace.compositions.output_fields import write_rule
 from marketplace.compositions.planning import MergePlan, invalid, plan_merge, vary
@@ -47,6 +48,10 @@ from marketplace.moderation import audit
 PARENTS = "parents"
 #: What names of built-in suites begin with.
 BUILTIN = "testbed:"
+#: Names examples that somebody wrote for one sweep.
+OWN_EXAMPLES = "examples of your own"
+#: In a job's subject: the suite as it was asked for, to be looked up again; absent where examples were written.
+SUITE = "suite"
 MAX_TOKENS = 48
 #: Settings of one person's sweeps that may wait or run at a time.
 MOST_OPEN_POINTS = 2 * MAX_POINTS
@@ -117,12 +122,19 @@ def create_sweep(
             owner=user,
             kind=SWEEP,
             request=request,
-            subject={**plans[0].subject, "notes": notes, "points": len(plans)},
+            subject={**plans[0].subject, "notes": notes, "points": len(plans), **_source(user, first, asked)},
             title=f"Sweep {len(plans)} setting{'s' if len(plans) > 1 else ''} of merging {len(members)} adapters",
             idempotency_key=idempotency_key,
         )
         audit.record(actor=user, action="merge.sweep", target=str(job.pk), points=len(plans), members=plans[0].names)
     return job
+
+
+def _source(user: User, plan: MergePlan, asked: Asked) -> dict[str, Any]:
+    """Where the examples come from, for a job's subject."""
+    if asked.examples:
+        return quotes_in(user, plan.members, [str(row.get("prompt", "")) for row in asked.examples])
+    return {SUITE: asked.suite}
 
 
 def check_points(user: User, count: int, again: Job | None = None) -> None:
@@ -175,7 +187,7 @@ def _request(
     """The closed plan, and what to know of its results, in sentences."""
     common, notes = prompt_format_of(base=base, members=plans[0].members)
     fitted = [plan.request.method for plan in plans if plan.request.fit is not None][:1]
-    found = _suite(user, plans[0], asked, half=bool(fitted))
+    found = examples_asked(user, plans[0].members, asked, half=bool(fitted))
     if "prompt_format" in found:
         notes = []
     if asked.suite == PARENTS and not asked.examples:
@@ -208,18 +220,19 @@ def _label(plan: MergePlan, axes: Axes) -> str:
     return ", ".join(parts)
 
 
-def _suite(user: User, plan: MergePlan, asked: Asked, half: bool) -> dict[str, Any]:
-    """``half``: of the parents' examples those that no weights are found from."""
+def examples_asked(user: User, members: Sequence[Member], asked: Asked, *, half: bool) -> dict[str, Any]:
+    """Fields of a ``SweepSuite``, as far as ``user`` may use it. ``half``: of the parents' examples those that no
+    weights are found from. Raises ``Invalid`` where there are none, ``NotFound`` for a suite out of sight."""
     if asked.examples:
         examples = [
             {"prompt": str(row.get("prompt", "")), "expected": str(row.get("expected", ""))} for row in asked.examples
         ]
-        return {"name": "examples of your own", "examples": examples}
+        return {"name": OWN_EXAMPLES, "examples": examples}
     if asked.suite.startswith(BUILTIN):
         return {"name": asked.suite, "builtin": asked.suite}
     if asked.suite != PARENTS:
         return _stored_suite(user, asked.suite)
-    found = parents_examples(user, plan.members, half=half)
+    found = parents_examples(user, members, half=half)
     if not found and half:
         raise invalid(
             "suite",

@@ -20,6 +20,7 @@ from marketplace.compositions.forms import parameters_of, read_form
 from marketplace.compositions.lab import files, previews, recipes, sweeps
 from marketplace.compositions.lab.again import address_of, members_of
 from marketplace.compositions.lab.forms import read_lab
+from marketplace.compositions.lab.job_examples import EXAMPLES
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
 from marketplace.compositions.members import Choice
 from marketplace.compositions.views import combine_context
@@ -55,6 +56,8 @@ def sweep_page(request: HttpRequest, sweep_id: str) -> HttpResponse:
     context = {
         **shared,
         "suite": job.request["suite"],
+        # Once a sweep has ended, only their number is kept.
+        "asked": job.subject.get(EXAMPLES) or len(job.request["suite"]["examples"]),
         "table": table,
         "chart": chart_of(result, [point["label"] for point in job.request["points"]]) if result else None,
         "best": parameters_of(merges[table.best.position], shared["members"]) if table and table.best else None,
