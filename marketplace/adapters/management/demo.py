@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from marketplace.accounts.models import User
+from marketplace.adapters.downloads import count_download
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.services import edit_adapter
 from marketplace.compositions.members import Choice
@@ -112,6 +113,18 @@ def like_some(people: Mapping[str, User], new: Iterable[Adapter]) -> None:
         for person in people.values():
             if person != adapter.owner and _drawn(f"{person.username} {adapter.full_name}") < chance:
                 write_like(user=person, adapter=adapter, likes=True)
+
+
+def download_some(people: Mapping[str, User], new: Iterable[Adapter]) -> None:
+    """The demo's people fetch some of what the others publish, some of it several times: more than they like, and as
+    unevenly."""
+    for adapter in new:
+        rank = _drawn(adapter.full_name) / 255
+        chance = 2 * _LEAST_LIKED + (_MOST_LIKED - _LEAST_LIKED) * rank**2
+        for person in people.values():
+            if person != adapter.owner and _drawn(f"{person.username} fetches {adapter.full_name}") < chance:
+                for _ in range(1 + _drawn(f"{adapter.full_name} for {person.username}") // 64):
+                    count_download(adapter.pk)
 
 
 def _drawn(name: str) -> int:

@@ -45,6 +45,7 @@ class Command(BaseCommand):
             self._bases(people["admin"])
             new = self._adapters(people)
             demo.like_some(people, new)
+            demo.download_some(people, new)
             mixes = demo.save_mixes(people)
             suites = demo_suites.upload_suites(people)
         except AppError as error:
