@@ -107,7 +107,8 @@ KINDS: dict[str, Kind] = {
     "export": Kind(
         queue="merge", request=ExportRequest, result=ExportResult, limits=Limits(memory_mb=8192, seconds=7200)
     ),
-    # Behind nobody's merge: evaluations come by themselves with every upload.
+    # Behind nobody's merge: evaluations come by themselves with every upload, and those that do wait behind whatever a
+    # person asked for (``marketplace.jobs.dispatch``).
     "evaluate": Kind(
         queue="train", request=EvaluateRequest, result=EvaluateResult, limits=Limits(memory_mb=8192, seconds=3600)
     ),

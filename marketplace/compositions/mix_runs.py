@@ -174,8 +174,8 @@ def evaluate_changed() -> int:
 
 def runs_of_mix(*, user: policy.Person, mix: Composition) -> list[EvaluationRun]:
     """The run on each suite that measures the mix as it is now, one with numbers before one that waits or failed;
-    members' examples first, then probes. None of them where ``user`` cannot use it: numbers of what one may not ask are not
-    theirs either."""
+    members' examples first, then probes. None of them where ``user`` cannot use it: numbers of what one may not ask are
+    not theirs either."""
     try:
         subject = subject_of_mix(user, mix)
     except AppError:

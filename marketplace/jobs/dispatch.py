@@ -16,11 +16,15 @@ from inference_worker.errors import StorageFull
 from marketplace.celery import app
 from marketplace.core.redis import redis_client
 from marketplace.core.store import blob_store
+from marketplace.jobs import recorders
 from marketplace.jobs.models import Job
 
 log = structlog.get_logger(__name__)
 
 RUN_JOB = "inference_worker.run_job"
+#: Of a message in its queue (Kombu's steps on Redis, lower comes first): a worker takes from no queue what comes by
+#: itself while a person waits in any.
+FIRST, BEHIND = 0, 9
 
 #: What the outside world does to us. The job stays queued and the reaper tries again.
 OUTSIDE_FAULTS = (StorageFull, OSError, BrokerError, redis.RedisError)
@@ -41,7 +45,8 @@ def dispatch(job: Job) -> bool:
     """Write the plan and send the hint; call it after the commit. False: not now, the reaper will try again."""
     try:
         blob_store().put_document(plan_name(str(job.pk), job.attempt), plan_of(job).model_dump_json().encode())
-        app.send_task(RUN_JOB, args=[str(job.pk), job.attempt], queue=job.queue, ignore_result=True)
+        priority = BEHIND if recorders.comes_by_itself(job) else FIRST
+        app.send_task(RUN_JOB, args=[str(job.pk), job.attempt], queue=job.queue, priority=priority, ignore_result=True)
     except OUTSIDE_FAULTS as error:
         log.warning("job_not_dispatched", job=str(job.pk), attempt=job.attempt, fault=repr(error))
         return False

@@ -91,6 +91,12 @@ def open_limit(kind: str) -> tuple[str, dict[str, Any]] | None:
     return _limited.get(kind)
 
 
+def comes_by_itself(job: Job) -> bool:
+    """Whether no person asked for it, as the kind's limit counts: nobody waits for it."""
+    limit = open_limit(job.kind)
+    return limit is not None and any(job.subject.get(name) != value for name, value in limit[1].items())
+
+
 def checked_kinds() -> list[str]:
     """The kinds whose plans may lose their permission."""
     return sorted(_checks)

@@ -13,6 +13,7 @@ import redis
 import structlog
 from django.db import DatabaseError
 from django.db.models import Count
+from kombu.transport.redis import Channel
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -77,11 +78,16 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     yield adapters
 
 
+def _keys_of(queue: str) -> list[str]:
+    """The lists of one queue, one for each step of priority."""
+    return [f"{queue}{Channel.sep}{step}" if step else queue for step in Channel.priority_steps]
+
+
 def _of_redis() -> Iterator[GaugeMetricFamily]:
     client = redis_client()
     lengths = GaugeMetricFamily("brickyard_queue_length", "Messages that wait in a queue.", labels=["queue"])
     for queue in QUEUES:
-        lengths.add_metric([queue], int(client.llen(queue)))
+        lengths.add_metric([queue], sum(int(client.llen(key)) for key in _keys_of(queue)))
     live = GaugeMetricFamily("brickyard_live_workers", "Live workers that advertise themselves.")
     live.add_metric([], int(client.zcard(keys.LIVE_WORKERS)))
     present = live_roles()
