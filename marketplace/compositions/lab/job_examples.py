@@ -6,12 +6,16 @@ when it is tried again, they are looked up anew by what its owner may use then.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 
+from inference_worker.contracts.jobs import partial_name
 from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_sweep import SweepSuite
 from marketplace.adapters.models import Adapter, Version
@@ -21,6 +25,7 @@ from marketplace.compositions.lab.quotes import QUOTED, forget_quotes, with_quot
 from marketplace.compositions.lab.sweeps import OWN_EXAMPLES, SUITE, Asked, examples_asked
 from marketplace.compositions.members import Member
 from marketplace.core.errors import Conflict
+from marketplace.core.store import blob_store
 from marketplace.jobs.checking import recheck
 from marketplace.jobs.models import Job
 
@@ -29,6 +34,8 @@ KINDS = ("merge", PREVIEW, SWEEP)
 FITTED = "fitted"
 #: In a job's subject: how many examples a sweep is measured on.
 EXAMPLES = "examples"
+#: In a job's subject: the digest of a sweep's request as it ran.
+RAN = "ran"
 #: Jobs that one tick of the clock looks at.
 AT_ONCE = 500
 
@@ -59,6 +66,8 @@ def let_go(job: Job) -> None:
     merges = _merges(job)
     fitted = [place for place, merge in enumerate(merges) if merge.get("fit")]
     subject = {**job.subject, FITTED: sorted({*job.subject.get(FITTED, []), *fitted})}
+    if job.kind == SWEEP and FITTED not in job.subject:
+        subject[RAN] = _digest(job)
     for merge in merges:
         merge["fit"] = None
     suite = job.request.get("suite", {})
@@ -85,6 +94,15 @@ def take_again(job: Job) -> None:
         _keep_prompts(job)
     if job.kind == SWEEP and not job.request["suite"]["builtin"]:
         _ask_again(job, members)
+    if job.kind == SWEEP and job.subject.get(RAN) != _digest(job):
+        # Points that were measured on other examples are not to stand beside those to come.
+        transaction.on_commit(partial(blob_store().delete_document, partial_name(str(job.pk))), robust=True)
+    # As of a job that has not run: what it holds is to be let go of anew.
+    job.subject = {key: value for key, value in job.subject.items() if key not in (FITTED, RAN, EXAMPLES)}
+
+
+def _digest(job: Job) -> str:
+    return hashlib.sha256(json.dumps(job.request, sort_keys=True).encode()).hexdigest()
 
 
 def _keep_prompts(job: Job) -> None:

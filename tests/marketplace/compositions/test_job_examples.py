@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import TestCase
 
-from inference_worker.contracts.jobs import JobFault, JobOutcome
+from inference_worker.contracts.jobs import JobFault, JobOutcome, partial_name
 from inference_worker.contracts.merge import MergeRequest
 from inference_worker.contracts.merge_preview import MergePreviewRequest
 from inference_worker.contracts.merge_sweep import MergeSweepRequest
@@ -269,3 +270,19 @@ def test_jobs_of_earlier_versions_let_go_as_well(pair: Members, ada: User) -> No
     assert SECRET not in stored(job)
     with pytest.raises(Conflict, match="Ask for a new sweep"):
         retry_job(user=ada, job=Job.objects.get(pk=job.pk))
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_points_measured_on_other_examples_are_measured_anew(changed: bool, pair: Members, ada: User) -> None:
+    job = start("merge_sweep", ada, pair)
+    cancel_job(user=ada, job=job)
+    name = partial_name(str(job.pk))
+    blob_store().put_document(name, b"cells")
+    if changed:
+        pair[0][0].examples.filter(position=0).update(expected="y")
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        retried = retry_job(user=ada, job=Job.objects.get(pk=job.pk))
+    assert (blob_store().get_document(name) is None) == changed
+    assert end(retried).request["suite"]["examples"] == []
+    retry_job(user=ada, job=retried)
+    assert SECRET in stored(job), "as often as it is tried"
