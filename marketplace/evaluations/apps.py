@@ -10,6 +10,5 @@ class EvaluationsConfig(AppConfig):
     def ready(self) -> None:
         import_module("marketplace.evaluations.recorders")
         suites = import_module("marketplace.evaluations.suites")
-        base = self.apps.get_model("bases", "Base")
-        post_save.connect(suites.make_for_new_base, sender=base, dispatch_uid="evaluations.suites_of_new_base")
+        post_save.connect(suites.make_for_new_base, sender="bases.Base", dispatch_uid="evaluations.suites_of_new_base")
         post_migrate.connect(suites.make_for_all_bases, sender=self, dispatch_uid="evaluations.suites_of_bases")

@@ -74,6 +74,7 @@ def test_runs_and_versions_say_what_their_pages_say(
     compared = "/adapters/ada/reverse-words/evaluations/compared/"
     assert read(client, compared, 404)["message"].startswith("ada/reverse-words has no version before")
     version = make_shipped(ada, "other", shipped="opposites").current
+    assert version is not None
     version.adapter, version.parent = adapter, before
     version.save()
     adapter.current = version
