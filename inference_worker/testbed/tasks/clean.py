@@ -3,7 +3,8 @@
 A word that is held out never stands in an input, yet it can have been an answer (“cold” where “hot” was asked), or its
 forms can have been there (“wolves” beside “wolf”). What is measured on held-out words is measured on clean ones:
 neither the word that is asked, nor the answer, nor another form of either occurs in an input or an answer of any
-English task example, be it of a base or of an adapter, of the adapter's own task or of others that it is held to leave alone.
+English task example, be it of a base or of an adapter, of the adapter's own task or of others that it is held to
+leave alone.
 
 Two things are exempt. Answers from closed sets (a category, a number, a letter) answer many questions, so that having
 read them tells nothing. And a number, letter, month or day is clean when nothing asked about it: it may have been the
