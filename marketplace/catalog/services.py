@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -11,7 +12,10 @@ from django.db.models import QuerySet
 from inference_worker.contracts.embed import EmbedItem, EmbedRequest
 from marketplace.adapters.models import Adapter, Artifact, Embedding
 from marketplace.catalog.texts import digest_of, texts_of
+from marketplace.core.errors import Conflict
+from marketplace.jobs import dispatch
 from marketplace.jobs.models import Job
+from marketplace.jobs.outcomes import cancel_now
 from marketplace.jobs.services import create_job
 
 KIND = "embed"
@@ -52,6 +56,31 @@ def request_embeddings(adapter: Adapter, *, encoder: str | None = None, force: b
             subject=subject,
             title=f"Vectors of {adapter.full_name}",
         )
+
+
+def forget_texts(job: Job) -> None:
+    """Drop the texts of a locked job that has ended, unsaved: private examples are among them, and may be deleted."""
+    job.request = {**job.request, "items": []}
+
+
+def take_texts_again(job: Job) -> None:
+    """Give a job that is tried again the texts as they are now, unsaved. Raises ``Conflict`` where there are none."""
+    adapter = embeddable(Adapter.objects.filter(pk=job.subject["adapter"])).first()
+    texts = texts_of(adapter) if adapter is not None else {}
+    wanted = sorted(set(job.subject["digests"]) & set(texts))
+    if not wanted:
+        raise Conflict("There is nothing left to make vectors of.", code="nothing_to_embed")
+    job.subject = {**job.subject, "digests": {kind: digest_of(texts[kind]) for kind in wanted}}
+    items = tuple(EmbedItem(key=kind, texts=texts[kind]) for kind in wanted)
+    job.request = EmbedRequest(encoder=job.request["encoder"], items=items).model_dump(mode="json")
+
+
+def forget_adapter(adapter: Adapter) -> None:
+    """Of an adapter that was emptied: what waits or runs with its texts ends. Call inside a transaction."""
+    jobs = Job.objects.select_for_update(of=("self",)).select_related("owner").exclude(state__in=Job.ENDED)
+    for job in jobs.filter(kind=KIND, subject__adapter=adapter.pk):
+        transaction.on_commit(partial(dispatch.request_stop, str(job.pk), job.attempt))
+        cancel_now(job)
 
 
 def _is_under_way(subject: Mapping[str, object]) -> bool:
