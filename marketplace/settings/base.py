@@ -230,8 +230,8 @@ EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=40 * 1024**3)
 EXPORT_KEEP_DAYS = env.float("EXPORT_KEEP_DAYS", default=2.0)
 # Every accepted adapter is run on its own examples and its base's probes.
 EVALUATE_UPLOADS = env.bool("EVALUATE_UPLOADS", default=True)
-# Of each adapter and mix the newest runs on each suite are kept, and all that are younger than so many days. What a page
-# shows, and what checks of watched things are held against, is kept beyond.
+# Of each adapter and mix the newest runs on each suite are kept, and all that are younger than so many days. What a
+# page shows, and what checks of watched things are held against, is kept beyond.
 EVALUATION_KEEP_RUNS = env.int("EVALUATION_KEEP_RUNS", default=5)
 EVALUATION_KEEP_DAYS = env.int("EVALUATION_KEEP_DAYS", default=90)
 # Suites of examples that people upload: how large one may be, and how many one person may have.
