@@ -98,7 +98,7 @@ def build() -> World:
     for name in world.people:
         world.uploads[name] = _upload(world.people[name], base)
     owner = world.people["owner"]
-    job = Job.objects.create(owner=owner, kind="embed", queue="embed", request={}, limits={}, state="failed")
+    job = Job.objects.create(owner=owner, kind="base_shapes", queue="embed", request={}, limits={}, state="failed")
     token = Token.objects.create(owner=owner, name="spare", prefix="by_spare", digest="0" * 64)
     offered = Adapter.objects.get(name="public")
     FormerName.objects.create(adapter=offered, owner=owner, name="former")

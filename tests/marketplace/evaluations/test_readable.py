@@ -91,6 +91,11 @@ def test_a_mix_that_somebody_has_evaluated_counts(make_shipped: MakeShipped, ada
     EvaluationRun.objects.all().delete()
     with pytest.raises(TooManyRequests, match="1 evaluations of yours are under way"):
         evaluate_mix(user=ada, mix=mix, asked=True)
+    EvaluationRun.objects.all().delete()
+    other = create_mix(user=ada, name="other", members=members[:1], visibility="public")
+    assert evaluate_mix(user=ada, mix=other), "by itself"
+    stopped = Job.objects.filter(kind="evaluate").latest("created_at")
+    cancel_job(user=ada, job=stopped)
     with pytest.raises(TooManyRequests):
-        retry_job(user=ada, job=by_itself)
+        retry_job(user=ada, job=stopped)
     cancel_job(user=ada, job=asked)

@@ -25,6 +25,7 @@ def _no_recorders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorders, "_on_success", {})
     monkeypatch.setattr(recorders, "_on_failure", {})
     monkeypatch.setattr(recorders, "_checks", {})
+    monkeypatch.setattr(recorders, "_on_retry", {})
     monkeypatch.setattr(recorders, "_limited", {})
 
 
