@@ -153,8 +153,9 @@ def _against_parents(run: EvaluationRun, parents: Iterable[Named]) -> list[Verdi
     if not beside:
         return []
     best, label = max(beside, key=lambda named: (_value(named[0], metric), str(named[0].pk)))
-    found = effect(run.differences[str(best.pk)].get(metric))
-    if found in (_Effect.BETTER, ""):
+    difference = run.differences[str(best.pk)].get(metric)
+    found = effect(difference)
+    if found in (_Effect.BETTER, "") or difference["n"] < MIN_EXAMPLES:
         return []
     worse = found == _Effect.WORSE
     title = "Worse than its best parent" if worse else "No better than its best parent"

@@ -130,6 +130,7 @@ def test_long_answers_are_judged_by_their_words() -> None:
         (estimate(0.0, 0.0, 0.0), ["no_better_than_parent"]),
         (estimate(0.1, -0.1, 0.3), ["no_better_than_parent"]),
         (estimate(-0.3, -0.4, -0.2), ["worse_than_parent"]),
+        (estimate(-0.3, -0.4, -0.2, n=7), []),
     ],
 )
 def test_a_merge_is_compared_with_its_best_parent(against_best: dict[str, Any], expected: list[str]) -> None:
