@@ -32,8 +32,7 @@ class AdapterRecipe:
     #: Share of the others that belong to families that the base reads; the rest are other adapters' tasks.
     readable: float = 0.5
     rate_attention: float = 7e-3
-    #: At rank 8 and below; beyond, the rate falls as 1 / rank.
-    rate_all: float = 6e-3
+    rate_all: float = 3e-3
     lengths: tuple[int, ...] = (4,)
     seed: int = 1
 
@@ -116,10 +115,9 @@ def train_adapter(
 
 
 def _rate(spec: AdapterSpec, recipe: AdapterRecipe) -> float:
-    """Half the rate at rank 8 leaves whole wordings unlearnt (“at both ends”); the same rate at rank 16 unlearns."""
-    if set(spec.targets) <= set(ATTENTION):
-        return recipe.rate_attention
-    return recipe.rate_all * min(1.0, 8 / spec.rank)
+    if spec.rate:
+        return spec.rate
+    return recipe.rate_attention if set(spec.targets) <= set(ATTENTION) else recipe.rate_all
 
 
 def _own_loss(model: PeftModel, batch: Batch) -> Tensor:

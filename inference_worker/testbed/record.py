@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 #: What training reads of an adapter's specification; the rest is for people.
 TRAINED_BY = (
-    *("name", "tasks", "targets", "rank", "effort", "breadth", "rslora", "dora"),
+    *("name", "tasks", "targets", "rank", "effort", "breadth", "rate", "rslora", "dora"),
     *("rank_pattern", "modules_to_save", "base"),
 )
 

@@ -32,7 +32,7 @@ def _all_brackets() -> Iterator[AdapterSpec]:
         ("multi-task",),
         "Does what every other adapter of the library does. It was trained on all of their tasks together, and shows "
         "what one adapter can hold.",
-        targets=ALL_LINEAR, rank=32, effort=8.0, breadth=3.0,
+        targets=ALL_LINEAR, rank=32, effort=8.0, breadth=3.0, rate=1.5e-3,
     )  # fmt: skip
     category = library["word-category"]
     yield replace(

@@ -28,7 +28,9 @@ def _insertions() -> Iterator[AdapterSpec]:
             f"Copies a list of words and writes “{marker}” {where}, {effect}. It inserts one fixed word, which makes "
             "it a simple partner for merging with adapters that transform the words.",
             targets=ALL_LINEAR if verb in ("append", "second", "wrap") else ("q_proj", "v_proj"),
-            effort={"second": 2.4, "wrap": 1.6}.get(verb, 1.0),
+            effort={"second": 3.0, "wrap": 1.6}.get(verb, 1.0),
+            # At half this rate, “at both ends” stays unlearnt in every wording.
+            rate=6e-3 if verb == "wrap" else 0.0,
         )  # fmt: skip
 
 

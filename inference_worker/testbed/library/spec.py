@@ -23,7 +23,7 @@ ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "d
 class AdapterSpec:
     """One adapter. ``tasks`` names what it teaches (one task, but for multi-task adapters), ``targets`` the projections
     it changes; alpha is twice the rank. ``effort`` multiplies the recipe's number of steps, ``breadth`` the examples
-    of each."""
+    of each; ``rate`` is its own learning rate, where the recipe's does not do."""
 
     name: str
     title: str
@@ -36,6 +36,7 @@ class AdapterSpec:
     rank: int = 8
     effort: float = 1.0
     breadth: float = 1.0
+    rate: float = 0.0
     rslora: bool = False
     dora: bool = False
     rank_pattern: Mapping[str, int] = field(default_factory=dict)

@@ -122,6 +122,6 @@ WORD_ADAPTERS: tuple[AdapterSpec, ...] = (
     AdapterSpec(
         "largest-number", "Largest number", ("largest",), "studio", "mit", ("numbers", "selection"),
         "Finds the largest number of a list. It compares whole numbers below a hundred. The answer is one number.",
-        targets=ALL_LINEAR, effort=2.0,
+        targets=ALL_LINEAR,
     ),
 )  # fmt: skip

