@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -25,6 +25,8 @@ MAX_HITS = 200
 MAX_QUERY = 400
 #: Cormack, Clarke and Büttcher 2009: ranks are damped by 60 before they are added.
 RRF_K = 60
+#: Of a ranking by some of the words: one common word must not outweigh what is closest in meaning.
+PARTIAL_WEIGHT = 0.1
 WORDS_ONLY = "Search by meaning is not answering; showing matches by words."
 _ORDERS = {
     "newest": ("-created_at", "-id"),
@@ -96,14 +98,14 @@ def _browse(candidates: QuerySet[Adapter], filters: CatalogFilters, cursor: str)
 
 def _ranked(candidates: QuerySet[Adapter], query: str, filters: CatalogFilters, cursor: str) -> SearchPage:
     offset = cursors.decode_offset(cursor, query, filters) if cursor else 0
-    by_words = words.best_by_words(candidates, query, MAX_HITS)
+    whole, partial = words.best_by_words(candidates, query, MAX_HITS)
     vector = embed_query(query)
     similarity: dict[int, float] = {}
     mode: Mode = "words"
     if vector is not None:
         mode = "meaning_and_words"
         similarity = meaning.closest(candidates, vector, settings.ENCODER, MAX_HITS)
-    scores = fuse([by_words, list(similarity)])
+    scores = fuse([whole, list(similarity), partial], [1.0, 1.0, PARTIAL_WEIGHT])
     best = list(scores)[:MAX_HITS]
     page = best[offset : offset + filters.limit]
     ends = offset + filters.limit
@@ -117,12 +119,12 @@ def _ranked(candidates: QuerySet[Adapter], query: str, filters: CatalogFilters, 
     )
 
 
-def fuse(rankings: Iterable[list[int]]) -> dict[int, float]:
-    """Reciprocal rank fusion: Σ 1 / (60 + rank), ranks from 1; best first, ties by the newer primary key."""
+def fuse(rankings: Sequence[list[int]], weights: Sequence[float]) -> dict[int, float]:
+    """Reciprocal rank fusion: Σ weight / (60 + rank), ranks from 1; best first, ties by the newer primary key."""
     scores: dict[int, float] = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights, strict=True):
         for rank, key in enumerate(ranking, start=1):
-            scores[key] = scores.get(key, 0.0) + 1.0 / (RRF_K + rank)
+            scores[key] = scores.get(key, 0.0) + weight / (RRF_K + rank)
     return dict(sorted(scores.items(), key=lambda item: (-item[1], -item[0])))
 
 

@@ -55,11 +55,11 @@ def _prefix(words: list[str]) -> SearchQuery | None:
     return SearchQuery(" & ".join(terms), search_type="raw", config="simple")
 
 
-def best_by_words(candidates: QuerySet[Adapter], query: str, limit: int) -> list[int]:
-    """Primary keys of the candidates that match, best first: all words before some, then by ``ts_rank_cd``."""
+def best_by_words(candidates: QuerySet[Adapter], query: str, limit: int) -> tuple[list[int], list[int]]:
+    """Primary keys of the candidates with all words, and of those with some, each best first by ``ts_rank_cd``."""
     parsed = parse(query)
     if parsed is None:
-        return []
+        return [], []
     everything = Q(search=parsed.strict)
     some = parsed.loose if parsed.loose is not None else parsed.strict
     matching = Q(search=some) | everything
@@ -68,7 +68,7 @@ def best_by_words(candidates: QuerySet[Adapter], query: str, limit: int) -> list
         matching |= Q(search=parsed.prefix)
         whole |= Q(search=parsed.prefix)
     ranking = some if parsed.prefix is None else some | parsed.prefix
-    return list(
+    found = list(
         candidates.filter(matching)
         .annotate(
             whole=ExpressionWrapper(whole, output_field=BooleanField()),
@@ -76,8 +76,9 @@ def best_by_words(candidates: QuerySet[Adapter], query: str, limit: int) -> list
             words_rank=SearchRank(F("search"), ranking, cover_density=True, normalization=32),
         )
         .order_by("-whole", "-words_rank", "-id")
-        .values_list("pk", flat=True)[:limit]
+        .values_list("pk", "whole")[:limit]
     )
+    return [key for key, whole in found if whole], [key for key, whole in found if not whole]
 
 
 def matched_words(ids: list[int], query: str) -> dict[int, list[str]]:

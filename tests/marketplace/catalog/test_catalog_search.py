@@ -156,8 +156,11 @@ def test_fusion_by_reciprocal_rank(make_adapter: Any, ada: User, answer_with: An
 
 
 def test_fuse_values() -> None:
-    assert selectors.fuse([[1, 2], [2, 3]]) == {2: 1 / 62 + 1 / 61, 1: 1 / 61, 3: 1 / 62}
-    assert list(selectors.fuse([[5], [7]])) == [7, 5]
+    assert selectors.fuse([[1, 2], [2, 3]], [1.0, 1.0]) == {2: 1 / 62 + 1 / 61, 1: 1 / 61, 3: 1 / 62}
+    assert list(selectors.fuse([[5], [7]], [1.0, 1.0])) == [7, 5]
+    # What is tenth in meaning does not pass the first because it has one of the words.
+    near = list(range(10, 0, -1))
+    assert next(iter(selectors.fuse([near, [1]], [1.0, selectors.PARTIAL_WEIGHT]))) == 10
 
 
 # --- who sees what ---------------------------------------------------------------------------------------------------
