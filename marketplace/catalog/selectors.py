@@ -26,7 +26,7 @@ MAX_QUERY = 400
 #: Cormack, Clarke and Büttcher 2009: ranks are damped by 60 before they are added.
 RRF_K = 60
 #: Of a ranking by some of the words: one common word must not outweigh what is closest in meaning.
-PARTIAL_WEIGHT = 0.1
+PARTIAL_WEIGHT = 0.05
 WORDS_ONLY = "Search by meaning is not answering; showing matches by words."
 _ORDERS = {
     "newest": ("-created_at", "-id"),
