@@ -130,7 +130,10 @@ HIGH_RANK = {"lm_head.lora_A": (1024, 4096), "lm_head.lora_B": (20_000, 1024)}
 def test_memory_does_not_follow_the_size(
     shapes: dict[str, tuple[int, int]], rank: int, megabytes: int, tmp_path: Path
 ) -> None:
-    """The process's peak, libraries included, stays below 300 MB."""
+    """The process's peak stays within 90 MB of what it holds with its libraries loaded.
+
+    The libraries' own share (230 MB) is left out: how much of a mapped library is resident is the kernel's choice.
+    """
     weights, size = safetensors_table({f"{PREFIX}{name}.weight": shape for name, shape in shapes.items()}, "F16")
     config = {"peft_type": "LORA", "r": rank, "lora_alpha": 64, "target_modules": ["lm_head"]}
     if "model.embed_tokens" in shapes:
@@ -145,17 +148,19 @@ def test_memory_does_not_follow_the_size(
     code = (
         "import sys\n"
         "from inference_worker.adapter_format import inspect_adapter\n"
-        "print(inspect_adapter(*sys.argv[1:]).valid)\n"
-        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
+        "def kilobytes(key):\n"
+        "    return next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith(key))\n"
+        "loaded = kilobytes('VmRSS')\n"
+        "print(inspect_adapter(*sys.argv[1:]).valid, loaded, kilobytes('VmHWM'))\n"
     )
     paths = [str(tmp_path / name) for name in ("adapter_config.json", "adapter_model.safetensors")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    valid, peak = done.stdout.split()
+    valid, loaded, peak = done.stdout.split()
     assert size > megabytes * MB
     assert valid == "True"
-    assert int(peak) < 300 * 1024
+    assert int(peak) - int(loaded) < 90 * 1024
 
 
 def test_saved_weights_have_the_bases_shape(tmp_path: Path) -> None:
