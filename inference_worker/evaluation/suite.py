@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from pydantic import ValidationError
+
 from inference_worker.contracts.common import PromptFormat
 from inference_worker.errors import BadInput
 
@@ -20,7 +22,7 @@ MAX_TEXT = 20_000
 MAX_NAME = 100
 #: Tokens that an answer may have.
 MAX_ANSWER = 1024
-_KEYS = {"prompt", "expected", "task", "cluster"}
+_KEYS = {"prompt", "expected", "task", "cluster", "prompt_format"}
 #: JSON may escape half of a pair (RFC 8259, section 8.2); UTF-8 cannot encode it, nor can a tokenizer read it.
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -92,7 +94,7 @@ class Suite:
 
 
 def read_suite(path: Path, *, prompt_format: PromptFormat | None = None) -> Suite:
-    """A suite from JSON lines: ``{"prompt": …, "expected": … or […], "task": …, "cluster": …}``.
+    """A suite from JSON lines: ``{"prompt": …, "expected": … or […], "task": …, "cluster": …, "prompt_format": …}``.
 
     Raises ``BadInput`` that names the line.
     """
@@ -127,7 +129,7 @@ def _example(line: str, place: str) -> Example:
     except (ValueError, RecursionError) as fault:
         raise BadInput(f"{place} is not JSON: {str(fault)[:120]}.", code="suite_line") from fault
     if not isinstance(raw, dict) or set(raw) - _KEYS:
-        wanted = 'an object with "prompt", "expected" and, if you like, "task" and "cluster"'
+        wanted = 'an object with "prompt", "expected" and, if you like, "task", "cluster" and "prompt_format"'
         raise BadInput(f"{place} is not {wanted}.", code="suite_line")
     expected = raw.get("expected")
     answers = tuple(expected) if isinstance(expected, list) else (expected,)
@@ -140,7 +142,18 @@ def _example(line: str, place: str) -> Example:
         raise BadInput(f"{place}: task and cluster are names of at most {MAX_NAME} characters.", code="suite_line")
     if any(_HALF.search(text) for text in (raw["prompt"], *answers, *names.values())):
         raise BadInput(f"{place} has half of a surrogate pair, which is no character.", code="suite_line")
-    return Example(raw["prompt"], answers, **names)
+    return Example(raw["prompt"], answers, **names, prompt_format=_own_format(raw.get("prompt_format"), place))
+
+
+def _own_format(given: Any, place: str) -> PromptFormat | None:
+    if given is None:
+        return None
+    try:
+        return PromptFormat.model_validate(given)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        where = ".".join(["prompt_format", *map(str, first["loc"])])
+        raise BadInput(f"{place}: {where}: {first['msg']}.", code="suite_line") from fault
 
 
 def _is_text(value: Any, limit: int) -> bool:
@@ -153,5 +166,7 @@ def write_suite(suite: Suite, path: Path) -> None:
     for example in suite.examples:
         row: dict[str, Any] = {"prompt": example.prompt, "expected": list(example.expected)}
         row |= {key: value for key in ("task", "cluster") if (value := getattr(example, key))}
+        if example.prompt_format is not None:
+            row["prompt_format"] = example.prompt_format.model_dump(mode="json")
         lines.append(json.dumps(row, ensure_ascii=False))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

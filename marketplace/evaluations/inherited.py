@@ -53,7 +53,7 @@ def _settle(merge: Adapter) -> bool:
     with transaction.atomic():
         row = Adapter.objects.select_for_update(of=("self",), no_key=True).select_related("owner").get(pk=merge.pk)
         before = set(row.suites.filter(kind=EvaluationSuite.Kind.PARENTS).values_list("pk", flat=True))
-        suite = parents_suite(row, [member.adapter for member in parents_of(row)])
+        suite = parents_suite(row, parents_of(row))
         if before == ({suite.pk} if suite else set()):
             return False
         for standing in Standing.objects.select_for_update(of=("self",)).filter(adapter=row):

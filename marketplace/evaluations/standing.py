@@ -142,7 +142,7 @@ def course_of(adapter: Adapter) -> Course:
     parents = parents_of(adapter)
     suites = [
         examples_suite(adapter),
-        parents_suite(adapter, [member.adapter for member in parents]),
+        parents_suite(adapter, parents),
         probe_suite(adapter.base),
     ]
     beside = [subject_of([member], adapter.base) for member in parents[: MAX_COMPOSITIONS - 3]]

@@ -13,7 +13,9 @@ from django.db.migrations import Migration
 from marketplace.adapters.models import Adapter, ExamplePrompt
 from marketplace.adapters.services import artifacts
 from marketplace.bases.models import Base
+from marketplace.compositions.answering import prompt_format_of
 from marketplace.compositions.halves import is_for_fitting, was_fitted
+from marketplace.compositions.members import Member
 from marketplace.core.store import blob_store
 from marketplace.evaluations.forgetting import forget_suites
 from marketplace.evaluations.models import EvaluationSuite
@@ -75,18 +77,31 @@ def examples_suite(adapter: Adapter) -> EvaluationSuite | None:
     return _stored(adapter, _Kind.EXAMPLES, f"Examples of {adapter.full_name}", rows)
 
 
-def parents_suite(adapter: Adapter, parents: Iterable[Adapter]) -> EvaluationSuite | None:
-    """The examples of everything that it was made from; each one's task says of which, see ``parent_task``. Of a merge
-    that found its weights from such examples, the half that it did not learn from."""
+def parents_suite(adapter: Adapter, parents: Iterable[Member]) -> EvaluationSuite | None:
+    """The examples of everything that it was made from; each one's task says of which, see ``parent_task``, and each is
+    asked in its parent's prompt format. Of a merge that found its weights from such examples, the half that it did not
+    learn from."""
     fitted = was_fitted(adapter.current)
     rows = [
-        {**_row(example), "task": parent_task(parent.pk)}
-        for parent in parents
-        for example in _answered(parent)
+        {**_row(example), "task": parent_task(parent.adapter.pk), **form}
+        for parent, form in _with_formats(adapter, parents)
+        for example in _answered(parent.adapter)
         if not (fitted and is_for_fitting(example.prompt))
     ]
     whose = "Examples that it did not learn from, of the parents" if fitted else "Examples of the parents"
     return _stored(adapter, _Kind.PARENTS, f"{whose} of {adapter.full_name}", rows)
+
+
+def _with_formats(adapter: Adapter, parents: Iterable[Member]) -> Iterable[tuple[Member, dict[str, Any]]]:
+    """Each parent with the prompt format of its examples, where that is another one than the merge's own."""
+    if adapter.base is None or adapter.current is None:
+        return [(parent, {}) for parent in parents]
+    base = adapter.base
+    merged = prompt_format_of(base=base, members=[Member(adapter, adapter.current, 1.0)])[0]
+    formats = [(parent, prompt_format_of(base=base, members=[parent])[0]) for parent in parents]
+    return [
+        (parent, {} if form == merged else {"prompt_format": form.model_dump(mode="json")}) for parent, form in formats
+    ]
 
 
 def parent_task(adapter: int) -> str:
@@ -102,7 +117,7 @@ def _row(example: ExamplePrompt) -> dict[str, str]:
     return {"prompt": example.prompt, "expected": example.expected}
 
 
-def _stored(adapter: Adapter, kind: str, name: str, rows: list[dict[str, str]]) -> EvaluationSuite | None:
+def _stored(adapter: Adapter, kind: str, name: str, rows: list[dict[str, Any]]) -> EvaluationSuite | None:
     """The suite of these examples. Suites of earlier ones go, and their results: who takes an example back means it.
     Call inside a transaction."""
     if not rows:

@@ -16,7 +16,8 @@ from inference_worker.testbed.tasks import TASKS
 
 
 def test_a_suite_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    suite = Suite("own", (Example("a\nb", ("x", "y"), "t", "c"), Example("ä\u2028ö\u0085ü\x1c", ("\u2029",))))
+    own = Example("p", ("x",), prompt_format=PromptFormat(template="Q: {prompt}", stop=("\n",)))
+    suite = Suite("own", (Example("a\nb", ("x", "y"), "t", "c"), Example("ä\u2028ö\u0085ü\x1c", ("\u2029",)), own))
     write_suite(suite, tmp_path / "own.jsonl")
     again = read_suite(tmp_path / "own.jsonl")
     assert again == suite
@@ -47,6 +48,8 @@ def test_the_digest_depends_on_all_that_counts_and_not_on_the_name() -> None:
         ('{"prompt": 5, "expected": "x"}', "line 2: prompt"),
         ('{"prompt": "p", "expected": "x", "taks": "t"}', "line 2 is not an object"),
         ('{"prompt": "p", "expected": "x", "task": 3}', "line 2: task"),
+        ('{"prompt": "p", "expected": "x", "prompt_format": {"kind": "odd"}}', r"line 2: prompt_format\.kind: "),
+        ('{"prompt": "p", "expected": "x", "prompt_format": 5}', "line 2: prompt_format: "),
         ("[" * 100_000, "line 2 is not JSON"),
         ('{"prompt": "a\\ud800b", "expected": "x"}', "line 2 has half of a surrogate pair"),
         ('{"prompt": "p", "expected": ["x", "\\udfff"]}', "line 2 has half of a surrogate pair"),

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
 from django.utils import timezone
 
 from inference_worker.errors import BlobMissing
@@ -16,19 +15,16 @@ from marketplace.adapters import garbage
 from marketplace.adapters.models import Adapter
 from marketplace.adapters.services import edit_adapter
 from marketplace.bases.models import Base
-from marketplace.compositions.halves import is_for_fitting
 from marketplace.core.store import blob_store
-from marketplace.evaluations.current import current_runs, refresh_standing, runs_beside
+from marketplace.evaluations.current import current_runs, refresh_standing
 from marketplace.evaluations.examples import versions_beside
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
 from marketplace.evaluations.recorders import kept_digests
-from marketplace.evaluations.selectors import lines_of
 from marketplace.evaluations.standing import (
     PAUSES,
     evaluate_adapter,
     overdue,
 )
-from marketplace.evaluations.suites import parent_task, parents_suite
 from marketplace.evaluations.tasks import evaluate_overdue
 from marketplace.evaluations.verdicts import verdicts_of
 from marketplace.jobs.models import Job
@@ -198,59 +194,6 @@ def test_gains_are_one_scale(
     refresh_standing(standing)
     assert (standing.gain, standing.gain_low) == expected
     assert standing.forgets is None, "nobody has looked"
-
-
-def test_a_merge_is_measured_on_its_parents_examples(
-    make_shipped: MakeShipped, make_merge: Any, ada: User, bob: User, run_waiting: RunWaiting
-) -> None:
-    parents = [make_shipped(bob, "reverse-words", examples=8), make_shipped(bob, "opposites", examples=8)]
-    evaluate_adapter(make_merge(ada, parents))
-    run_waiting()
-    standing = Standing.objects.get(adapter__name="both")
-    run, *_ = current_runs(standing)
-    assert (run.suite.kind, run.suite.count) == ("parents", 16)
-    assert set(run.estimates["tasks"]) == {parent_task(parent.pk) for parent in parents}
-    beside = runs_beside(run)
-    together = "bob/reverse-words | bob/opposites"
-    assert {other.label for other in beside} == {"bob/reverse-words", "bob/opposites", together}
-    assert [other.is_ensemble for other in beside].count(True) == 1
-    assert set(run.differences) == {str(other.pk) for other in beside}
-    for other in beside:
-        own, theirs = (row.estimates["overall"]["exact_match"]["value"] for row in (run, other))
-        assert run.differences[str(other.pk)]["exact_match"]["value"] == pytest.approx(own - theirs)
-        assert other.against == run.against
-    codes = [verdict.code for verdict in verdicts_of([run], [(other, other.label) for other in beside])]
-    assert codes[0] == standing.verdict
-
-
-def test_a_fitted_merge_is_measured_on_what_it_did_not_learn_from(
-    make_shipped: MakeShipped, make_merge: Any, ada: User, bob: User
-) -> None:
-    """Also where its weights come from its recipe; all other merges are measured on everything."""
-    parents = [make_shipped(bob, "reverse-words", examples=8), make_shipped(bob, "opposites", examples=8)]
-    merge = make_merge(ada, parents)
-    prompts = [example.prompt for parent in parents for example in parent.examples.all()]
-    for method, expected in (
-        ("lorahub", [prompt for prompt in prompts if not is_for_fitting(prompt)]),
-        ("svd", prompts),
-    ):
-        merge.current.recipe = {"method": method}
-        with transaction.atomic():
-            suite = parents_suite(merge, parents)
-        assert suite is not None
-        assert [line["prompt"] for line in lines_of(suite)] == expected
-        assert 0 < suite.count <= 16
-        assert ("did not learn from" in suite.name) == (method == "lorahub")
-
-
-def test_parents_that_are_no_longer_open_are_left_out(
-    make_shipped: MakeShipped, make_merge: Any, ada: User, bob: User, run_waiting: RunWaiting
-) -> None:
-    parents = [make_shipped(bob, "reverse-words"), make_shipped(bob, "opposites", visibility="private")]
-    evaluate_adapter(make_merge(ada, parents))
-    run_waiting()
-    run, *_ = current_runs(Standing.objects.get(adapter__name="both"))
-    assert set(run.estimates["tasks"]) == {parent_task(parents[0].pk)}
 
 
 def test_garbage_is_not_what_runs_stand_on(
