@@ -33,8 +33,8 @@ reset: setup-demo ## Delete the demo's data, after asking.
 smoke: setup-demo ## Try the whole path through REST against the running demo.
 	@$(VENV) manage.py smoke
 
-test: setup ## Run the tests.
-	@$(VENV) -m pytest $(ARGS)
+test: setup ## Run the tests, in two processes; ARGS="tests/setup -x" runs some of them in one.
+	@$(VENV) -m pytest $(or $(ARGS),-n 2)
 
 fuzz: setup ## Change good files 20,000 times and judge every answer; COUNT=…, SEED=….
 	@$(VENV) -m tests.hostile.fuzz --count $(or $(COUNT),20000) --seed $(or $(SEED),0)

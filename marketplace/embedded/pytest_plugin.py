@@ -1,7 +1,10 @@
 """Real PostgreSQL and Redis for the whole run, in a folder of their own.
 
-Loaded with ``-p`` (see ``pyproject.toml``) because they must run before Django's settings are read, which take their
-addresses from the environment, and pytest-django reads those before any conftest.
+With ``-n 2`` each of the processes that run tests has servers of its own, so they share nothing; the process that hands
+the tests out has none.
+
+Loaded with ``-p`` (see ``pyproject.toml``) because the servers must run before Django's settings are read, which take
+their addresses from the environment, and pytest-django reads those before any conftest.
 """
 
 from __future__ import annotations
@@ -9,9 +12,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 for _name, _value in {
     "DJANGO_SETTINGS_MODULE": "marketplace.settings.test",
@@ -29,18 +35,19 @@ from marketplace.embedded.redis import EmbeddedRedis
 
 _SERVERS: list[EmbeddedPostgres | EmbeddedRedis] = []
 _HOME = Path(tempfile.mkdtemp(prefix="brickyard-tests-"))
+_BROWSER = "tests/browser/"
+#: What takes longest comes first, so that no process is left with it at the end while the others have nothing to do.
+_FIRST = (_BROWSER, "tests/docs/", "tests/processes/")
 
 
-def _start_servers() -> None:
-    postgres, redis = EmbeddedPostgres(_HOME), EmbeddedRedis(_HOME / "redis")
-    _SERVERS.extend([postgres, redis])
+def _set_environment(database: str, redis: str, broker: str) -> None:
     # WhiteNoise warns of a missing folder, and warnings are errors.
     (_HOME / "static").mkdir(exist_ok=True)
     os.environ.update(
         {
-            "DATABASE_URL": postgres.start(),
-            "REDIS_URL": redis.start(),
-            "CELERY_BROKER_URL": redis.broker_url,
+            "DATABASE_URL": database,
+            "REDIS_URL": redis,
+            "CELERY_BROKER_URL": broker,
             "BLOB_STORE_URL": f"file://{_HOME / 'blobs'}",
             "SECRET_KEY": "only-for-tests",
             "INSECURE_HTTP": "1",
@@ -62,14 +69,42 @@ def _start_servers() -> None:
     )
 
 
-_start_servers()
+def _start_servers() -> None:
+    postgres, redis = EmbeddedPostgres(_HOME), EmbeddedRedis(_HOME / "redis")
+    _SERVERS.extend([postgres, redis])
+    _set_environment(postgres.start(), redis.start(), redis.broker_url)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """A wrapper, because pytest-django reads the settings in the same hook."""
+    distributed = getattr(early_config.known_args_namespace, "numprocesses", None)
+    if distributed and "PYTEST_XDIST_WORKER" not in os.environ:
+        _set_environment("postgres://nobody@/nothing", "redis://localhost/0", "redis://localhost/0")
+    else:
+        _start_servers()
+    return (yield)
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Hands out whole files in the order of collection, and the browser's as one, because they share one site."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "browser" if nodeid.startswith(_BROWSER) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright's synchronous API leaves a loop running in the thread, in which no
-    asynchronous test can start."""
-    items.sort(key=lambda item: "browser" in item.path.parts)
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
 
 
 @pytest.hookimpl(trylast=True)

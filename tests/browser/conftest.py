@@ -1,4 +1,8 @@
-"""A complete real site for the browser tests: what ``make demo`` starts, in a folder of its own, once per run."""
+"""A complete real site for the browser tests: what ``make demo`` starts, in a folder of its own, once per run.
+
+Neither the site nor Playwright, whose synchronous API keeps a loop running in the thread, outlives this package: the
+asynchronous tests of other packages could not start.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +86,7 @@ def _missing_parts(url: str) -> list[str]:
     return [name for name, part in state["parts"].items() if not part["ok"]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data = tmp_path_factory.mktemp("browser") / "data"
     port = _free_port()
@@ -119,7 +123,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         subprocess.run([*command, "reset", "--yes", "--data", str(data)], cwd=ROOT, env=environment, check=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(site: Site) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
@@ -141,7 +145,7 @@ def sign_in(page: Page, site: Site, user: str = "demo") -> None:
     expect(page.locator(".nav-end"), page.inner_text("main")).to_contain_text(user, timeout=PATIENCE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def signed_in(browser: Browser, site: Site) -> dict[str, object]:
     """Cookies of the demo user."""
     context = open_context(browser, site)

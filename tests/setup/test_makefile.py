@@ -19,3 +19,12 @@ def test_demo_hands_the_settings_on() -> None:
     planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "scripts/setup.py demo" in planned
     assert "-m marketplace.embedded demo" in planned
+
+
+def test_all_tests_run_in_two_processes_and_some_in_one() -> None:
+    def planned(*arguments: str) -> str:
+        done = subprocess.run(["make", "-n", "test", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()[-1]
+
+    assert planned().endswith("-m pytest -n 2")
+    assert planned("ARGS=tests/setup -x").endswith("-m pytest tests/setup -x")
