@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import redis
 import redis.asyncio
 from django.conf import settings
+from kombu.transport.redis import Channel
 
 _CONNECT_TIMEOUT = 2.0
 #: Commands that block wait shorter than this.
@@ -41,3 +42,8 @@ def async_redis_client() -> redis.asyncio.Redis:
         )
         _of_loop[loop] = client
     return client
+
+
+def lists_of_queue(queue: str) -> list[str]:
+    """The broker's lists of one queue, one for each step of priority."""
+    return [f"{queue}{Channel.sep}{step}" if step else queue for step in Channel.priority_steps]

@@ -54,9 +54,10 @@ def request_evaluation(
     raises, ``Conflict`` for a base that is not served, ``Invalid`` for members that no text comes out of.
 
     ``asked`` says that a person did it just now, as ``again`` does where nothing is said: such jobs are counted, and
-    ``TooManyRequests`` refuses more of them than ``JOBS_OPEN_PER_PERSON``. What runs by itself is not counted.
+    ``TooManyRequests`` refuses more of them than ``JOBS_OPEN_PER_PERSON``. What runs by itself is not counted; where
+    it waits and somebody asks for it, it is moved up and counts as theirs.
     """
-    options = options or EvaluationSettings()
+    options, asked = options or EvaluationSettings(), again if asked is None else asked
     _check(user, [subject, *beside], suites)
     # A parent with the very bytes of the subject is no other one.
     others = [other for other in beside if other.digest != subject.digest]
@@ -71,8 +72,16 @@ def request_evaluation(
                 before = [_run_of(plan, other, suite, user, again)[0] for other in plan.compositions[:-1]]
                 rows.append((suite, [*before, run]))
         if rows:
-            _enqueue(user, plan, rows, again=again, asked=again if asked is None else asked)
+            _enqueue(user, plan, rows, again=again, asked=asked)
+        if asked:
+            _hurry(user, found)
     return found
+
+
+def _hurry(user: User, runs: Iterable[EvaluationRun]) -> None:
+    """What waits as nobody's request is this one's now."""
+    for job in Job.objects.filter(runs__in=[run.pk for run in runs], state=Job.State.QUEUED).distinct().order_by("pk"):
+        jobs.hurry_job(user=user, job=job)
 
 
 @dataclass(frozen=True)

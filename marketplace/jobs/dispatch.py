@@ -45,14 +45,28 @@ def dispatch(job: Job) -> bool:
     """Write the plan and send the hint; call it after the commit. False: not now, the reaper will try again."""
     try:
         blob_store().put_document(plan_name(str(job.pk), job.attempt), plan_of(job).model_dump_json().encode())
-        priority = BEHIND if recorders.comes_by_itself(job) else FIRST
-        app.send_task(RUN_JOB, args=[str(job.pk), job.attempt], queue=job.queue, priority=priority, ignore_result=True)
+        send_hint(job)
     except OUTSIDE_FAULTS as error:
         log.warning("job_not_dispatched", job=str(job.pk), attempt=job.attempt, fault=repr(error))
         return False
     log.info("job_dispatched", job=str(job.pk), attempt=job.attempt, kind=job.kind, queue=job.queue)
     notify(str(job.pk))
     return True
+
+
+def send_hint(job: Job) -> None:
+    """Tell the workers of the job's queue. Raises ``OUTSIDE_FAULTS``."""
+    priority = BEHIND if recorders.comes_by_itself(job) else FIRST
+    app.send_task(RUN_JOB, args=[str(job.pk), job.attempt], queue=job.queue, priority=priority, ignore_result=True)
+
+
+def send_ahead(job: Job) -> None:
+    """A second hint for a job that somebody waits for by now; the one that finds the attempt claimed does nothing. Call
+    it after the commit."""
+    try:
+        send_hint(job)
+    except OUTSIDE_FAULTS as error:
+        log.warning("job_not_hurried", job=str(job.pk), attempt=job.attempt, fault=repr(error))
 
 
 def withdraw(job: str, attempt: int) -> None:

@@ -23,7 +23,7 @@ from django.utils import timezone
 from inference_worker.contracts import keys
 from inference_worker.contracts.jobs import JobFault
 from marketplace.celery import app
-from marketplace.core.redis import redis_client
+from marketplace.core.redis import lists_of_queue, redis_client
 from marketplace.jobs import dispatch
 from marketplace.jobs.models import Job
 from marketplace.jobs.outcomes import cancel_now, fail_or_retry, record_outcome, record_started, stored_outcome
@@ -79,10 +79,10 @@ def _guarded(look: Callable[..., None], client: redis.Redis, job: Job, done: dic
 
 
 def _hints_in(queue: str) -> int:
-    """How many hints wait in the broker. Asked over a connection of its own: the channel's may still be waiting for
-    a BRPOP that an earlier user of the pooled connection (a ping of the workers) left behind."""
+    """How many hints wait in the broker, at every priority. Asked over a connection of its own: the channel's may still
+    be waiting for a BRPOP that an earlier user of the pooled connection (a ping of the workers) left behind."""
     with app.connection_or_acquire() as connection, connection.default_channel.conn_or_acquire() as client:
-        return int(client.llen(queue))
+        return sum(int(client.llen(key)) for key in lists_of_queue(queue))
 
 
 def recover_outcome(job: Job) -> bool:

@@ -11,6 +11,9 @@ from typing import Any
 
 from marketplace.jobs.models import Job
 
+#: In a job's subject: the key of who asked for what was waiting by itself, of somebody else.
+HURRIED_BY = "hurried_by"
+
 Recorder = Callable[[Job, dict[str, Any]], None]
 FailureRecorder = Callable[[Job], None]
 
@@ -92,9 +95,11 @@ def open_limit(kind: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def comes_by_itself(job: Job) -> bool:
-    """Whether no person asked for it, as the kind's limit counts: nobody waits for it."""
+    """Whether no person asked for it, as the kind's limit counts, and nobody hurried it: nobody waits for it."""
     limit = open_limit(job.kind)
-    return limit is not None and any(job.subject.get(name) != value for name, value in limit[1].items())
+    if limit is None or HURRIED_BY in job.subject:
+        return False
+    return any(job.subject.get(name) != value for name, value in limit[1].items())
 
 
 def checked_kinds() -> list[str]:

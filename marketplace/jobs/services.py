@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from inference_worker.contracts.common import Contract
@@ -23,7 +24,16 @@ from marketplace.jobs.models import Job
 from marketplace.jobs.outcomes import cancel_now, record_outcome, record_started, requeue
 from marketplace.moderation import audit
 
-__all__ = ["cancel_job", "check_open", "create_job", "known_job", "record_outcome", "record_started", "retry_job"]
+__all__ = [
+    "cancel_job",
+    "check_open",
+    "create_job",
+    "hurry_job",
+    "known_job",
+    "record_outcome",
+    "record_started",
+    "retry_job",
+]
 
 #: A retry asked for by a person may lose its worker this often before it fails.
 ATTEMPTS = 3
@@ -49,8 +59,9 @@ def check_open(owner: User, kind: str, idempotency_key: str | None = None) -> Jo
     if limit is None:
         return None
     what, asked = limit
-    counted = {f"subject__{name}": value for name, value in asked.items()}
-    waiting = Job.objects.filter(owner=owner, kind=kind, **counted).exclude(state__in=Job.ENDED).count()
+    counted = Q(owner=owner, **{f"subject__{name}": value for name, value in asked.items()})
+    hurried = Q(**{f"subject__{recorders.HURRIED_BY}": owner.pk})
+    waiting = Job.objects.filter(counted | hurried, kind=kind).exclude(state__in=Job.ENDED).count()
     if waiting >= settings.JOBS_OPEN_PER_PERSON:
         raise TooManyRequests(
             f"{waiting} {what} of yours are under way. Wait until one of them has ended, or cancel one.",
@@ -114,6 +125,28 @@ def create_job(
     return job
 
 
+def hurry_job(*, user: User, job: Job) -> bool:
+    """Move a job that waits behind all others because nobody had asked for it to where ``user``'s own would stand;
+    False where it stands there or runs. It counts as one that ``user`` asked for, whoever's it is.
+
+    Raises ``TooManyRequests`` as a new job does.
+    """
+    with transaction.atomic():
+        # The account before the job, as everywhere.
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        # What somebody else holds just now ends, or is judged: there is nothing to wait for.
+        rows = Job.objects.select_for_update(of=("self",), skip_locked=True)
+        row = rows.filter(pk=job.pk, state=Job.State.QUEUED).first()
+        limit = recorders.open_limit(job.kind)
+        if row is None or limit is None or not recorders.comes_by_itself(row):
+            return False
+        check_open(user, row.kind)
+        row.subject = {**row.subject, **(limit[1] if policy.owns(user, row) else {recorders.HURRIED_BY: user.pk})}
+        row.save(update_fields=["subject"])
+        transaction.on_commit(partial(dispatch.send_ahead, row))
+        return True
+
+
 def _locked(user: User, job: Job) -> Job:
     """The job's row, locked, for its owner or an operator. Call inside a transaction."""
     if not (policy.owns(user, job) or policy.may_operate_jobs(user)):
@@ -149,7 +182,8 @@ def retry_job(*, user: User, job: Job) -> Job:
 
     Raises what the kind's check raises when the plan is no longer allowed (``recorders.register_check``), what its
     renewal raises when there is no room for it any more (``recorders.register_retry``), and ``TooManyRequests`` as a
-    new job does. What its owner tries again counts as asked for; an operator's help is nobody's request.
+    new job does. What its owner tries again counts as asked for; an operator's help is nobody's request. Whoever tries,
+    what the owner may use now decides: the result is the owner's, and operators may see more than they do.
     """
     with transaction.atomic():
         row = _locked(user, job)

@@ -13,7 +13,6 @@ import redis
 import structlog
 from django.db import DatabaseError
 from django.db.models import Count
-from kombu.transport.redis import Channel
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -23,7 +22,7 @@ from inference_worker.contracts import keys
 from inference_worker.roles import ROLES
 from marketplace.adapters.models import Adapter
 from marketplace.core.health.parts import WORKERS, live_roles
-from marketplace.core.redis import redis_client
+from marketplace.core.redis import lists_of_queue, redis_client
 from marketplace.jobs.models import Job
 
 log = structlog.get_logger(__name__)
@@ -78,16 +77,11 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     yield adapters
 
 
-def _keys_of(queue: str) -> list[str]:
-    """The lists of one queue, one for each step of priority."""
-    return [f"{queue}{Channel.sep}{step}" if step else queue for step in Channel.priority_steps]
-
-
 def _of_redis() -> Iterator[GaugeMetricFamily]:
     client = redis_client()
     lengths = GaugeMetricFamily("brickyard_queue_length", "Messages that wait in a queue.", labels=["queue"])
     for queue in QUEUES:
-        lengths.add_metric([queue], sum(int(client.llen(key)) for key in _keys_of(queue)))
+        lengths.add_metric([queue], sum(int(client.llen(key)) for key in lists_of_queue(queue)))
     live = GaugeMetricFamily("brickyard_live_workers", "Live workers that advertise themselves.")
     live.add_metric([], int(client.zcard(keys.LIVE_WORKERS)))
     present = live_roles()

@@ -13,7 +13,7 @@ from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.bases.models import Base
 from marketplace.compositions.members import Member
-from marketplace.core.errors import Conflict, Invalid, NotFound
+from marketplace.core.errors import Conflict, Invalid, NotFound, TooManyRequests
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.services import request_evaluation
 from marketplace.evaluations.subjects import Subject, adapter_as_subject, subject_of
@@ -153,6 +153,42 @@ def test_a_cancelled_run_can_be_asked_for_anew(adapter: Adapter, ada: User, run_
     job.save()
     with pytest.raises(Conflict, match="by now"):
         retry_job(user=ada, job=job)
+
+
+def test_what_waits_by_itself_is_moved_up_for_who_asks(
+    adapter: Adapter, ada: User, bob: User, settings: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.JOBS_OPEN_PER_PERSON = 1
+    suites = suites_of(adapter)
+    (run, _) = request_evaluation(user=ada, subject=subject(adapter), suites=suites)
+    job = Job.objects.get(kind="evaluate")
+    assert job.subject["asked"] is False
+    with django_capture_on_commit_callbacks(execute=False) as sent:
+        found = request_evaluation(user=bob, subject=subject(adapter), suites=suites[1:], asked=True)
+    assert (found[0].job_id, len(sent)) == (job.pk, 1)
+    job.refresh_from_db()
+    assert job.subject["hurried_by"] == bob.pk
+    assert run.job_id == job.pk, "and nothing is measured twice"
+    other = EvaluationSuite.objects.create(
+        name="o", kind="builtin", builtin="testbed:reverse", base=adapter.base, count=1
+    )
+    with pytest.raises(TooManyRequests):
+        request_evaluation(user=bob, subject=subject(adapter), suites=[other], asked=True)
+    assert request_evaluation(user=ada, subject=subject(adapter), suites=[other], asked=True), "ada asked for nothing"
+
+
+def test_trying_again_rests_on_what_its_owner_may_use(adapter: Adapter, bob: User, make_person: Any) -> None:
+    """Whoever tries: the result is the owner's, and an operator sees more than they do."""
+    request_evaluation(user=bob, subject=subject(adapter), suites=suites_of(adapter)[1:])
+    job = Job.objects.get(kind="evaluate")
+    fail_evaluation(job)
+    Adapter.objects.filter(pk=adapter.pk).update(visibility="private")
+    admin = make_person("root", is_superuser=True, is_staff=True)
+    job.refresh_from_db()
+    with pytest.raises(NotFound):
+        retry_job(user=admin, job=job)
+    Adapter.objects.filter(pk=adapter.pk).update(visibility="public")
+    assert retry_job(user=admin, job=job).state == Job.State.QUEUED
 
 
 def test_a_suite_that_goes_takes_its_runs_along(adapter: Adapter, ada: User, tmp_path: Path) -> None:
