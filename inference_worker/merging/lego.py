@@ -36,7 +36,7 @@ def merge_lego(stacks: Sequence[ModuleStack], rank: int | None, options: LegoOpt
     keeps the budget, at most ``rank`` (default: no limit). Detail per module: which unit of which adapter is in which
     cluster, sizes of the units, purity, isolated bricks and the inertia relative to the total.
     """
-    units = [make_units(stack, options) for stack in stacks]
+    units = make_units(stacks, options)
     pairs = zip(stacks, units, strict=True)
     results: list[Merged | None] = [None if len(item.order) else no_bricks(stack) for stack, item in pairs]
     busy = [index for index, result in enumerate(results) if result is None]
@@ -44,8 +44,9 @@ def merge_lego(stacks: Sequence[ModuleStack], rank: int | None, options: LegoOpt
         names = [stacks[index].name for index in busy]
         most = [_most(stacks[index], rank, options) for index in busy]
         parts = _partitions(names, [units[index] for index in busy], most, options, seed)
-        for index, part in zip(busy, parts, strict=True):
-            results[index] = build_bricks(stacks[index], units[index], part, options)
+        built = build_bricks([stacks[index] for index in busy], [units[index] for index in busy], parts, options)
+        for index, merged in zip(busy, built, strict=True):
+            results[index] = merged
     return [result for result in results if result is not None]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from inference_worker.contracts.clusters import describe_bricks
 from inference_worker.contracts.merge_methods import LegoOptions
 from inference_worker.merging.lego_units import Units
-from inference_worker.merging.stack import Merged, ModuleStack
+from inference_worker.merging.stack import Merged, ModuleStack, product, squared_norms
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,56 @@ def no_bricks(stack: ModuleStack) -> Merged:
     return Merged(a, b, detail={**lists, "inertia": 0.0})
 
 
-def build_bricks(stack: ModuleStack, units: Units, part: Partition, options: LegoOptions) -> Merged:
-    """Centroids as combinations of the stored rows and columns."""
+class _Folds(NamedTuple):
+    """Which combination of a module's rows and columns makes its centroids."""
+
+    assignment: Tensor  # (n,) int64, clusters numbered by their first unit
+    share: Tensor  # (n,) of each unit in its cluster's mass
+    rows: Tensor  # (k, Σr): centroids in A are rows · A
+    columns: Tensor  # (Σr, k): centroids in B are B · columns
+
+
+def build_bricks(
+    stacks: Sequence[ModuleStack], units: Sequence[Units], parts: Sequence[Partition], options: LegoOptions
+) -> list[Merged]:
+    """Centroids of every module as combinations of the stored rows and columns, reweighted."""
+    folds = [_fold(*module) for module in zip(stacks, units, parts, strict=True)]
+    centroids = [_centroids(stack, fold) for stack, fold in zip(stacks, folds, strict=True)]
+    return [_finish(*module, options) for module in zip(stacks, units, parts, folds, centroids, strict=True)]
+
+
+def _fold(stack: ModuleStack, units: Units, part: Partition) -> _Folds:
     assignment = _numbered_by_largest(part.assignment)
-    count, points = int(assignment.max()) + 1, len(units.order)
+    count = int(assignment.max()) + 1
     total = units.mass.new_zeros(count).index_add_(0, assignment, units.mass)
     share = units.mass / total[assignment]
     turned = share * part.sign
-    fold_a, fold_b = stack.A.new_zeros(count, stack.size), stack.A.new_zeros(stack.size, count)
-    fold_a[assignment, units.order] = (turned * units.factor_a).to(fold_a)
-    fold_b[units.order, assignment] = (turned * units.factor_b).to(fold_b)
-    a, b = fold_a @ stack.A, stack.B @ fold_b
-    # In float64, for squares of large numbers have no room in float32.
-    norm_a, norm_b = (torch.linalg.vector_norm(part, dim=1, dtype=torch.float64) for part in (a, b.T))
-    length = norm_a.hypot(norm_b)
-    own = _own_norms(stack, units, options)
-    wanted = torch.zeros_like(length).index_add_(0, assignment, share * own)
-    gain = _parameter_gain(wanted, (a, b, length), options)
+    rows, columns = stack.A.new_zeros(count, stack.size), stack.A.new_zeros(stack.size, count)
+    rows[assignment, units.order] = (turned * units.factor_a).to(rows)
+    columns[units.order, assignment] = (turned * units.factor_b).to(columns)
+    return _Folds(assignment, share, rows, columns)
+
+
+def _centroids(stack: ModuleStack, folds: _Folds) -> tuple[Tensor, Tensor, Tensor]:
+    """The parts of all centroids in A (k, d_in) and in B (d_out, k), and their lengths (k,) float64."""
+    a, b = product(folds.rows, stack.A), product(stack.B, folds.columns)
+    return a, b, (squared_norms(a) + squared_norms(b.T)).sqrt()
+
+
+def _finish(
+    stack: ModuleStack,
+    units: Units,
+    part: Partition,
+    folds: _Folds,
+    centroids: tuple[Tensor, Tensor, Tensor],
+    options: LegoOptions,
+) -> Merged:
+    """Both reweightings, and what the report says."""
+    (a, b, length), assignment = centroids, folds.assignment
+    wanted = torch.zeros_like(length).index_add_(0, assignment, folds.share * _own_norms(stack, units, options))
+    gain = _parameter_gain(wanted, centroids, options)
     # √(r/k) on the product is its fourth root on each factor.
-    ratio = sum(stack.ranks) / len(stack.ranks) * (points / stack.size) / count
+    ratio = sum(stack.ranks) / len(stack.ranks) * (len(units.order) / stack.size) / len(length)
     if options.output_reweighting == "always" or (options.output_reweighting == "growing" and ratio > 1.0):
         gain = gain * ratio**0.25
     inertia = part.inertia if units.exact else _inertia(units, assignment, length)

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inference_worker.contracts.merge_methods import LegoOptions
@@ -40,10 +42,15 @@ class Units:
     exact: bool  # whether ``likeness`` is, or comes from sketches
 
 
-def make_units(stack: ModuleStack, options: LegoOptions) -> Units:
-    """The units of one module as the options want them."""
-    exact = not _sketched(stack, options)
-    gram_a, gram_b = gram(stack) if exact else sketched_gram(stack)
+def make_units(stacks: Sequence[ModuleStack], options: LegoOptions) -> list[Units]:
+    """The units of every module as the options want them."""
+    # All that runs through the factors goes first: it drives everything else out of the processor's cache.
+    products = [sketched_gram(stack) if _sketched(stack, options) else gram(stack) for stack in stacks]
+    return [_make_units(stack, *found, options) for stack, found in zip(stacks, products, strict=True)]
+
+
+def _make_units(stack: ModuleStack, gram_a: Tensor, gram_b: Tensor, options: LegoOptions) -> Units:
+    """The units of one module from A·Aᵀ and Bᵀ·B, which are overwritten."""
     norm_a, norm_b = gram_a.diagonal().clamp_min(0.0).sqrt(), gram_b.diagonal().clamp_min(0.0).sqrt()
     scale, mass = _scale_and_mass(stack, options)
     size = stack.scale.abs() * norm_a * norm_b  # ‖Δ of the unit‖
@@ -59,6 +66,7 @@ def make_units(stack: ModuleStack, options: LegoOptions) -> Units:
     likeness = (inner_a + inner_b)[order][:, order]
     if options.normalise == "joint":
         likeness = _cosines(likeness)
+    exact = not _sketched(stack, options)
     return Units(order, factor_a[order], factor_b[order], likeness, sizes, mass[order], exact)
 
 
@@ -122,16 +130,18 @@ def _places(stack: ModuleStack, rows: Sequence[int], mirrored: bool, count: int 
 
     Brought to one length, (c·a, b/c) goes as far as (a, b), and where ``mirrored`` (−a, −b) does, too.
     """
-    chosen = list(rows)
-    a, b = stack.A[chosen, :count].double(), stack.B[:count, chosen].T.double()
+    chosen = torch.tensor(rows, device=stack.A.device)
+    first = stack.A[:, :count].index_select(0, chosen), stack.B[:count].index_select(1, chosen).T
+    a, b = (part.double().cpu().numpy() for part in first)
     drawn = module_generator(0, f"{stack.name}\0order").standard_normal((2, max(a.shape[1], b.shape[1])))
-    along = torch.from_numpy(drawn).to(a)
-    of_a = (a * along[0, : a.shape[1]]).sum(dim=1) / _norms(a)
-    of_b = (b * along[1, : b.shape[1]]).sum(dim=1) / _norms(b) * stack.scale[chosen].sign()
-    return (of_a * of_b if mirrored else of_a + of_b).tolist()
+    signs = stack.scale[chosen].sign().cpu().numpy()
+    of_a = (a * drawn[0, : a.shape[1]]).sum(axis=1) / _norms(a)
+    of_b = (b * drawn[1, : b.shape[1]]).sum(axis=1) / _norms(b) * signs
+    places: list[float] = (of_a * of_b if mirrored else of_a + of_b).tolist()
+    return places
 
 
-def _norms(vectors: Tensor) -> Tensor:
+def _norms(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each row; 1 where there is nothing."""
-    norms = vectors.norm(dim=1)
-    return torch.where(norms > 0.0, norms, 1.0)
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return np.where(norms > 0.0, norms, 1.0)

@@ -51,7 +51,7 @@ def test_units_of_one_size_whose_first_values_agree() -> None:
 
 def _order(parts: list[Factors], gauge: float) -> list[int]:
     turned = [Factors(part.A * gauge, part.B / gauge) for part in parts]
-    return make_units(stack_of(turned, [1.0] * 3), LegoOptions()).order.tolist()
+    return make_units([stack_of(turned, [1.0] * 3)], LegoOptions())[0].order.tolist()
 
 
 @pytest.mark.parametrize("size", [1e-24, 1e24])

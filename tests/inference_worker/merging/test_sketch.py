@@ -85,5 +85,5 @@ def test_identical_adapters_return_the_adapter() -> None:
 def test_what_is_measured_by_clusters_is_exact(options: dict[str, object]) -> None:
     stack = wide_stack()
     parsed = LegoOptions(**options)  # type: ignore[arg-type]
-    assert lego_units.make_units(stack, parsed).exact
-    assert not lego_units.make_units(stack, LegoOptions()).exact
+    assert lego_units.make_units([stack], parsed)[0].exact
+    assert not lego_units.make_units([stack], LegoOptions())[0].exact
