@@ -25,6 +25,7 @@ from marketplace.bases.models import Base
 from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import record_outcome
+from tests.marketplace.adapters.tus_client import Tus
 
 BASE_NAME = "brickyard/wordsmith-v1"
 WIDTH = 16
@@ -117,3 +118,8 @@ def base(db: None) -> Base:
     return Base.objects.create(
         name="wordsmith-v1", source="/models/wordsmith-v1", state=Base.State.READY, shapes=shapes, license="apache-2.0"
     )
+
+
+@pytest.fixture
+def tus(ada: User) -> Tus:
+    return Tus(ada)

@@ -17,8 +17,7 @@ from marketplace.core.errors import Conflict, TooManyRequests
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import cancel_job, retry_job
 from marketplace.moderation.models import AuditEntry
-from tests.marketplace.compositions.test_lab import Members, preview, sweep
-from tests.marketplace.compositions.test_lab import pair as pair
+from tests.marketplace.compositions.conftest import Members, preview, sweep
 
 pytestmark = pytest.mark.django_db
 
