@@ -117,9 +117,10 @@ def record_merge(job: Job, result: dict[str, Any]) -> None:
     """Create the adapter with its files, recipe, lineage and licence; the job's result learns its name."""
     merged = MergeResult.model_validate(result)
     let_go(job)
-    if repeated := job.subject.get("replay"):
-        job.result = {**result, "replay": compare_replay(repeated, merged)}
-        if job.result["replay"]["identical"]:
+    if "repeats" in job.subject:
+        replay = compare_replay(job, merged)
+        job.result = {**result, "replay": replay}
+        if replay["identical"] and not replay["gone"]:
             return  # Every byte is there already.
     request = MergeRequest.model_validate(job.request)
     members = job.subject["members"]

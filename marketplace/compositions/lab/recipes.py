@@ -91,7 +91,10 @@ def replay_merge(*, user: User, adapter: Adapter, idempotency_key: str | None = 
     ]
     plan = plan_recipe(user=user, recipe=recipe, versions=versions)
     name = f"{adapter.name[:88]}-again"
-    subject = {"name": name, "title": "", "replay": version.pk}
+    # By its name and bytes of now: both may be gone, or somebody else's secret, when the job ends.
+    files = dict(zip(COMPARED, _digests(version), strict=True))
+    before = {"of": adapter.full_name, "commit": version.commit, "files": files}
+    subject = {"name": name, "title": "", "replay": version.pk, "repeats": before}
     return enqueue_merge(user=user, plan=plan, name=name, subject=subject, idempotency_key=idempotency_key)
 
 
@@ -175,15 +178,19 @@ def _find(user: User, parent: RecipeParent) -> Version | None:
     return None
 
 
-def compare_replay(version_id: int, merged: MergeResult) -> dict[str, Any]:
-    """What a replay came to: the adapter that it repeats, and whether config and weights have the same digests."""
-    version = Version.objects.select_related("adapter__owner", "artifact").get(pk=version_id)
+def compare_replay(job: Job, merged: MergeResult) -> dict[str, Any]:
+    """What a replay came to: the adapter that it repeats, as it was called when the replay was asked for; whether
+    config and weights have the same digests; and whether it is no longer there for the job's owner (``gone``)."""
+    version = Version.objects.select_related("adapter__owner", "artifact").filter(pk=job.subject["replay"]).first()
+    here = version is not None and policy.may(job.owner, policy.Action.USE, version.adapter, version=version)
+    before = job.subject["repeats"]
     written = {file.path: file.sha256 for file in merged.files}
-    before = dict(zip(COMPARED, _digests(version), strict=True))
+    differs = [path for path in COMPARED if written.get(path) != before["files"][path]]
     return {
-        "of": version.adapter.full_name,
-        "commit": version.commit,
-        "identical": all(written.get(path) == digest for path, digest in before.items()),
-        "differs": [path for path, digest in before.items() if written.get(path) != digest],
+        "of": before["of"],
+        "commit": before["commit"],
+        "identical": not differs,
+        "gone": not here,
+        "differs": differs,
         "weights": written.get(COMPARED[1], ""),
     }

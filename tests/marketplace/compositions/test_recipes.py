@@ -11,10 +11,11 @@ from inference_worker.contracts.common import OutputFile
 from inference_worker.contracts.merge import MergeRequest, MergeResult
 from inference_worker.contracts.merge_recipe import MergeRecipe, RecipeParent
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Adapter, Lineage, Version
+from marketplace.adapters.models import Adapter, Artifact, Blob, Lineage, Version
 from marketplace.compositions import services
 from marketplace.compositions.lab import recipes
 from marketplace.core.errors import Conflict, NotFound
+from marketplace.core.store import blob_store
 from marketplace.jobs.models import Job
 from tests.marketplace.compositions.conftest import MakeAdapter, Members, succeed
 
@@ -68,6 +69,28 @@ def test_a_replay_to_the_same_bytes_makes_nothing_new(merged: Adapter, ada: User
     assert Adapter.objects.count() == 3
     client.force_login(ada)
     assert "Byte for byte" in client.get(f"/jobs/{job.pk}").content.decode()
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_a_replay_of_what_went_meanwhile_is_kept(
+    merged: Adapter, ada: User, bob: User, client: Any, purged: bool
+) -> None:
+    """Under the name that whoever asked knew; what it is called by now is not theirs to read."""
+    written = [blob_store().put_bytes(data) for data in (b'{"peft_type": "LORA"}', b"weights")]
+    rows = [Blob.objects.create(sha256=info.sha256, git_sha1=info.git_sha1, size=info.size) for info in written]
+    artifact = Artifact.objects.create(config_blob=rows[0], weights_blob=rows[1], state="valid")
+    Version.objects.filter(pk=merged.current_id).update(artifact=artifact)
+    job = recipes.replay_merge(user=bob, adapter=Adapter.objects.get(pk=merged.pk))
+    Adapter.objects.filter(pk=merged.pk).update(name="secret-plan", visibility="private")
+    if purged:
+        Version.objects.filter(pk=merged.current_id).delete()
+    succeed(job, outputs(*(info.sha256 for info in written)))
+    assert job.result["replay"].items() >= {"of": "ada/both", "identical": True, "gone": True}.items()
+    assert job.result["adapter"] == "bob/both-again"
+    client.force_login(bob)
+    page = client.get(f"/jobs/{job.pk}").content.decode()
+    assert "no longer here for you" in page
+    assert "secret-plan" not in page
 
 
 def test_a_replay_takes_the_versions_of_then(merged: Adapter, pair: Members, ada: User, make_adapter: Any) -> None:
