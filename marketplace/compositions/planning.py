@@ -124,6 +124,25 @@ def vary(
     return MergePlan(members, request, judged)
 
 
+def without_absent(plan: MergePlan) -> MergePlan:
+    """The plan of a merge that is kept. Who has the weight 0 in every module leaves nothing in it and is no parent:
+    neither recipe nor lineage names them, and no quarantine of theirs reaches it. Where weights are found, all take
+    part in the search. Raises ``Invalid`` for a selector that fits them alone."""
+    groups = [[group.model_dump() for group in own] for own in plan.request.layer_weights]
+    kept = verdict.taking_part(plan.members, groups)
+    if plan.request.fit is not None or len(kept) == len(plan.members):
+        return plan
+    places = [place for place, member in enumerate(plan.members) if any(member is one for one in kept)]
+    changed = {
+        "adapters": [member.files for member in kept],
+        "weights": [member.weight for member in kept],
+        "layer_weights": [groups[place] for place in places] if groups else [],
+    }
+    request = MergeRequest.model_validate(plan.request.model_dump() | changed)
+    _check_settings(request, kept)
+    return MergePlan(kept, request, plan.verdict)
+
+
 def checked_options(method: str, options: Mapping[str, Any]) -> Contract:
     """The method's options with unknown or wrong ones refused by name."""
     info = METHODS.get(method)
@@ -158,7 +177,8 @@ def _check_legal(judged: dict[str, Any], members: Sequence[Member], method: str,
     """Raise ``Invalid`` for what the worker would refuse."""
     if not judged["mergeable"]:
         faults = [f"{row['label']}: {row['value']}. {row['detail']}" for row in judged["checks"] if row["ok"] is False]
-        raise Invalid(f"These adapters cannot be merged. {' '.join(faults)}", extra={"fields": {"members": faults}})
+        extra = {"fields": {"members": faults}, "leave_out": judged["leave_out"]}
+        raise Invalid(f"These adapters cannot be merged. {' '.join(faults)}", extra=extra)
     if reason := verdict.method_refusal(method, members, options):
         raise invalid("method", f"{METHODS[method].title} cannot merge these adapters. {reason}")
 

@@ -83,6 +83,9 @@ class VerdictSerializer(serializers.Serializer[Any]):
     licence = LicenceSerializer()
     methods = serializers.ListField(child=serializers.CharField())
     refused_methods = serializers.DictField(child=serializers.CharField(), help_text="method → why it cannot")
+    leave_out = serializers.ListField(
+        child=serializers.CharField(), help_text="members without whom the others may be merged"
+    )
 
 
 class MergeMethodSerializer(serializers.Serializer[Any]):

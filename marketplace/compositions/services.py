@@ -15,7 +15,7 @@ from marketplace.adapters.services.naming import check_name_free
 from marketplace.compositions import verdict
 from marketplace.compositions.fit_examples import words_on_halves
 from marketplace.compositions.members import Choice, resolve_members
-from marketplace.compositions.planning import MergePlan, caveats_of, invalid, plan_merge
+from marketplace.compositions.planning import MergePlan, caveats_of, invalid, plan_merge, without_absent
 from marketplace.core.errors import NotAuthenticated
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
@@ -99,8 +99,11 @@ def with_short_forms(output: Mapping[str, Any], rank: Any, dtype: str | None) ->
 def enqueue_merge(
     *, user: User, plan: MergePlan, name: str, subject: Mapping[str, Any], idempotency_key: str | None = None
 ) -> Job:
-    """The job of a plan, with its audit entry. ``subject`` is for the recorder, beside the plan's own."""
+    """The job of a plan, with its audit entry, without members that are absent from it. ``subject`` is for the
+    recorder, beside the plan's own."""
+    plan = without_absent(plan)
     method = plan.request.method
+    what = f"{len(plan.members)} adapter{'s' if len(plan.members) > 1 else ''}"
     with transaction.atomic():
         if known := jobs.check_open(user, "merge", idempotency_key):
             return known
@@ -109,7 +112,7 @@ def enqueue_merge(
             kind="merge",
             request=plan.request,
             subject={**plan.subject, **subject},
-            title=f"Merge {len(plan.members)} adapters into {user.username}/{name} ({METHODS[method].title})",
+            title=f"Merge {what} into {user.username}/{name} ({METHODS[method].title})",
             idempotency_key=idempotency_key,
         )
         audit.record(

@@ -124,7 +124,10 @@ def create_planned_merge(
 
 
 def plan_recipe(*, user: User, recipe: MergeRecipe, versions: Sequence[Version]) -> MergePlan:
-    """The plan of a recipe: of ``versions`` where they have the named bytes, else of what has them."""
+    """The plan of a recipe: of ``versions`` where they have the named bytes, else of what has them. Who has the weight
+    0 in it, as in recipes of before such were left out, is not looked for."""
+    if any(parent.weight for parent in recipe.parents):
+        recipe = recipe.model_copy(update={"parents": tuple(parent for parent in recipe.parents if parent.weight)})
     known = {_digests(version): version for version in versions}
     found = [_choose(user, parent, known.get((parent.config, parent.weights))) for parent in recipe.parents]
     missing = [

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from inference_worker.contracts.merge import MergeRequest
+from inference_worker.contracts.merge_recipe import MergeRecipe, RecipeParent
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.compositions import services
-from marketplace.compositions.lab import sweeps
+from marketplace.compositions.lab import recipes, sweeps
 from marketplace.core.errors import Invalid
 from marketplace.jobs.models import Job
+from marketplace.moderation.models import AuditEntry
 
 pytestmark = pytest.mark.django_db
 NOWHERE = [{"modules": "0-31", "factor": 0.0}]
@@ -54,6 +57,37 @@ def test_weight_0_is_absence(plain: Adapter, dora: Adapter, ada: User) -> None:
     assert job.subject["licence"]["license"] == "mit"
 
 
+def test_who_is_absent_is_no_parent(plain: Adapter, dora: Adapter, ada: User) -> None:
+    """Nothing of it is in the merge, so neither recipe nor lineage names it, and quarantining it concerns no merge."""
+    layers = [[], NOWHERE, [{"modules": "0", "factor": 0.0}]]
+    members = [(plain, 1.0), (dora, 1.0), (plain, 0.5)]
+    for more, kept, factors in (
+        ({"members": [(dora, 0.0), (plain, 1.0)]}, (1.0,), ()),
+        ({"members": members, "layer_weights": layers}, (1.0, 0.5), (0, 1)),
+    ):
+        job = services.create_merge(user=ada, name="both", method="svd", **more)
+        request = MergeRequest.model_validate(job.request)
+        assert (request.weights, tuple(map(len, request.layer_weights))) == (kept, factors)
+        assert {files.label for files in request.adapters} == {"ada/plain"}
+        versions = [member["version"] for member in job.subject["members"]]
+        assert versions == [plain.current_id] * len(kept), "of which the lineage is made"
+        assert AuditEntry.objects.filter(action="merge.create").latest("pk").detail["members"] == ["ada/plain"] * len(
+            kept
+        )
+
+
+def test_recipes_of_before_do_without_who_is_absent(plain: Adapter, dora: Adapter, ada: User) -> None:
+    parents = [
+        RecipeParent(weight=weight, config=chosen.current.artifact.config_blob_id, weights=digest)
+        for chosen, weight, digest in (
+            (plain, 1.0, plain.current.artifact.weights_blob_id),  # type: ignore[union-attr]
+            (dora, 0.0, "0" * 64),
+        )
+    ]
+    recipe = MergeRecipe(method="svd", parents=tuple(parents))
+    assert recipes.plan_recipe(user=ada, recipe=recipe, versions=[]).names == ["ada/plain"]
+
+
 def test_so_is_the_factor_0_in_every_layer(plain: Adapter, dora: Adapter, ada: User) -> None:
     members, groups = [(plain, 1.0), (dora, 1.0)], [[], NOWHERE]
     assert services.plan_verdict(user=ada, members=members, layer_weights=groups)["mergeable"]
@@ -91,6 +125,11 @@ def test_what_stands_in_the_way_can_be_left_out(plain: Adapter, dora: Adapter, a
     page = client.get("/combine/", chosen)
     assert page.context["verdict"]["leave_out"] == ["ada/dora"]
     text = page.content.decode()
+    body = {"members": [{"adapter": name} for name in chosen["with"]]}
+    check = client.post("/api/v1/merges/check/", body, content_type="application/json").json()
+    assert (check["mergeable"], check["leave_out"]) == (False, ["ada/dora"])
+    refused = client.post("/api/v1/merges/", body | {"method": "svd", "name": "x"}, content_type="application/json")
+    assert refused.json()["extra"]["leave_out"] == ["ada/dora"]
     assert "Leave it out, or choose it alone." in text
     assert ">Leave out ada/dora</button>" in text
     without = client.get("/combine/", {**chosen, "drop": "ada/dora"})
