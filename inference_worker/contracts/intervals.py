@@ -12,6 +12,10 @@ from statistics import NormalDist
 
 #: The standard normal's quantile of a two-sided 95 %.
 Z = NormalDist().inv_cdf(0.975)
+#: Values that differ by less are the same.
+_SAME = 1e-9
+#: Made-up values at either end of what is possible (Agresti and Coull 1998, The American Statistician 52, 119-126).
+_MADE_UP = 2
 #: Halvings of an interval of length 2, down to rounding.
 _HALVINGS = 60
 
@@ -57,14 +61,31 @@ def _root(score: Callable[[float], float], level: float, low: float, high: float
     return (low + high) / 2
 
 
+def agreed_interval(value: float, count: int, least: float) -> Interval:
+    """Of the mean of ``count`` values between ``least`` and 1 that are all ``value``: the normal interval with two more
+    values at either end. It is about Wilson's or Tango's where these hold, and no resampling has a width."""
+    total = count + 2 * _MADE_UP
+    mean = (count * value + _MADE_UP * (least + 1.0)) / total
+    square = (count * value**2 + _MADE_UP * (least**2 + 1.0)) / total
+    half = Z * math.sqrt(max(square - mean**2, 0.0) / total)
+    return max(least, min(value, mean - half)), min(1.0, max(value, mean + half))
+
+
 def share_of(values: Sequence[float]) -> Interval | None:
-    """Of the mean of ``values``; None where not all are 0 or 1."""
-    return share_interval(sum(values), len(values)) if all(value in (0.0, 1.0) for value in values) else None
+    """Of the mean of ``values`` from 0 to 1; None where they are not all 0 or 1, and not all the same."""
+    if all(value in (0.0, 1.0) for value in values):
+        return share_interval(sum(values), len(values))
+    return _agreed(values, 0.0)
 
 
 def paired_of(differences: Sequence[float]) -> Interval | None:
-    """Of the mean of ``differences``; None where not all are −1, 0 or 1."""
+    """Of the mean of ``differences`` from −1 to 1; None where they are not all −1, 0 or 1, and not all the same."""
     if not all(value in (-1.0, 0.0, 1.0) for value in differences):
-        return None
+        return _agreed(differences, -1.0)
     wins, losses = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
     return paired_interval(wins, losses, len(differences))
+
+
+def _agreed(values: Sequence[float], least: float) -> Interval | None:
+    same = max(values) - min(values) < _SAME
+    return agreed_interval(sum(values) / len(values), len(values), least) if same else None

@@ -1,5 +1,6 @@
-"""Means with their uncertainty: score intervals where every example is right or wrong (``contracts.intervals``), of all
-other values the percentile bootstrap over examples (Efron and Tibshirani 1993, chapter 13)."""
+"""Means with their uncertainty: score intervals where every example is right or wrong, and others that have a width
+where all values agree (``contracts.intervals``); of all other values the percentile bootstrap over examples (Efron and
+Tibshirani 1993, chapter 13)."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ from marketplace.compositions.answering import own_formats, prompt_format_of
 from marketplace.compositions.halves import fitted_on_half, is_for_fitting
 from marketplace.compositions.lab.previews import SWEEP, answering_base, base_files_of
 from marketplace.compositions.lab.quotes import quotes_in
+from marketplace.compositions.lab.sweep_intervals import with_intervals
 from marketplace.compositions.members import Choice, Member
 from marketplace.compositions.output_fields import write_rule
 from marketplace.compositions.planning import MergePlan, invalid, plan_merge, vary
@@ -278,11 +279,11 @@ def parents_examples(user: User, parents: Sequence[Member], *, half: bool = Fals
 def result_of(job: Job) -> MergeSweepResult | None:
     """What is measured so far: of a sweep that runs or was stopped, the cells that are finished."""
     if job.result:
-        return MergeSweepResult.model_validate(job.result)
+        return with_intervals(MergeSweepResult.model_validate(job.result))
     data = blob_store().get_document(partial_name(str(job.pk)))
     if data is None:
         return None
     try:
-        return MergeSweepResult.model_validate_json(data)
+        return with_intervals(MergeSweepResult.model_validate_json(data))
     except ValidationError:
         return None  # Written by a worker of another version; the job's own result will tell.

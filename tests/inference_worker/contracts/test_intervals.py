@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import binom
 
-from inference_worker.contracts.intervals import Z, paired_interval, paired_of, share_interval, share_of
+from inference_worker.contracts.intervals import (
+    Z,
+    agreed_interval,
+    paired_interval,
+    paired_of,
+    share_interval,
+    share_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +83,10 @@ def test_they_hold_as_often_as_they_say(count: int) -> None:
     assert sum(held) / len(held) == pytest.approx(0.95, abs=0.01)
 
 
-def test_only_what_is_right_or_wrong_has_one() -> None:
+def test_only_what_is_right_or_wrong_or_agrees_has_one() -> None:
     assert share_of([1.0, 0.0, 1.0]) == share_interval(2, 3)
     assert share_of([1.0, 0.5]) is None
     assert paired_of([1.0, -1.0, 0.0, 1.0]) == paired_interval(2, 1, 4)
-    assert paired_of([0.5]) is None
+    assert paired_of([0.5, 0.4]) is None
+    assert share_of([0.5, 0.5]) == agreed_interval(0.5, 2, 0.0)
+    assert paired_of([0.5]) == agreed_interval(0.5, 1, -1.0)

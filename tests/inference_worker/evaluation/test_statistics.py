@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_worker.contracts.evaluate import Outcome
-from inference_worker.contracts.intervals import paired_interval, share_interval
+from inference_worker.contracts.intervals import agreed_interval, paired_interval, share_interval
 from inference_worker.evaluation import statistics
 from inference_worker.evaluation.statistics import bootstrap, estimate, paired_difference
 
@@ -83,8 +83,28 @@ def test_what_is_right_or_wrong_has_score_intervals() -> None:
 def test_paired_differences_are_narrower_than_the_values() -> None:
     rng = random.Random(1)
     before = [rng.random() for _ in range(200)]
-    found = paired_difference(before, [value + 0.1 for value in before])
-    assert found.value == pytest.approx(0.1)
-    assert found.high - found.low < 1e-9
+    after = [value + 0.1 + rng.random() / 100 for value in before]
+    found, alone = paired_difference(before, after), bootstrap(before, [1.0] * 200, 2000, 0)
+    assert found.value == pytest.approx(0.105, abs=0.001)
+    assert found.high - found.low < (alone.high - alone.low) / 10
     with pytest.raises(ValueError, match="same examples"):
         paired_difference([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("count", [1, 8, 16, 200])
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.5, 0.97, 1.0])
+def test_values_that_all_agree_have_a_width(value: float, count: int) -> None:
+    """Nothing can be resampled there. About as wide as score intervals where both are known."""
+    found = estimate([outcome(index, token_f1=value) for index in range(count)], "token_f1", 200, 0)
+    gain = paired_difference([0.2] * count, [0.2 + value] * count)
+    assert found is not None
+    for interval, least in ((found, 0.0), (gain, -1.0)):
+        assert least <= interval.low <= interval.value <= interval.high <= 1.0
+        assert interval.value == pytest.approx(value)
+        assert 0.15 / math.sqrt(count) < interval.high - interval.low < 3.2 / math.sqrt(count)
+    for known, made in (
+        (share_interval(count * value, count), agreed_interval(value, count, 0.0)),
+        (paired_interval(round(count * value), 0, count), agreed_interval(value, count, -1.0)),
+    ):
+        if value in (0.0, 1.0) and count >= 8:
+            assert made == pytest.approx(known, abs=0.12)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from inference_worker.contracts.evaluate import Estimate
+from inference_worker.contracts.intervals import paired_interval, share_interval
 from inference_worker.contracts.jobs import partial_name
 from inference_worker.contracts.merge_sweep import MergeSweepRequest, MergeSweepResult, PairedDifference, SweepCell
 from marketplace.accounts.models import User
@@ -14,6 +15,7 @@ from marketplace.compositions import services
 from marketplace.compositions.halves import is_for_fitting
 from marketplace.compositions.lab import sweeps
 from marketplace.compositions.lab.sweep_chart import chart_of, table_of
+from marketplace.compositions.lab.sweep_intervals import with_intervals
 from marketplace.core.errors import Invalid, NotFound, TooManyRequests
 from marketplace.core.store import blob_store
 from marketplace.evaluations.models import EvaluationSuite
@@ -99,6 +101,23 @@ MEASURED = MergeSweepResult(
     best_parent=0,
     seconds=2.0,
 )
+
+
+def test_intervals_of_before_are_made_anew() -> None:
+    """By the bootstrap eight of eight were sure, and eight equal values of token F1, too."""
+    sure = Estimate(value=1.0, low=1.0, high=1.0, n=8)
+    half = Estimate(value=0.5, low=0.5, high=0.5, n=8)
+    gain = PairedDifference(value=1.0, low=1.0, high=1.0, n=8)
+    old = cell("point", 0, 1.0).model_copy(
+        update={"overall": {"exact_match": sure, "token_f1": half}, "against_base": gain, "tasks": {"t": {}}}
+    )
+    result = MergeSweepResult(cells=(old,), best_parent=0, seconds=1.0)
+    (found,) = with_intervals(result).cells
+    assert found.overall["exact_match"].low == pytest.approx(share_interval(8, 8)[0])
+    assert found.overall["token_f1"].high - found.overall["token_f1"].low > 0.1
+    assert found.against_base is not None
+    assert found.against_base.low == pytest.approx(paired_interval(8, 0, 8)[0])
+    assert with_intervals(with_intervals(result)) == with_intervals(result)
 
 
 def test_the_table_says_plainly_what_came_out() -> None:
