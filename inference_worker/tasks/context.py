@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +52,18 @@ class JobContext:
             name = path.relative_to(folder).as_posix()
             files.append(OutputFile(path=name, sha256=info.sha256, git_sha1=info.git_sha1, size=info.size))
         return tuple(files)
+
+    @contextmanager
+    def going_on(self, name: str) -> Iterator[Path]:
+        """A folder for what a later attempt may go on from. It goes with the work, done or failed; where the process is
+        stopped it stays, and what no attempt comes back for goes with the collection of abandoned scratch files."""
+        folder = self.blobs.scratch / f"{name}-{self.job}"
+        try:
+            yield folder
+        except Exception:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _send(self, report: dict[str, object]) -> None:
         data = json.dumps(report).encode() + b"\n"

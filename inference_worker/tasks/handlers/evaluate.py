@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -49,9 +48,8 @@ def handle(request: EvaluateRequest, context: JobContext) -> EvaluateResult:
     started = time.monotonic()
     suites = [_suite(files, context) for files in request.suites]
     evaluations: list[Evaluation] = []
-    # Named by the job, so that a later attempt goes on; the collection of abandoned scratch files takes the rest.
-    own, shared = context.blobs.scratch / f"evaluate-{context.job}", context.blobs.scratch / SHARED
-    with ExitStack() as stack:
+    shared = context.blobs.scratch / SHARED
+    with context.going_on("evaluate") as own, ExitStack() as stack:
         # Opened when the first evaluation is to be made: where everything is known, no base is loaded.
         pool = functools.cache(lambda: stack.enter_context(EnginePool(EngineSettings.from_environment(os.environ))))
         for number, suite in enumerate(suites):
@@ -60,7 +58,6 @@ def handle(request: EvaluateRequest, context: JobContext) -> EvaluateResult:
                 everybodys = request.suites[number].builtin and not request.compositions[place] and not request.anew
                 cache = shared if everybodys else own
                 evaluations.append(known or _made(request, context, pool(), suite, place, len(evaluations), cache))
-    shutil.rmtree(own, ignore_errors=True)
     return EvaluateResult(
         evaluations=tuple(evaluation.model_copy(update={"outcomes": ()}) for evaluation in evaluations),
         outcomes=_stored(evaluations, context),

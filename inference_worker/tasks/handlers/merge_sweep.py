@@ -7,7 +7,6 @@ and a later attempt goes on behind it.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -46,21 +45,19 @@ Progress = Callable[[float, str], None]
 
 def handle(request: MergeSweepRequest, context: JobContext) -> MergeSweepResult:
     """A point that merging refuses is a cell with its fault; what the suite or a parent is at fault for is raised."""
-    with EnginePool(EngineSettings.from_environment(os.environ)) as pool:
-        return _Sweep(request, context, pool).run()
+    with context.going_on("sweep") as cache, EnginePool(EngineSettings.from_environment(os.environ)) as pool:
+        return _Sweep(request, context, pool, cache).run()
 
 
 class _Sweep:
-    def __init__(self, request: MergeSweepRequest, context: JobContext, pool: EnginePool) -> None:
-        self.request, self.context, self.pool = request, context, pool
+    def __init__(self, request: MergeSweepRequest, context: JobContext, pool: EnginePool, cache: Path) -> None:
+        self.request, self.context, self.pool, self.cache = request, context, pool, cache
         self.bench = Bench(context)
         self.suite = suite_of(request.suite)
         self.parents = alone(request.points[0].merge.adapters)
         #: All parents together, where they are as many as can vote.
         self.voices = tuple(member for (member,) in self.parents) if 2 <= len(self.parents) <= MAX_VOICES else ()
         self.total = 1 + len(self.parents) + bool(self.voices) + len(request.points)
-        # Named by the job, so that a later attempt goes on.
-        self.cache: Path = context.blobs.scratch / f"sweep-{context.job}"
         self.scores: dict[tuple[str, int], list[float]] = {}
         self.cells: list[SweepCell] = []
         self.started = time.monotonic()
@@ -74,7 +71,6 @@ class _Sweep:
             self._ensemble()
         for position, point in enumerate(self.request.points):
             self._append(known.get(position) or self._point(position, point))
-        shutil.rmtree(self.cache, ignore_errors=True)
         return self._result()
 
     def _bracket(

@@ -171,11 +171,29 @@ def test_a_stopped_sweep_keeps_its_cells_and_goes_on(
     with pytest.raises(KeyboardInterrupt):
         sweep(context, request)
     assert [cell.kind for cell in kept(context).cells] == ["base", "parent", "parent", "ensemble", "point"]
+    assert list(context.blobs.scratch.glob("sweep-*")), "for the next attempt"
     calls.clear()
     result = sweep(context, request)
     assert calls[-1] == [1.0, 1.0]
     assert [0.5, 1.0] not in calls
     assert len(result.cells) == 6
+
+
+def test_a_failed_sweep_leaves_nothing_in_scratch(
+    context: JobContext, parents: tuple[AdapterFiles, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = merge_sweep.evaluate
+
+    def fails(**arguments: Any) -> Any:
+        if arguments["members"]:
+            raise BadInput("This adapter is at fault.")
+        return measured(**arguments)
+
+    monkeypatch.setattr(merge_sweep, "evaluate", fails)
+    with pytest.raises(BadInput):
+        sweep(context, sweep_of([("a", merge_of(parents, "cat", (1.0, 1.0)))]))
+    assert [cell.kind for cell in kept(context).cells] == ["base"]
+    assert not list(context.blobs.scratch.glob("sweep-*"))
 
 
 def test_the_ensemble_is_the_engines(
