@@ -176,6 +176,13 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     )
 
 
+#: Which two versions are compared.
+TWO_VERSIONS = [
+    OpenApiParameter("from", str, description="A commit; the one before `to` unless told."),
+    OpenApiParameter("to", str, description="A commit; the current one unless told."),
+]
+
+
 class CompareView(APIView):
     """Two versions side by side."""
 
@@ -183,10 +190,7 @@ class CompareView(APIView):
 
     @extend_schema(
         operation_id="adapter_compare",
-        parameters=[
-            OpenApiParameter("from", str, description="A commit; the one before `to` unless told."),
-            OpenApiParameter("to", str, description="A commit; the current one unless told."),
-        ],
+        parameters=TWO_VERSIONS,
         responses=ComparisonSerializer,
     )
     def get(self, request: Request, owner: str, name: str) -> Response:

@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from marketplace.accounts.throttling import CompareThrottle
+from marketplace.adapters.card_api import TWO_VERSIONS
 from marketplace.adapters.history import versions_of_comparison
 from marketplace.adapters.selectors import get_adapter
 from marketplace.core.errors import Invalid
@@ -76,10 +77,7 @@ class ComparedVersionsView(APIView):
 
     @extend_schema(
         operation_id="evaluation_compare",
-        parameters=[
-            OpenApiParameter("from", str, description="A commit; the one before `to` unless told."),
-            OpenApiParameter("to", str, description="A commit; the current one unless told."),
-        ],
+        parameters=TWO_VERSIONS,
         responses=ComparedVersionsSerializer,
     )
     def get(self, request: Request, owner: str, name: str) -> Response:
