@@ -35,6 +35,8 @@ from marketplace.embedded.redis import EmbeddedRedis
 
 _SERVERS: list[EmbeddedPostgres | EmbeddedRedis] = []
 _HOME = Path(tempfile.mkdtemp(prefix="brickyard-tests-"))
+#: Seconds that a server may take to start on a busy machine.
+_PATIENCE = 120.0
 _BROWSER = "tests/browser/"
 #: What takes longest comes first, so that no process is left with it at the end while the others have nothing to do.
 _FIRST = (_BROWSER, "tests/docs/", "tests/processes/")
@@ -72,7 +74,7 @@ def _set_environment(database: str, redis: str, broker: str) -> None:
 def _start_servers() -> None:
     postgres, redis = EmbeddedPostgres(_HOME), EmbeddedRedis(_HOME / "redis")
     _SERVERS.extend([postgres, redis])
-    _set_environment(postgres.start(), redis.start(), redis.broker_url)
+    _set_environment(postgres.start(_PATIENCE), redis.start(_PATIENCE), redis.broker_url)
 
 
 @pytest.hookimpl(wrapper=True)

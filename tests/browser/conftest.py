@@ -35,7 +35,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-READY_WITHIN = 240.0
+READY_WITHIN = 480.0
 #: What the test run's own servers put into the environment and the site must not inherit.
 _OWN = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "BLOB_STORE_URL", "STATIC_ROOT")
 #: Milliseconds; the machine may be busy with other tests.
@@ -76,7 +76,7 @@ def _free_port() -> int:
 
 def _missing_parts(url: str) -> list[str]:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=30) as answer:
             state = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

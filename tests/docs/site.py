@@ -14,9 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.processes.fleet import ROOT, Worker, database_url
-
-READY_WITHIN = 90.0
+from tests.processes.fleet import PATIENCE, ROOT, Worker, database_url
 
 
 class LiveSite:
@@ -54,10 +52,10 @@ class LiveSite:
         self._wait_for_web()
 
     def _wait_for_web(self) -> None:
-        until = time.monotonic() + READY_WITHIN
+        until = time.monotonic() + PATIENCE
         while True:
             try:
-                answer = httpx.get(f"{self.url}/readyz", timeout=5.0)
+                answer = httpx.get(f"{self.url}/readyz", timeout=30.0)
                 if answer.status_code == 200 and answer.json()["status"] == "ready":
                     return
                 said = answer.text

@@ -18,12 +18,13 @@ from inference_worker.roles import ROLES
 from tests.processes.drill import QUEUE
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Seconds; short, so that what takes three missed heartbeats takes a second.
-HEARTBEAT, REAPER, RESEND = 0.4, 0.3, 1.5
-READY = 60.0
+#: Seconds; short, so that a lost worker is missed soon, and long enough for one that a busy machine keeps waiting.
+HEARTBEAT, REAPER, RESEND = 0.8, 0.3, 1.5
+#: Seconds after which something hangs, however busy the machine. No test is about being quicker than that.
+PATIENCE = 120.0
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE, what: str = "") -> None:
     """Until ``condition`` holds; fails after ``seconds``."""
     until = time.monotonic() + seconds
     while not condition():
@@ -59,7 +60,7 @@ class Worker:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def wait_ready(self) -> None:
-        wait_for(lambda: self.process.poll() is not None or "ready." in self.log.read_text(), READY, f"{self.role} up")
+        wait_for(lambda: self.process.poll() is not None or "ready." in self.log.read_text(), what=f"{self.role} up")
         assert self.process.poll() is None, self.log.read_text()[-3000:]
 
     def kill(self) -> None:
@@ -67,9 +68,9 @@ class Worker:
         self.process.kill()
         self.process.wait()
 
-    def terminate(self, seconds: float = 20.0) -> None:
+    def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(seconds)
+        self.process.wait(PATIENCE)
 
     def end(self) -> None:
         """Whatever it takes; nothing of the worker's session is left."""

@@ -38,7 +38,7 @@ def test_every_way_a_job_can_end(fleet: Fleet, make_drill, notes: Path, owner) -
     aborted = make_drill(action="abort")
     jobs = [done, too_big, too_long, wrong, bug, gone, aborted]
     worker.wait_ready()
-    wait_for(lambda: ended(*jobs), 30, "all jobs ended")
+    wait_for(lambda: ended(*jobs), what="all jobs ended")
     assert (done.state, done.result["answer"], done.progress) == ("succeeded", 42, 1.0), done.error_message
     assert done.result["files"][0]["path"] == "answer.txt"
     assert [line["message"] for line in done.log] == ["Begun with work."]
@@ -52,7 +52,7 @@ def test_every_way_a_job_can_end(fleet: Fleet, make_drill, notes: Path, owner) -
     assert wrong.error_message == "The adapters have different bases."
     assert all(job.attempt == 1 for job in jobs)
     wrong_again = retry_job(user=owner, job=wrong)
-    wait_for(lambda: ended(wrong_again), 20)
+    wait_for(lambda: ended(wrong_again))
     assert (wrong_again.attempt, wrong_again.error_code) == (2, "bases_differ")
 
 
@@ -60,17 +60,18 @@ def test_cancel_while_running_and_while_waiting(fleet: Fleet, make_drill, notes:
     fleet.marketplace()
     worker = fleet.batch()
     first, second = make_drill(seconds=60), make_drill(seconds=60)
-    wait_for(lambda: running(first), 60)
+    wait_for(lambda: running(first))
     cancel_job(user=owner, job=second)
     second.refresh_from_db()
     assert second.state == "cancelled"
     pids = [int(path.read_text()) for path in notes.glob("began-*")]
     assert len(pids) == 1
     cancel_job(user=owner, job=first)
-    wait_for(lambda: ended(first), 10)
+    wait_for(lambda: ended(first))
     assert first.state == "cancelled"
-    wait_for(lambda: not psutil.pid_exists(pids[0]), 5)
+    # Well before the job's own limit of 30 seconds would end it.
+    wait_for(lambda: not psutil.pid_exists(pids[0]), 20)
     third = make_drill()
-    wait_for(lambda: ended(third), 10)
+    wait_for(lambda: ended(third))
     assert third.state == "succeeded"
     assert len(list(notes.glob("began-*"))) == 2, worker.log.read_text()

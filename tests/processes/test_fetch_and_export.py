@@ -50,7 +50,7 @@ def start(owner: User, hub: Loopback) -> Job:
 
 def finished(job: Job, attempt: int = 1) -> dict[str, object]:
     name = result_name(str(job.pk), attempt)
-    wait_for(lambda: blob_store().get_document(name) is not None, 60, f"{job.kind} done")
+    wait_for(lambda: blob_store().get_document(name) is not None, what=f"{job.kind} done")
     found: dict[str, object] = json.loads(blob_store().get_document(name) or b"{}")
     return found
 
@@ -82,7 +82,7 @@ def test_a_transfer_outlives_its_worker(fleet: Fleet, owner: User, hub: Loopback
         return any(path.stat().st_size == len(WEIGHTS) // 2 for path in kept)
 
     try:
-        wait_for(in_the_middle, 60, "half of the weights are here")
+        wait_for(in_the_middle, what="half of the weights are here")
         worker.kill()
         fleet.batch(queues=("fetch",))
         outcome = finished(job, attempt=2)

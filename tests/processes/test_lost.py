@@ -38,15 +38,15 @@ def test_killed_worker(fleet: Fleet, make_drill, notes: Path) -> None:
     fleet.marketplace()
     worker = fleet.batch()
     job = make_drill(seconds=3)
-    wait_for(lambda: states(job) == ["running"] and count(notes, "began") == 1, 60)
+    wait_for(lambda: states(job) == ["running"] and count(notes, "began") == 1)
     below = worker.descendants
     assert len(below) == 2, "the pool's member and the job's child"
     worker.kill()
-    wait_for(lambda: not any(process.is_running() for process in below), 5, "children end with the worker")
-    wait_for(lambda: states(job) == ["queued"], 10, "the reaper takes the job back")
+    wait_for(lambda: not any(process.is_running() for process in below), what="children end with the worker")
+    wait_for(lambda: states(job) == ["queued"], what="the reaper takes the job back")
     assert job.attempt == 2
     fleet.batch()
-    wait_for(lambda: states(job) == ["succeeded"], 40)
+    wait_for(lambda: states(job) == ["succeeded"])
     assert (job.attempt, job.result["answer"], count(notes, "ended")) == (2, 42, 1)
     assert not list(Path(tempfile.gettempdir()).glob(f"brickyard-job-{below[0].pid}-*")), "the folder is swept"
 
@@ -55,12 +55,12 @@ def test_stopped_worker_gives_its_job_back(fleet: Fleet, make_drill, notes: Path
     fleet.marketplace()
     worker = fleet.batch()
     job = make_drill(seconds=2)
-    wait_for(lambda: count(notes, "began") == 1, 60)
-    worker.terminate(seconds=10)
-    wait_for(lambda: states(job) == ["queued"], 5)
+    wait_for(lambda: count(notes, "began") == 1)
+    worker.terminate()
+    wait_for(lambda: states(job) == ["queued"])
     assert (job.attempt, job.max_attempts) == (2, 4)
     fleet.batch()
-    wait_for(lambda: states(job) == ["succeeded"], 40)
+    wait_for(lambda: states(job) == ["succeeded"])
 
 
 def test_killed_pool_member(fleet: Fleet, make_drill, notes: Path) -> None:
@@ -68,11 +68,11 @@ def test_killed_pool_member(fleet: Fleet, make_drill, notes: Path) -> None:
     fleet.marketplace()
     worker = fleet.batch()
     job = make_drill(seconds=1.5)
-    wait_for(lambda: count(notes, "began") == 1, 60)
+    wait_for(lambda: count(notes, "began") == 1)
     member, child = worker.descendants
     member.kill()
-    wait_for(lambda: not child.is_running(), 5)
-    wait_for(lambda: states(job) == ["succeeded"], 30)
+    wait_for(lambda: not child.is_running())
+    wait_for(lambda: states(job) == ["succeeded"])
     assert (job.attempt, count(notes, "ended")) == (2, 1)
 
 
@@ -81,12 +81,12 @@ def test_killed_job_process_is_tried_again_until_it_fails(fleet: Fleet, make_dri
     fleet.batch()
     job = make_drill(seconds=60)
     for number in (1, 2, 3):
-        wait_for(lambda wanted=number: count(notes, "began") == wanted, 60)
+        wait_for(lambda wanted=number: count(notes, "began") == wanted)
         for mark in notes.glob("began-*"):
             pid = int(mark.read_text())
             if psutil.pid_exists(pid):
                 psutil.Process(pid).send_signal(signal.SIGKILL)
-    wait_for(lambda: states(job) == ["failed"], 10)
+    wait_for(lambda: states(job) == ["failed"])
     assert (job.attempt, job.error_code) == (3, "killed")
 
 
@@ -96,11 +96,11 @@ def test_emptied_redis(fleet: Fleet, make_drill, notes: Path) -> None:
     fleet.batch()
     first = make_drill(seconds=2.5)
     others = [make_drill(seconds=0.1) for _ in range(4)]
-    wait_for(lambda: count(notes, "began") == 1, 60)
+    wait_for(lambda: count(notes, "began") == 1)
     redis_client().flushall()
     time.sleep(0.5)
     redis_client().flushall()
-    wait_for(lambda: states(first, *others) == ["succeeded"] * 5, 30)
+    wait_for(lambda: states(first, *others) == ["succeeded"] * 5)
     assert [job.attempt for job in (first, *others)] == [1] * 5
     assert count(notes, "ended") == 5
 
@@ -111,12 +111,12 @@ def test_restarted_redis(fleet: Fleet, make_drill, notes: Path) -> None:
     fleet.marketplace()
     fleet.batch()
     job, waiting = make_drill(seconds=3), make_drill(seconds=0.1)
-    wait_for(lambda: count(notes, "began") == 1, 60)
+    wait_for(lambda: count(notes, "began") == 1)
     redis.stop()
     late = make_drill(seconds=0.1)  # Nobody can be told, yet it is not lost.
     time.sleep(1.5)
     redis.start()
-    wait_for(lambda: states(job, waiting, late) == ["succeeded"] * 3, 40)
+    wait_for(lambda: states(job, waiting, late) == ["succeeded"] * 3)
     assert [job.attempt, waiting.attempt, late.attempt] == [1, 1, 1]
     assert count(notes, "ended") == 3
 
@@ -126,7 +126,7 @@ def test_restarted_postgres_under_load(fleet: Fleet, make_drill, notes: Path) ->
     fleet.marketplace()
     fleet.batch(concurrency=2)
     jobs = [make_drill(seconds=0.3) for _ in range(8)]
-    wait_for(lambda: count(notes, "ended") >= 1, 60)
+    wait_for(lambda: count(notes, "ended") >= 1)
     connection.close()
     postgres.stop()
     time.sleep(1.0)
@@ -139,7 +139,7 @@ def test_restarted_postgres_under_load(fleet: Fleet, make_drill, notes: Path) ->
             connection.close()
             return False
 
-    wait_for(all_done, 40)
+    wait_for(all_done)
     assert count(notes, "ended") == len(jobs)
     assert [job.attempt for job in jobs] == [1] * len(jobs)
 
@@ -174,6 +174,6 @@ def test_two_results_for_one_job(fleet: Fleet, make_drill, notes: Path) -> None:
     fleet.marketplace()
     worker = fleet.batch()
     worker.wait_ready()
-    wait_for(lambda: redis_client().llen("drill") == 0, 20)
+    wait_for(lambda: redis_client().llen("drill") == 0)
     time.sleep(0.3)
     assert count(notes, "began") == 0, "the hint of an ended job starts nothing"

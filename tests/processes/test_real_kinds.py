@@ -28,7 +28,7 @@ from marketplace.core.store import blob_store
 from marketplace.jobs import recorders, selectors
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import create_job
-from tests.processes.fleet import ROOT, Fleet, wait_for
+from tests.processes.fleet import PATIENCE, ROOT, Fleet, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -105,7 +105,7 @@ def test_worker_killed_in_mid_merge(fleet: Fleet, owner: User, tmp_path: Path) -
         job.refresh_from_db()
         return job.state == Job.State.RUNNING and selectors.live_state(job)["message"].startswith("Merging")
 
-    wait_for(in_the_middle, 60, "the merge is under way")
+    wait_for(in_the_middle, what="the merge is under way")
     worker.kill()
     fleet.batch(queues=("merge",))
 
@@ -113,7 +113,7 @@ def test_worker_killed_in_mid_merge(fleet: Fleet, owner: User, tmp_path: Path) -
         job.refresh_from_db()
         return job.has_ended
 
-    wait_for(over, 60)
+    wait_for(over)
     first, second = (blob_store().get_document(result_name(str(job.pk), attempt)) for attempt in (1, 2))
     assert first is None
     assert json.loads(second or "{}")["status"] == "succeeded"
@@ -121,11 +121,11 @@ def test_worker_killed_in_mid_merge(fleet: Fleet, owner: User, tmp_path: Path) -
 
 
 def finished(job: Job) -> dict[str, Any]:
-    wait_for(lambda: blob_store().get_document(result_name(str(job.pk), 1)), 60, job.kind)
+    wait_for(lambda: blob_store().get_document(result_name(str(job.pk), 1)), what=job.kind)
     return json.loads(blob_store().get_document(result_name(str(job.pk), 1)))
 
 
-def events_of(request: str, seconds: float = 30.0) -> list[GenerateEvent]:
+def events_of(request: str, seconds: float = PATIENCE) -> list[GenerateEvent]:
     """All events of a generation, up to the last."""
     events: list[GenerateEvent] = []
     until = time.monotonic() + seconds
@@ -150,20 +150,18 @@ def test_live_worker(fleet: Fleet, settings, transactional_db: None) -> None:
     assert embed_query("nobody is there") is None
     assert queue_for(BASE.name) == "generate"
     fleet.live(DEFAULT_BASE="wordsmith-v1", ENGINE_DEVICE="cpu")
-    wait_for(live_workers, 60, "the live worker shows itself")
+    wait_for(live_workers, what="the live worker shows itself")
     (status,) = live_workers()
     assert [base.name for base in status.bases] == ["wordsmith-v1"]
     assert queue_for(BASE.name) == queue_for(BASE.source) == status.queue != "generate"
 
-    vector = embed_query("adapters that turn words around", timeout=10)
+    vector = embed_query("adapters that turn words around", timeout=60)
     assert vector is not None
     assert len(vector) == 384
     assert sum(number * number for number in vector) == pytest.approx(1.0, abs=1e-4)
-    began = time.monotonic()
-    assert embed_query("a second query", timeout=2) is not None
-    assert time.monotonic() - began < 1.0
+    assert embed_query("a second query", timeout=10) is not None
 
-    deadline = time.time() + 60
+    deadline = time.time() + PATIENCE
     opposites = WeightedAdapter(adapter=stored("opposites"))
     wanted = GenerateRequest(
         request=uuid.uuid4().hex, base=BASE, adapters=(opposites,), prompt="hot cold", deadline=deadline
@@ -180,7 +178,7 @@ def test_live_worker(fleet: Fleet, settings, transactional_db: None) -> None:
     )
     redis_client().set(keys.generation_cancel(long.request), "1", ex=60)
     send(long)
-    assert embed_query("queries pass by generations", timeout=5) is not None
+    assert embed_query("queries pass by generations", timeout=30) is not None
     assert not redis_client().exists(keys.generation(long.request)), "withdrawn before it began"
 
     missing = WeightedAdapter(adapter=AdapterFiles(label="demo/none", config="0" * 64, weights="0" * 64))

@@ -30,6 +30,7 @@ from marketplace.accounts.models import User
 from marketplace.accounts.services import create_token
 from marketplace.adapters import services
 from marketplace.adapters.models import Adapter, PartialUpload, Upload
+from tests.processes.fleet import PATIENCE
 from tests.processes.web import Web
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
@@ -42,7 +43,7 @@ PIECE = "application/offset+octet-stream"
 
 @pytest.fixture
 def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
-    web = Web(tmp_path, UPLOAD_SILENCE_SECONDS="2")
+    web = Web(tmp_path, UPLOAD_SILENCE_SECONDS="6")
     web.start()
     yield web
     web.kill()
@@ -56,7 +57,7 @@ def token(owner: User) -> str:
 @pytest.fixture
 def api(web: Web, token: str) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {token}", "Tus-Resumable": "1.0.0"}
-    with httpx.Client(base_url=web.url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=web.url, headers=headers, timeout=PATIENCE) as client:
         yield client
 
 
@@ -76,7 +77,7 @@ def _offset(api: httpx.Client, path: str) -> int:
 
 
 def _open_piece(web: Web, token: str, path: str, offset: int, length: int) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=PATIENCE)
     connection.putrequest("PATCH", path)
     for name, value in {
         "Authorization": f"Bearer {token}",
@@ -91,7 +92,7 @@ def _open_piece(web: Web, token: str, path: str, offset: int, length: int) -> ht
 
 
 def _wait_for_offset(api: httpx.Client, path: str, offset: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while _offset(api, path) < offset:
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -142,7 +143,7 @@ def test_a_sender_who_goes_away_keeps_what_arrived(web: Web, api: httpx.Client, 
     sender.sock.shutdown(socket.SHUT_WR)
     sender.close()
     _wait_for_offset(api, path, MEGABYTE)
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while (answer := api.patch(path, content=data[MEGABYTE:], headers=piece)).status_code != 204:
         assert (answer.status_code, time.monotonic() < until) == (423, True), answer.text
         time.sleep(0.05)
@@ -174,14 +175,15 @@ def test_what_cannot_be_taken_is_said_before_the_body(web: Web, api: httpx.Clien
 
 
 def test_a_large_file_costs_little_memory(web: Web, api: httpx.Client, token: str) -> None:
-    data = _weights(64 * MEGABYTE)
+    data = _weights(128 * MEGABYTE)
     warm = _begin(api, "warm", 1000)
     api.patch(warm, content=bytes(1000), headers={"Content-Type": PIECE, "Upload-Offset": "0"}).raise_for_status()
     path = _begin(api, "adapter_model.safetensors", len(data))
     before = resident(web.pid)
     reset_peak(web.pid)
     api.patch(path, content=data, headers={"Content-Type": PIECE, "Upload-Offset": "0"}).raise_for_status()
-    assert peak(web.pid) - before < 32 * 2**20
+    # Half of the file: the libraries' pages, which the kernel drops and fetches again as it likes, count as well.
+    assert peak(web.pid) - before < 64 * 2**20
     assert PartialUpload.objects.get(path="adapter_model.safetensors").sha256 == hashlib.sha256(data).hexdigest()
 
 
@@ -224,7 +226,7 @@ def bucket_web(transactional_db: None, tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     S3FileSystem.clear_instance_cache()
     S3FileSystem().call_s3("create_bucket", Bucket="brickyard")
-    web = Web(tmp_path, BLOB_STORE_URL="s3://brickyard/site", UPLOAD_SILENCE_SECONDS="2")
+    web = Web(tmp_path, BLOB_STORE_URL="s3://brickyard/site", UPLOAD_SILENCE_SECONDS="6")
     web.start()
     yield web
     web.kill()
@@ -235,7 +237,7 @@ def bucket_web(transactional_db: None, tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_bucket_takes_parts_and_goes_on_after_a_kill(bucket_web: Web, token: str, tmp_path: Path) -> None:
     data = _weights(21 * MEGABYTE, seed=7)
     headers = {"Authorization": f"Bearer {token}", "Tus-Resumable": "1.0.0"}
-    with httpx.Client(base_url=bucket_web.url, headers=headers, timeout=60) as api:
+    with httpx.Client(base_url=bucket_web.url, headers=headers, timeout=PATIENCE) as api:
         config = _begin(api, "adapter_config.json", len(CONFIG))
         api.patch(config, content=CONFIG, headers={"Content-Type": PIECE, "Upload-Offset": "0"}).raise_for_status()
         weights = _begin(api, "adapter_model.safetensors", len(data))

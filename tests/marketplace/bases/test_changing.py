@@ -203,7 +203,7 @@ def test_the_admin_edits_the_table(client: Client, make_person: Any, make_base: 
 
 def test_the_command_waits_and_says_what_it_found(staff: User, folder: Path, transactional_db: None) -> None:
     def read() -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not (job := Job.objects.filter(state="queued").first()):
             assert time.monotonic() < until
             time.sleep(0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 MINIATURE = Path(__file__).with_name("miniature.py")
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 @dataclass
