@@ -11,9 +11,8 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -65,8 +64,8 @@ class AdapterWriter:
     """Writes ``adapter_model.safetensors`` and ``adapter_config.json`` into a directory, atomically.
 
     Modules arrive in any order through ``add``; ``finish`` writes the config, fills the header and puts both files in
-    place. Nothing stays of what was written before, whether the context is left without ``finish`` or the process dies;
-    of a process that dies at once (SIGKILL, a power cut) a new directory stays, empty.
+    place. Nothing stays of what was written before, whether the context is left without ``finish`` or the process is
+    killed: a directory that is new comes into being with the first name in it.
     """
 
     def __init__(
@@ -77,8 +76,6 @@ class AdapterWriter:
         extras: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         self._directory = directory
-        self._made = list(takewhile(lambda folder: not folder.exists(), (directory, *directory.parents)))
-        directory.mkdir(parents=True, exist_ok=True)
         self._plans = {plan.name: plan for plan in plans}
         self._dtype = dtype
         self._entries: dict[str, dict[str, Any]] = {}
@@ -96,9 +93,6 @@ class AdapterWriter:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._new.__exit__(kind, value, trace)
-        for folder in self._made:
-            with suppress(OSError):  # Somebody else may have put something into it, or have removed it.
-                folder.rmdir()
 
     def add(self, name: str, factors: Factors, bias: Tensor | None = None, magnitude: Tensor | None = None) -> None:
         """Append one module: A (r, d_in) and B (d_out, r) with Δ = B·A, r at most the planned rank.

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from inference_worker.adapter_format import AdapterWriter, Factors, ModulePlan, open_directory, write_adapter
 from inference_worker.adapter_format.header import read_header
+from inference_worker.adapter_format.new_file import NewFile
 from inference_worker.adapter_format.writer import canonical_config, check_patterns
 from inference_worker.errors import Refused
 
@@ -86,16 +87,38 @@ def test_an_unfinished_write_keeps_the_old_adapter(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_folders_that_an_unfinished_write_made_go_with_it(tmp_path: Path) -> None:
+def test_an_unfinished_write_makes_no_folder(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     huge = {"a": Factors(torch.full((2, 24), 1e6), torch.ones(40, 2))}
     for out in (tmp_path / "there", tmp_path / "new" / "deep"):
         with pytest.raises(Refused, match="float16"):
             write_adapter(out, huge, dtype="float16")
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
-    with AdapterWriter(tmp_path / "new" / "deep", [], torch.float32):
-        (tmp_path / "new" / "deep" / "of-others").touch()
-    assert (tmp_path / "new" / "deep" / "of-others").exists()
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_folders_that_a_failing_write_made_go_with_it(
+    others: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: NewFile, name: str) -> None:
+        if others:
+            (tmp_path / "new" / "of-others").touch()
+        raise OSError("no space left")
+
+    monkeypatch.setattr(NewFile, "publish", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_adapter(tmp_path / "new" / "deep", {"a": random_factors(1, 2)})
+    assert [path.name for path in tmp_path.rglob("*")] == (["new", "of-others"] if others else [])
+
+
+def test_a_folder_may_be_made_meanwhile(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "deep"
+    with AdapterWriter(out, [ModulePlan("a", 2, 24, 40)], torch.float32) as writer:
+        writer.add("a", random_factors(1, 2))
+        assert list(tmp_path.iterdir()) == []
+        out.mkdir(parents=True)
+        writer.finish({"target_modules": ["a"]})
+    assert sorted(path.name for path in out.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
 
 
 def test_config_is_canonical(tmp_path: Path) -> None:

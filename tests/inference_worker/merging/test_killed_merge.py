@@ -1,5 +1,5 @@
-"""A merge that is killed in the middle leaves nothing in its folder; killed while files get their names, no recipe
-beside weights that it did not make."""
+"""A merge that is killed in the middle leaves nothing, not even its folder; killed while files get their names, no
+recipe beside weights that it did not make."""
 
 from __future__ import annotations
 
@@ -37,14 +37,18 @@ merge_adapters(readers, [1.0] * len(readers), "svd", out, progress=progress, thr
 
 @pytest.mark.parametrize("kind", ["SIGKILL", "SIGTERM"])
 @pytest.mark.parametrize("limit", ["0.4", "0.98"])
-def test_nothing_is_left(kind: str, limit: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_nothing_is_left(kind: str, limit: str, there: bool, tmp_path: Path) -> None:
     for seed in range(2):
         write_random(tmp_path / f"p{seed}", seed).close()
-    out = tmp_path / "out"
+    out = tmp_path / "new" / "out"
+    if there:
+        out.mkdir(parents=True)
     line = [sys.executable, "-c", CODE, kind, limit, str(out), str(tmp_path / "p0"), str(tmp_path / "p1")]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (-getattr(signal, kind), "")
-    assert list(out.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["new", "p0", "p1"] if there else ["p0", "p1"])
+    assert [path.name for path in tmp_path.rglob("new/**/*")] == (["out"] if there else [])
 
 
 PUBLISH = """
