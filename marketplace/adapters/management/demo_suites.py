@@ -1,4 +1,4 @@
-"""Public suites of the demo's people: what they ask adapters, in words of their own."""
+"""Public suites of the demo's people: what they ask adapters, in words of their own, and whom they ask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 from collections.abc import Mapping
 
 from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter
+from marketplace.evaluations.models import EvaluationSuite
 from marketplace.evaluations.suite_services import create_suite
+from marketplace.evaluations.tasks import evaluate_when_ready
 from marketplace.moderation.models import AuditEntry
 
 #: (owner, name, (instruction, input, answer)…)
@@ -56,8 +59,16 @@ SUITES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
 )
 
 
+#: Suite → the adapters that its owner runs on it first.
+ASKED: dict[str, tuple[str, ...]] = {
+    "Shopping lists": ("lists/reverse-words", "lists/last-word", "lists/second-word"),
+    "Irregular forms": ("wordsmith/plural-nouns", "wordsmith/past-tense", "wordsmith/third-person"),
+    "Capitals of the north": ("studio/capital-cities", "studio/currencies"),
+}
+
+
 def upload_suites(people: Mapping[str, User]) -> int:
-    """Upload the suites that were never there; how many. Deleted ones stay deleted."""
+    """Upload the suites that were never there, and have adapters run on them; how many. Deleted ones stay deleted."""
     made = 0
     for owner, name, examples in SUITES:
         if AuditEntry.objects.filter(action="suite.create", actor=people[owner], target=name).exists():
@@ -66,6 +77,15 @@ def upload_suites(people: Mapping[str, User]) -> int:
             json.dumps({"prompt": f"Instruction: {asked}\nInput: {given}", "expected": answer})
             for asked, given, answer in examples
         )
-        create_suite(user=people[owner], name=name, lines="\n".join(lines), visibility="public")
+        _ask(create_suite(user=people[owner], name=name, lines="\n".join(lines), visibility="public"))
         made += 1
     return made
+
+
+def _ask(suite: EvaluationSuite) -> None:
+    """Results come from the engine, once its workers have checked what is seeded, and behind what people ask for."""
+    for full_name in ASKED[suite.name]:
+        owner, _, name = full_name.partition("/")
+        adapter = Adapter.objects.filter(owner__username=owner, name=name, deleted_at=None).first()
+        if adapter is not None:
+            evaluate_when_ready.delay(adapter=adapter.pk, suite=str(suite.pk))

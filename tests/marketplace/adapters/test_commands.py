@@ -19,6 +19,7 @@ from marketplace.adapters.management.commands import seed_demo
 from marketplace.adapters.models import Adapter, Artifact
 from marketplace.bases.models import Base
 from marketplace.compositions.models import Composition
+from marketplace.core.redis import redis_client
 from marketplace.evaluations.models import EvaluationSuite
 from marketplace.jobs.models import Job
 from tests.marketplace.adapters.conftest import adapter_files, left_behind, run_inspection
@@ -189,7 +190,8 @@ def test_seed_uploads_public_suites_and_likes_unevenly(
 ) -> None:
     call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
     suites = EvaluationSuite.objects.filter(kind="own", visibility="public")
-    assert {suite.name for suite in suites} == {name for _, name, _ in demo_suites.SUITES}
+    assert {suite.name for suite in suites} == {name for _, name, _ in demo_suites.SUITES} == set(demo_suites.ASKED)
+    assert redis_client().llen("marketplace") == 2, "what is shipped of those that are asked is run once it can be"
     suites.filter(name="Shopping lists").delete()
     call_command("seed_demo", "--passwords", str(tmp_path / "passwords.json"), stdout=io.StringIO())
     assert not suites.filter(name="Shopping lists").exists(), "deleted ones stay deleted"

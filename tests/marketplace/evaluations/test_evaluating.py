@@ -10,14 +10,17 @@ import pytest
 
 from inference_worker.contracts.evaluate import EvaluateRequest
 from marketplace.accounts.models import User
-from marketplace.adapters.models import Adapter
+from marketplace.adapters.models import Adapter, Artifact
 from marketplace.bases.models import Base
 from marketplace.compositions.members import Member
 from marketplace.core.errors import Conflict, Invalid, NotFound, TooManyRequests
+from marketplace.evaluations.asking import run_on_suite
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite
 from marketplace.evaluations.services import request_evaluation
 from marketplace.evaluations.subjects import Subject, adapter_as_subject, subject_of
+from marketplace.evaluations.suite_services import create_suite
 from marketplace.evaluations.suites import builtin_suites, examples_suite
+from marketplace.evaluations.tasks import evaluate_when_ready
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import cancel_job, retry_job
 from marketplace.moderation.models import AuditEntry
@@ -175,6 +178,23 @@ def test_what_waits_by_itself_is_moved_up_for_who_asks(
     with pytest.raises(TooManyRequests):
         request_evaluation(user=bob, subject=subject(adapter), suites=[other], asked=True)
     assert request_evaluation(user=ada, subject=subject(adapter), suites=[other], asked=True), "ada asked for nothing"
+
+
+def test_what_is_seeded_is_run_as_soon_as_it_can_be(adapter: Adapter, bob: User, run_waiting: RunWaiting) -> None:
+    lines = '{"prompt": "Instruction: Reverse.\\nInput: a b", "expected": "b a"}'
+    suite = create_suite(user=bob, name="Mine", lines=lines, visibility="public")
+    Artifact.objects.update(state=Artifact.State.PENDING)
+    assert not run_on_suite(adapter=adapter.pk, suite=str(suite.pk)), "it is looked at again"
+    Artifact.objects.update(state=Artifact.State.VALID)
+    for _ in range(2):
+        evaluate_when_ready.apply(kwargs={"adapter": adapter.pk, "suite": str(suite.pk)}, throw=True)
+    (job,) = run_waiting()
+    assert (job.owner, job.subject["asked"]) == (bob, False), "nobody waits for it"
+    assert EvaluationRun.objects.get(suite=suite, artifact=adapter.current.artifact).state == State.MEASURED
+    Adapter.objects.update(visibility="private")
+    assert run_on_suite(adapter=adapter.pk, suite=str(suite.pk)), "what became private is let be"
+    EvaluationSuite.objects.filter(pk=suite.pk).delete()
+    assert run_on_suite(adapter=adapter.pk, suite=str(suite.pk))
 
 
 def test_trying_again_rests_on_what_its_owner_may_use(adapter: Adapter, bob: User, make_person: Any) -> None:
