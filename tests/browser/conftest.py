@@ -40,6 +40,8 @@ READY_WITHIN = 480.0
 _OWN = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "BLOB_STORE_URL", "STATIC_ROOT")
 #: Milliseconds; the machine may be busy with other tests.
 PATIENCE = 60_000
+# What is expected of a page has as long as what is done on it; five seconds are the default.
+expect.set_options(timeout=PATIENCE)
 
 
 def chromium() -> str | None:

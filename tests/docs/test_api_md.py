@@ -162,11 +162,11 @@ def run(command: list[str], folder: Path, site: LiveSite, username: str) -> str:
         try:
             wait_for(
                 lambda: process.poll() is not None or asked_again(calls_made(site.web_log)[begun:]),
-                180.0,
+                300.0,
                 "the example of another try",
             )
             resume()
-            status = process.wait(180)
+            status = process.wait(300)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -201,7 +201,7 @@ def unmade(operations: set[tuple[str, str]], calls: list[tuple[str, str]]) -> se
 
 
 @pytest.mark.processes
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_example_runs(site: LiveSite, tmp_path: Path, operations: set[tuple[str, str]]) -> None:
     people = {name: User.objects.create_user(name, password=PASSWORD, is_staff=True) for name in ("ada", "grace")}
@@ -210,7 +210,7 @@ def test_every_example_runs(site: LiveSite, tmp_path: Path, operations: set[tupl
         person.groups.add(moderators)
     User.objects.create_user("emmy", password=PASSWORD)
     register_base(actor=people["ada"], name="wordsmith-v1", license="apache-2.0")
-    wait_for(lambda: Base.objects.get().state == Base.State.READY, 60.0, "the base's shapes")
+    wait_for(lambda: Base.objects.get().state == Base.State.READY, what="the base's shapes")
 
     script = "set -euo pipefail\n" + blocks("bash")
     said = run(["bash", "-c", script], prepare(tmp_path / "curl", "opposites", "past-tense"), site, "ada")
