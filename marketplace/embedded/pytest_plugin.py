@@ -38,8 +38,9 @@ _HOME = Path(tempfile.mkdtemp(prefix="brickyard-tests-"))
 #: Seconds that a server may take to start on a busy machine.
 _PATIENCE = 120.0
 _BROWSER = "tests/browser/"
-#: What takes longest comes first, so that no process is left with it at the end while the others have nothing to do.
-_FIRST = (_BROWSER, "tests/docs/", "tests/processes/")
+#: Tests that start whole sites do so at different times, for the sake of memory, and not at the end: the rest is small
+#: files, with which all processes end at about the same time.
+_ORDER = (_BROWSER, "tests/inference_worker/", "tests/docs/", "tests/processes/")
 
 
 def _set_environment(database: str, redis: str, broker: str) -> None:
@@ -106,7 +107,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+    def place(item: pytest.Item) -> int:
+        return next((place for place, folder in enumerate(_ORDER) if item.nodeid.startswith(folder)), len(_ORDER))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(trylast=True)
