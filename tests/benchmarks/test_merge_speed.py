@@ -44,10 +44,10 @@ def test_clusters_are_as_tight_as_scikit_learns(modules: list[Row]) -> None:
 
 @pytest.mark.processes
 def test_memory_does_not_grow_with_the_number_of_layers() -> None:
-    """Four times the layers are 190 MB more of float32 factors."""
+    """Four times the layers are 95 MB more of factors; the libraries' resident pages differ from run to run."""
     few, many = quick("--parts", "scaling", "--methods", "lego", "--threads", "1")["scaling"]
     assert number(many, "megabytes") > 3.9 * number(few, "megabytes")
-    assert number(many, "peak_mb") <= number(few, "peak_mb") + 64.0
+    assert number(many, "peak_mb") <= number(few, "peak_mb") + 80.0
 
 
 def test_rows_become_a_table() -> None:
