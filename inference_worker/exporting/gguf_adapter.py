@@ -24,6 +24,7 @@ from inference_worker.adapter_format.writer import DTYPES
 from inference_worker.contracts.common import BaseFiles
 from inference_worker.errors import BadInput, Refused
 from inference_worker.exporting.architectures import ARCHITECTURES, Architecture
+from inference_worker.exporting.casting import cast
 from inference_worker.exporting.patches import refuse_features
 from inference_worker.serving.base_loader import load_config
 
@@ -140,9 +141,9 @@ def _shapes(info: ModuleInfo, name: str) -> dict[str, tuple[int, int]]:
 def _tensors(
     reader: AdapterReader, info: ModuleInfo, name: str, form: Architecture, config: PreTrainedConfig, alpha: float
 ) -> Iterator[Tensor]:
-    """A and B in float32 with alpha / r · B·A = Δ."""
-    A = reader.file.read(info.a).to(torch.float32)
-    B = reader.file.read(info.b).to(torch.float32)
+    """A and B in float32, or float64 where they are stored in it, with alpha / r · B·A = Δ."""
+    A, B = (reader.file.read(entry) for entry in (info.a, info.b))
+    A, B = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in (A, B))
     factor = info.scale * info.rank / alpha
     if factor != 1.0:
         B = B * factor
@@ -159,7 +160,6 @@ def permute_rows(rows: Tensor, heads: int) -> Tensor:
 
 
 def _converted(tensor: Tensor, module: str, dtype: str) -> np.ndarray[tuple[int, ...], np.dtype[np.floating]]:
-    result = tensor.to(DTYPES[dtype]).contiguous()
-    if dtype == "float16" and not bool(torch.isfinite(result).all()):
-        raise Refused(f"{module}: values beyond float16's range; export in float32 instead.", code="dtype_overflow")
-    return result.numpy()
+    result: np.ndarray[tuple[int, ...], np.dtype[np.floating]]
+    result = cast(tensor, DTYPES[dtype], module, [DTYPES[name] for name in _NUMPY]).numpy()
+    return result

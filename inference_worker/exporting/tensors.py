@@ -14,7 +14,7 @@ from torch import Tensor
 from inference_worker.adapter_format.header import TensorEntry
 from inference_worker.adapter_format.reader import AdapterReader, Factors
 from inference_worker.adapter_format.stream import TORCH_DTYPES, TensorFile
-from inference_worker.errors import Refused
+from inference_worker.exporting.casting import cast
 from inference_worker.exporting.checkpoint import Stored
 from inference_worker.exporting.patches import Patch
 
@@ -45,7 +45,8 @@ class Output:
 
 
 def stream_tensor(output: Output, reader: AdapterReader) -> Iterator[bytes]:
-    """The output's bytes in order. Raises ``Refused`` when a value does not fit the output's type."""
+    """The output's bytes in order. Raises ``Refused`` when a value that is not just copied does not fit the output's
+    type, or is NaN or infinite."""
     entry, file = output.stored.entry, output.stored.file
     if output.patch.whole is not None:
         entry, file = output.patch.whole, reader.file
@@ -56,13 +57,7 @@ def stream_tensor(output: Output, reader: AdapterReader) -> Iterator[bytes]:
         return
     dtype = TORCH_DTYPES[output.dtype]
     for block in _patched_blocks(output, entry, file, reader) if changed else _blocks(entry, file):
-        result = block.to(dtype).contiguous()
-        if dtype == torch.float16 and not bool(torch.isfinite(result).all()):
-            raise Refused(
-                f"{output.name}: values beyond float16's range; export in bfloat16 or float32 instead.",
-                code="dtype_overflow",
-            )
-        yield result.view(-1).view(torch.uint8).numpy().tobytes()
+        yield cast(block, dtype, output.name).view(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _blocks(entry: TensorEntry, file: TensorFile) -> Iterator[Tensor]:

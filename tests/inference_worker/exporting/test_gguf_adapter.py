@@ -12,7 +12,15 @@ import numpy as np
 import peft
 import pytest
 import torch
-from reference.tiny_adapters import edit_config, load_peft, make_adapter, peft_delta, tiny_gpt2, tiny_llama
+from reference.tiny_adapters import (
+    edit_config,
+    edit_tensors,
+    load_peft,
+    make_adapter,
+    peft_delta,
+    tiny_gpt2,
+    tiny_llama,
+)
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GemmaConfig, Phi3Config, Qwen2Config, Qwen3Config
 
@@ -189,8 +197,20 @@ def test_float16(tmp_path: Path, export: Any) -> None:
     with pytest.raises(Refused, match="float32 or float16, not in bfloat16"):
         export(adapter, dtype="bfloat16")
     wide = make_adapter(tmp_path / "wide", 1, alpha_pattern={"q_proj": 10**7})
-    with pytest.raises(Refused, match="beyond float16"):
+    with pytest.raises(Refused, match="beyond float16's range; export in float32 instead"):
         export(wide, dtype="float16")
+
+
+def test_values_beyond_float32_are_refused(tmp_path: Path, export: Any) -> None:
+    """In float64 they may be in a file, and GGUF's alpha may bring them beyond."""
+    wide = make_adapter(tmp_path / "wide", 1)
+    edit_tensors(wide, lambda tensors: {name: value.double() * 1e300 for name, value in tensors.items()})
+    with pytest.raises(Refused, match=r"_proj: values beyond float32's range\."):
+        export(wide)
+    large = make_adapter(tmp_path / "large", 1, alpha_pattern={"q_proj": 10**7})
+    edit_tensors(large, lambda tensors: {name: value * 1e36 for name, value in tensors.items()})
+    with pytest.raises(Refused, match=r"q_proj: values that are not finite"):
+        export(large)
 
 
 @pytest.mark.parametrize(

@@ -159,10 +159,46 @@ def test_other_types(tmp_path: Path, export: Any, dtype: str) -> None:
     torch.testing.assert_close(logits(model).float(), logits(load_peft(adapter)), atol=0.1, rtol=0.1)
 
 
-def test_values_beyond_float16_are_refused(tmp_path: Path, export: Any) -> None:
-    adapter = make_adapter(tmp_path / "adapter", 1, lora_alpha=10_000_000)
-    with pytest.raises(Refused, match="beyond float16") as fault:
-        export(adapter, dtype="float16")
+def broken_llama() -> PreTrainedModel:
+    model = tiny_llama()
+    model.model.layers[0].self_attn.q_proj.weight.data[3, 5] = torch.inf
+    return model
+
+
+def largest_llama() -> PreTrainedModel:
+    model = tiny_llama()
+    model.model.layers[1].mlp.down_proj.weight.data.fill_(torch.finfo(torch.float32).max)
+    return model
+
+
+def wider_llama() -> PreTrainedModel:
+    model = tiny_llama().double()
+    model.model.norm.weight.data.fill_(1e300)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("base", "alpha", "dtype", "words"),
+    [
+        (
+            tiny_llama,
+            10_000_000,
+            "float16",
+            r"_proj\.weight: values beyond float16's range; export in bfloat16 or float32",
+        ),
+        (largest_llama, 8, "bfloat16", r"1\.mlp\.down_proj\.weight: values beyond bfloat16's range; export in float32"),
+        (wider_llama, 8, "float32", r"model\.norm\.weight: values beyond float32's range\.$"),
+        (wider_llama, 8, "bfloat16", r"model\.norm\.weight: values beyond bfloat16's range\.$"),
+        (broken_llama, 8, "same", r"0\.self_attn\.q_proj\.weight: values that are not finite .* or in their sum"),
+    ],
+)
+def test_values_beyond_a_type_are_refused(
+    base: Callable[[], Any], alpha: float, dtype: str, words: str, tmp_path: Path, export: Any
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", 1, lora_alpha=8)
+    edit_config(adapter, lora_alpha=alpha)
+    with pytest.raises(Refused, match=words) as fault:
+        export(adapter, base, dtype=dtype)
     assert fault.value.code == "dtype_overflow"
 
 
