@@ -23,6 +23,18 @@ def was_fitted(version: Version | None) -> bool:
     return info is not None and info.examples
 
 
+def caution_of(version: Version | None) -> str:
+    """What to know of results on the parents' examples, where it may have learned from those very ones: it was made
+    before one half was kept to judge by, or by a recipe whose weights were found who knows where."""
+    if version is None or version.fitted_on_half or not was_fitted(version):
+        return ""
+    title = METHODS[str((version.recipe or {})["method"])].title
+    return (
+        f"Its weights were found by {title} from examples that may have been these very ones, so its results on its "
+        "parents’ examples may flatter it. Make the merge anew, or run it on another suite."
+    )
+
+
 def fitted_on_half(method: str) -> str:
     """How the results of such a merge on its parents' examples are to be read."""
     return (

@@ -146,4 +146,6 @@ def record_merge(job: Job, result: dict[str, Any]) -> None:
         prompt_format=strongest.prompt_format,
         private_reason="" if licence["publishable"] else licence["reason"],
     )
+    if merged.found is not None:
+        Version.objects.filter(pk=adapter.current_id).update(fitted_on_half=True)
     job.result = {**(job.result or result), "adapter": adapter.full_name}

@@ -12,6 +12,7 @@ from django.db.models import Q
 from marketplace import policy
 from marketplace.adapters.models import Adapter, Version
 from marketplace.adapters.selectors import nameable_adapters
+from marketplace.compositions.halves import caution_of
 from marketplace.evaluations.current import runs_beside
 from marketplace.evaluations.figures import gain
 from marketplace.evaluations.hiding import hidden_suites
@@ -138,6 +139,8 @@ class Report:
     verdicts: tuple[Verdict, ...]
     #: Results on other suites that the adapter's owner keeps from the asker.
     kept_back: int = 0
+    #: What to know of the results on a merge's parents' examples before believing them.
+    caution: str = ""
 
     @property
     def all(self) -> tuple[Result, ...]:
@@ -177,6 +180,7 @@ def report_of(user: policy.Person, adapter: Adapter) -> Report:
         tuple(result for result in results if result.run.suite_id not in own),
         tuple(verdicts),
         len(kept_back),
+        caution_of(adapter.current),
     )
 
 

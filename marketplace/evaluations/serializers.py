@@ -111,6 +111,10 @@ class EvaluationsSerializer(serializers.Serializer[Any]):
         help_text="How many results on other people's suites the adapter's owner hides from you."
     )
 
+    caution = serializers.CharField(
+        help_text="What to know of the results on a merge's parents' examples before believing them; empty otherwise."
+    )
+
     def to_representation(self, instance: Report) -> dict[str, Any]:
         standing = instance.standing
         return {
@@ -121,6 +125,7 @@ class EvaluationsSerializer(serializers.Serializer[Any]):
             "verdicts": VerdictSerializer(instance.verdicts, many=True).data,
             "evaluations": EvaluationSerializer(instance.all, many=True).data,
             "kept_back": instance.kept_back,
+            "caution": instance.caution,
         }
 
 

@@ -88,7 +88,8 @@ def parents_suite(adapter: Adapter, parents: Iterable[Member]) -> EvaluationSuit
         for example in _answered(parent.adapter)
         if not (fitted and is_for_fitting(example.prompt))
     ]
-    whose = "Examples that it did not learn from, of the parents" if fitted else "Examples of the parents"
+    sure = fitted and adapter.current is not None and adapter.current.fitted_on_half
+    whose = "Examples that it did not learn from, of the parents" if sure else "Examples of the parents"
     return _stored(adapter, _Kind.PARENTS, f"{whose} of {adapter.full_name}", rows)
 
 

@@ -23,6 +23,8 @@ class Version(models.Model):
     prompt_format = models.JSONField(default=dict)
     #: How this version was made (a merge's recipe), replayable; None for an upload.
     recipe = models.JSONField(null=True, blank=True)
+    #: Whether its weights were found here from examples, from that half of them that is not for judging it.
+    fitted_on_half = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
     #: A yanked version is found by its commit alone: nothing new is built on it (PEP 592 has the idea).
     yanked_at = models.DateTimeField(null=True, blank=True)

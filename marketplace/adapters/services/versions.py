@@ -94,10 +94,11 @@ def _attach(
 
 
 def _standing(previous: Version | None, artifact: Artifact) -> dict[str, Any]:
-    """What the owner said of these weights stays: a new card does not bring back what was yanked."""
+    """What is known of these weights stays, and what the owner said of them: a new card does not bring back what was
+    yanked."""
     if previous is None or previous.artifact_id != artifact.pk:
         return {}
-    fields = ("yanked_at", "yank_reason", "deprecated_at", "deprecation", "superseded_by")
+    fields = ("yanked_at", "yank_reason", "deprecated_at", "deprecation", "superseded_by", "fitted_on_half")
     return {field: getattr(previous, field) for field in fields}
 
 

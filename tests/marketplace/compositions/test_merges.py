@@ -124,6 +124,7 @@ def test_weights_found_by_layer_are_one_number_in_the_lineage(pair: list[tuple[A
     finish(job, recipe={"method": "lora_soup", "parents": parents}, found=losses)
     made = Adapter.objects.get(owner=ada, name="both")
     assert [row.weight for row in made.current.parents.all()] == pytest.approx([0.3, 1.0])
+    assert made.current.fitted_on_half
     assert made.current.prompt_format["template"] == "Past: {prompt}"
     assert "measured on the other half" in made.description
 

@@ -9,10 +9,12 @@ import pytest
 from django.db import transaction
 
 from marketplace.accounts.models import User
+from marketplace.adapters.models import Adapter, Version
 from marketplace.compositions.halves import is_for_fitting
 from marketplace.evaluations.current import current_runs, runs_beside
 from marketplace.evaluations.examples import numbers_of
 from marketplace.evaluations.models import EvaluationRun, EvaluationSuite, Standing
+from marketplace.evaluations.reports import report_of
 from marketplace.evaluations.selectors import lines_of
 from marketplace.evaluations.standing import evaluate_adapter, parents_of
 from marketplace.evaluations.suites import parent_task, parents_suite
@@ -58,13 +60,32 @@ def test_a_fitted_merge_is_measured_on_what_it_did_not_learn_from(
         ("lorahub", [prompt for prompt in prompts if not is_for_fitting(prompt)]),
         ("svd", prompts),
     ):
-        merge.current.recipe = {"method": method}
+        merge.current.recipe, merge.current.fitted_on_half = {"method": method}, True
         with transaction.atomic():
             suite = parents_suite(merge, parents_of(merge))
         assert suite is not None
         assert [line["prompt"] for line in lines_of(suite)] == expected
         assert 0 < suite.count <= 16
         assert ("did not learn from" in suite.name) == (method == "lorahub")
+        assert report_of(ada, merge).caution == ""
+
+
+def test_a_merge_that_may_have_learned_from_all_says_so(
+    make_shipped: MakeShipped, make_merge: Any, ada: User, client: Any
+) -> None:
+    """From before there were halves, or by a recipe with weights that were found elsewhere."""
+    merge = make_merge(ada, [make_shipped(ada, "reverse-words", examples=12)])
+    Version.objects.filter(pk=merge.current_id).update(recipe={"method": "lorahub"})
+    merge = Adapter.objects.get(pk=merge.pk)
+    with transaction.atomic():
+        suite = parents_suite(merge, parents_of(merge))
+    assert suite is not None
+    assert "did not learn from" not in suite.name
+    assert "found by LoraHub" in report_of(ada, merge).caution
+    evaluate_adapter(merge)
+    client.force_login(ada)
+    assert "may flatter it" in client.get("/ada/both/evaluations").content.decode()
+    assert "may flatter it" in client.get("/api/v1/adapters/ada/both/evaluations/").json()["caution"]
 
 
 def test_parents_that_are_no_longer_open_are_left_out(
