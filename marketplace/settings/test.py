@@ -1,6 +1,6 @@
 """Settings of the test suite: real Postgres and Redis from the environment, quick password hashes, no manifest."""
 
-from marketplace.settings.base import *  # noqa: F403
+from marketplace.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
