@@ -8,6 +8,7 @@ from marketplace.compositions.pairs import views as pair_views
 
 urlpatterns = [
     path("combine/", views.combine, name="combine"),
+    path("combine/update", views.update, name="combine-update"),
     path("combine/pick", views.pick, name="pick"),
     path("combine/fit", pair_views.fit, name="combine-fit"),
     path("combine/compare", pair_views.compare, name="combine-compare"),

@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from inference_worker.contracts.merge_methods import METHODS
@@ -25,12 +26,14 @@ from marketplace.compositions.method_groups import method_groups
 from marketplace.compositions.option_fields import option_fields
 from marketplace.compositions.output_fields import SHARES
 from marketplace.core.errors import AppError
-from marketplace.core.pages import without_token
+from marketplace.core.pages import address_of, without_token
 from marketplace.jobs.models import Job
 
 _CANDIDATES = 8
 #: With a tray that could be merged, the list steps back behind the method.
 _FEW_CANDIDATES = 4
+#: Characters of an address that browsers, proxies and servers are sure to take; with more the page keeps its own.
+_LONGEST_ADDRESS = 2000
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -45,6 +48,24 @@ def combine(request: HttpRequest) -> HttpResponse:
     data = request.GET
     if trial := data.get("trial"):
         data = fields_of(user=request.user, trial=trial, point=data.get("point", ""))
+    return _page(request, data)
+
+
+@require_http_methods(["POST"])
+def update(request: HttpRequest) -> HttpResponse:
+    """The form as it is written, judged anew: what the page sends while somebody changes it, and what buttons send that
+    change it. Many members with weights by layers are more than an address may hold, so they come in the body."""
+    address = address_of(reverse("combine"), request.POST)
+    short = len(address) <= _LONGEST_ADDRESS
+    if short and "HX-Request" not in request.headers:
+        return redirect(address)
+    spend(request, VerdictThrottle)
+    response = _page(request, request.POST)
+    response["HX-Push-Url"] = address if short else "false"
+    return response
+
+
+def _page(request: HttpRequest, data: QueryDict | dict[str, Any]) -> HttpResponse:
     form = read_form(request.user, data)
     if form.rank_rule in SHARES:
         # Another method was chosen, which keeps the other kind of share; the page shows it.
@@ -127,6 +148,7 @@ def combine_context(request: HttpRequest, form: CombineForm, lab: LabForm) -> di
         "key": form.key or secrets.token_urlsafe(12),
         "errors": form.faults,
         "file": {},
+        "update": reverse("combine-update"),
     }
 
 
@@ -161,8 +183,10 @@ def candidates(user: Any, query: str, chosen: list[Adapter]) -> list[catalog.Sea
 
 @require_safe
 def pick(request: HttpRequest) -> HttpResponse:
-    """The list of candidates alone, while somebody types (combine and playground)."""
+    """The list of candidates alone, while somebody types (combine, where ``update`` is asked for, and playground)."""
     form = read_form(request.user, request.GET)
     chosen = [member.adapter for member in form.members]
-    context = {"candidates": candidates(request.user, request.GET.get("q", "").strip(), chosen)}
+    context: dict[str, Any] = {"candidates": candidates(request.user, request.GET.get("q", "").strip(), chosen)}
+    if "update" in request.GET:
+        context["update"] = reverse("combine-update")
     return render(request, "compositions/candidates.html", context)

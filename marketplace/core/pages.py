@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 _TOKEN = "csrfmiddlewaretoken"  # noqa: S105
 
@@ -14,8 +14,13 @@ def without_token(request: HttpRequest) -> str | None:
     """
     if request.method != "GET" or _TOKEN not in request.GET:
         return None
-    query = request.GET.copy()
-    del query[_TOKEN]
+    return address_of(request.path, request.GET)
+
+
+def address_of(path: str, fields: QueryDict) -> str:
+    """The address of the page at ``path`` with the form's ``fields``, which add and drop no more and hold no token."""
+    query = fields.copy()
+    query.pop(_TOKEN, None)
     for name in ("add", "drop"):
         # These change the state once; the page that follows shows what they led to.
         if name in query and not query[name]:
@@ -32,4 +37,4 @@ def without_token(request: HttpRequest) -> str | None:
             if column in query:
                 values = query.getlist(column)
                 query.setlist(column, [values[place] for place in kept if place < len(values)])
-    return f"{request.path}?{query.urlencode()}"
+    return f"{path}?{query.urlencode()}"

@@ -99,7 +99,7 @@ class SweepView(APIView):
             merge = points[cell.position]["merge"] if cell.kind == "point" else None
             settings = {key: value for key, value in merge.items() if key != "adapters"} if merge else None
             cells.append({**cell.model_dump(mode="json"), "verdict": row.verdict, "merge": settings})
-        best = table.best.position if table and table.best else None
+        best = table.highest.position if table and table.highest else None
         found = {"job": job.pk, "state": job.state, "total": len(points), "best": best}
         return Response({**found, "notes": job.subject.get("notes", []), "cells": cells})
 

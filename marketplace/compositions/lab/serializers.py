@@ -97,7 +97,9 @@ class SweepSerializer(serializers.Serializer[Any]):
     job = serializers.UUIDField()
     state = serializers.CharField()
     total = serializers.IntegerField(help_text="settings in all")
-    best = serializers.IntegerField(allow_null=True, help_text="position of the best point so far")
+    best = serializers.IntegerField(
+        allow_null=True, help_text="position of the highest point so far; its verdict says what that means"
+    )
     notes = serializers.ListField(child=serializers.CharField())
     cells = SweepCellSerializer(many=True)
 

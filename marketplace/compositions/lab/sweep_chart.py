@@ -34,14 +34,19 @@ class Row:
     verdict: str
     tone: str  # "good", "warn", "bad" or ""
     fault: str
+    #: The highest setting, where ``best`` tells whether that means anything.
+    highest: bool = False
     best: bool = False
     save: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
+    """``highest`` is the highest setting, crowned (``Row.best``) only where there were enough examples to judge it by
+    and no other setting came as high."""
+
     rows: list[Row]
-    best: Row | None
+    highest: Row | None
     done: int
 
 
@@ -84,10 +89,15 @@ class Chart:
 def table_of(result: MergeSweepResult) -> Table:
     rows = [_row(cell) for cell in result.cells]
     points = [row for row in rows if row.kind == "point" and row.value is not None]
-    best = max(points, key=lambda row: (row.value.value, row.f1.value if row.f1 else 0.0), default=None)  # type: ignore[union-attr]
-    if best is not None:
-        best.best = True
-    return Table(rows, best, sum(row.kind == "point" for row in rows))
+    highest = max(points, key=_height, default=None)
+    if highest is not None:
+        highest.highest = True
+        highest.best = highest.tone != "" and sum(_height(row) == _height(highest) for row in points) == 1
+    return Table(rows, highest, sum(row.kind == "point" for row in rows))
+
+
+def _height(row: Row) -> tuple[float, float]:
+    return (row.value.value if row.value else 0.0, row.f1.value if row.f1 else 0.0)
 
 
 def _row(cell: SweepCell) -> Row:
@@ -131,7 +141,7 @@ def chart_of(result: MergeSweepResult, labels: Sequence[str]) -> Chart | None:
         return None
     step = max(MIN_STEP, min(MAX_STEP, (SHOWN - LEFT - 120) / len(labels)))
     right = LEFT + step * len(labels)
-    best = max(cells.values(), key=lambda cell: cell.overall[METRIC].value).position
+    best = next((row.position for row in table_of(result).rows if row.best), None)
     marks = [
         Mark(
             x=LEFT + step * (position + 0.5),

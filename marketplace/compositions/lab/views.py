@@ -60,8 +60,11 @@ def sweep_page(request: HttpRequest, sweep_id: str) -> HttpResponse:
         "asked": job.subject.get(EXAMPLES) or len(job.request["suite"]["examples"]),
         "table": table,
         "chart": chart_of(result, [point["label"] for point in job.request["points"]]) if result else None,
-        "best": parameters_of(merges[table.best.position], shared["members"]) if table and table.best else None,
+        "highest": parameters_of(merges[table.highest.position], shared["members"])
+        if table and table.highest
+        else None,
         "total": len(merges),
+        "of_parents": job.subject.get(sweeps.SUITE) == sweeps.PARENTS,
         "ensemble": table is not None and any(row.kind == "ensemble" and row.value for row in table.rows),
     }
     return render(request, "compositions/sweep.html", context)

@@ -196,3 +196,26 @@ def test_the_page_offers_the_share_that_the_method_keeps(ada: User, client: Any)
 
 def test_groups_name_methods_that_there_are() -> None:
     assert {name for _, _, names in GROUPS for name in names} <= METHODS.keys()
+
+
+def test_the_page_follows_what_is_written_however_long_it_is(ada: User, client: Any, make_adapter: Any) -> None:
+    """Short settings are an address, which people share and reload; long ones are the body's alone."""
+    names = [make_adapter(ada, f"adapter-{number}", base="tiny").full_name for number in range(3)]
+    client.force_login(ada)
+    written = {"with": names[:2], "weight": ["1", "0.5"], "layers": ["", "0-3: 0.5"], "method": "svd"}
+    changed = client.post("/combine/update", {**written, "add": names[2]})
+    assert changed.status_code == 302
+    assert client.get(changed.url).context["form"].members[2].adapter.full_name == names[2]
+    live = client.post("/combine/update", {**written, "drop": names[0]}, headers={"HX-Request": "true"})
+    assert live["HX-Push-Url"].startswith("/combine/?with=ada%2Fadapter-1")
+    assert [member.layers for member in live.context["form"].members] == ["0-3: 0.5"]
+    assert Job.objects.count() == 0
+    long = {**written, "layers": ["; ".join(f"{place}: 0.5" for place in range(800)), ""]}
+    for headers in ({}, {"HX-Request": "true"}):
+        page = client.post("/combine/update", long, headers=headers)
+        assert (page.status_code, page["HX-Push-Url"]) == (200, "false")
+        assert len(page.context["form"].members[0].layers) > 2000
+        assert 'formaction="/combine/update"' in page.content.decode()
+    found = client.get("/combine/pick", {"update": "", "with": names[:1], "q": "adapter"}).content.decode()
+    assert 'formaction="/combine/update"' in found
+    assert 'formmethod="get"' in client.get("/combine/pick", {"with": names[:1]}).content.decode()
