@@ -18,9 +18,12 @@ from marketplace.adapters.management import demo, demo_suites, earlier
 from marketplace.adapters.management.commands import seed_demo
 from marketplace.adapters.models import Adapter, Artifact
 from marketplace.bases.models import Base
+from marketplace.compositions.lab.sweeps import parents_examples
+from marketplace.compositions.members import Member
 from marketplace.compositions.models import Composition
 from marketplace.core.redis import redis_client
 from marketplace.evaluations.models import EvaluationSuite
+from marketplace.evaluations.verdicts import MIN_EXAMPLES
 from marketplace.jobs.models import Job
 from tests.marketplace.adapters.conftest import adapter_files, left_behind, run_inspection
 
@@ -106,10 +109,13 @@ def test_seed_fills_the_site_once(shipped: Path, tmp_path: Path) -> None:
     assert adapter.current is not None
     assert adapter.current.prompt_format["template"] == "{prompt}\nOutput:"
     assert adapter.examples.count() == 10
-    assert adapter.examples.filter(public=True).count() == 3
     for job in Job.objects.filter(kind="inspect"):
         run_inspection(job)
     assert set(Artifact.objects.values_list("state", flat=True)) == {"valid"}
+    pair = [Member(one, one.current, 1.0) for one in Adapter.objects.select_related("current") if one.current]
+    reader = User.objects.get(username="demo")
+    assert len(parents_examples(reader, pair)) >= MIN_EXAMPLES, "a sweep of a pair reaches a verdict"
+    assert len(parents_examples(reader, pair, half=True)) >= MIN_EXAMPLES
 
     Adapter.objects.filter(name="plural-nouns").update(name="renamed")
     before = file.read_text(), Job.objects.count()

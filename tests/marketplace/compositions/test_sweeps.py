@@ -128,8 +128,31 @@ def test_the_table_says_plainly_what_came_out() -> None:
         "worse than the base",
         "",
     ]
-    assert table.best is not None
-    assert table.best.position == 0
+    assert table.highest is not None
+    assert (table.highest.position, table.highest.best) == (0, True)
+
+
+def test_without_a_verdict_no_setting_is_the_best(pair: Members, ada: User, client: Any) -> None:
+    """Neither of few examples, nor where two came as high, as a badge, in the chart or in words."""
+    few = [
+        cell("point", at, 0.9 - at / 10, against_base=difference(0.1, n=6), against_best_parent=difference(0.0, n=6))
+        for at in (0, 1)
+    ]
+    alike = [cell("point", at, 0.9, against_base=difference(0.8), against_best_parent=difference(0.3)) for at in (0, 1)]
+    for points in (few, alike):
+        result = MEASURED.model_copy(update={"cells": (*MEASURED.cells[:3], *points)})
+        assert not any(row.best for row in table_of(result).rows)
+        chart = chart_of(result, ["a", "b"])
+        assert chart is not None
+        assert not any(mark.best for mark in chart.marks)
+        job = sweep(ada, pair, sweeps.Axes(ranks=[1, 2]))
+        blob_store().put_document(partial_name(str(job.pk)), result.model_dump_json().encode())
+        cancel_job(user=ada, job=job)
+        client.force_login(ada)
+        page = client.get(f"/combine/sweeps/{job.pk}").content.decode()
+        assert "highest, not told apart from the others" in page
+        assert "Save the highest: point 0" in page
+        assert ">best<" not in page
 
 
 @pytest.mark.parametrize(
