@@ -93,7 +93,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data = tmp_path_factory.mktemp("browser") / "data"
     port = _free_port()
     environment = {name: value for name, value in os.environ.items() if name not in _OWN}
-    environment |= {"PORT": str(port), "HOST": "127.0.0.1", "QUERY_TIMEOUT_SECONDS": "5"}
+    environment |= {"PORT": str(port), "HOST": "127.0.0.1", "QUERY_TIMEOUT_SECONDS": "30"}
     # Evaluations of the whole library would keep the tests' own jobs waiting; one test asks for its own.
     environment |= {"EVALUATE_UPLOADS": "0"}
     # The site imports from itself.

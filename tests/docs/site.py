@@ -38,7 +38,8 @@ class LiveSite:
         with open(self.web_log, "ab") as log:
             self._web = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                env={**os.environ, **own, "DATABASE_POOL": "6"},
+                # A busy machine may take longer than a reader of pages would wait for a search by meaning.
+                env={**os.environ, **own, "DATABASE_POOL": "6", "QUERY_TIMEOUT_SECONDS": "30"},
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
