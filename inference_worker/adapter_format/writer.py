@@ -104,12 +104,12 @@ class AdapterWriter:
         expected = ((rank, plan.d_in), (plan.d_out, rank))
         if (tuple(factors.A.shape), tuple(factors.B.shape)) != expected or not 1 <= rank <= plan.rank:
             raise ValueError(f"{name}: shapes {tuple(factors.A.shape)}, {tuple(factors.B.shape)} do not fit {plan}")
-        self._append(tensor_name(name, "A", plan.kind), self._cast(name, factors.A))
-        self._append(tensor_name(name, "B", plan.kind), self._cast(name, factors.B))
+        self._append(tensor_name(name, "A", plan.kind), self.cast(name, factors.A))
+        self._append(tensor_name(name, "B", plan.kind), self.cast(name, factors.B))
         if bias is not None:
-            self._append(tensor_name(name, "bias"), self._cast(name, bias))
+            self._append(tensor_name(name, "bias"), self.cast(name, bias))
         if magnitude is not None:
-            self._append(tensor_name(name, "magnitude"), self._cast(name, magnitude))
+            self._append(tensor_name(name, "magnitude"), self.cast(name, magnitude))
         self._ranks[name] = rank
 
     def copy_extra(self, name: str, file: TensorFile, entry: TensorEntry, label: str = "") -> None:
@@ -151,7 +151,9 @@ class AdapterWriter:
             publish_together(self._directory, content, small)
         return config
 
-    def _cast(self, name: str, tensor: Tensor) -> Tensor:
+    def cast(self, name: str, tensor: Tensor) -> Tensor:
+        """``tensor`` of module ``name`` as it is written; threads that make results may call this, as waiting ones are
+        smaller so. Raises ``Refused`` if a value does not fit the output's type."""
         result = tensor.to(self._dtype).contiguous()
         if not is_finite(result):
             raise _overflow(name, tensor, self._dtype)

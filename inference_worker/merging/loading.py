@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -17,6 +18,8 @@ from inference_worker.merging.stack import ModuleStack
 #: Bytes of float32 factors that one group may hold; a single module may be larger. A group of one transformer layer
 #: stays in the processor's cache and still gives k-means several modules to work on at once.
 GROUP_BYTES = 48 << 20
+
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 class Arena:
@@ -48,6 +51,16 @@ class Arena:
         staging = self._staging[: entry.nbytes]
         file.read_bytes(entry.start, staging, entry.name)
         target.copy_(staging.view(TORCH_DTYPES[entry.dtype]).view(entry.shape))
+
+
+def give_back_memory() -> None:
+    """Hand what is free between other allocations back to the system, where the C library can (glibc).
+
+    It keeps what threads freed for later allocations, which rarely fit: over many groups that adds up to more than all
+    that is in use.
+    """
+    if _malloc_trim is not None:
+        _malloc_trim(0)
 
 
 def plan_groups(members: Sequence[Member], names: Sequence[str]) -> list[list[str]]:

@@ -26,7 +26,7 @@ from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, 
 from inference_worker.errors import BadInput
 from inference_worker.merging.carried import carried_shapes, carried_tensors, settings
 from inference_worker.merging.compatibility import output_dtype
-from inference_worker.merging.loading import Arena, load_group, present, read_vector
+from inference_worker.merging.loading import Arena, give_back_memory, load_group, present, read_vector
 from inference_worker.merging.output import options_for, rotation_noise, shape_result, total_error
 from inference_worker.merging.plan import MergePlan, make_plan
 from inference_worker.merging.recipe import write_recipe
@@ -166,7 +166,9 @@ class _Groups:
     def _work(self, work: Callable[[list[ModuleStack]], Result], names: list[str]) -> Result:
         if not hasattr(self._local, "arena"):
             self._local.arena = Arena()
-        return work(load_group(self._plan.members, names, self._local.arena))
+        result = work(load_group(self._plan.members, names, self._local.arena))
+        give_back_memory()
+        return result
 
 
 def _look_first(plan: MergePlan, groups: _Groups, progress: Progress) -> tuple[Mapping[Key, float], float]:
@@ -205,7 +207,10 @@ def _merge_groups(
     """Merge the groups on the pool and write them in order."""
 
     def work(stacks: list[ModuleStack]) -> list[tuple[Merged, float]]:
-        return _merge_stacks(plan, [with_limits(stack, limits) for stack in stacks] if limits else stacks)
+        results = _merge_stacks(plan, [with_limits(stack, limits) for stack in stacks] if limits else stacks)
+        for stack, (merged, _) in zip(stacks, results, strict=True):
+            merged.A, merged.B = writer.cast(stack.name, merged.A), writer.cast(stack.name, merged.B)
+        return results
 
     done = 0
     for names, results in groups.each(work):
