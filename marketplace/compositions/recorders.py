@@ -147,5 +147,5 @@ def record_merge(job: Job, result: dict[str, Any]) -> None:
         private_reason="" if licence["publishable"] else licence["reason"],
     )
     if merged.found is not None:
-        Version.objects.filter(pk=adapter.current_id).update(fitted_on_half=True)
+        adapter.versions.update(fitted_on_half=True)
     job.result = {**(job.result or result), "adapter": adapter.full_name}
