@@ -16,7 +16,7 @@ from marketplace.compositions import verdict
 from marketplace.compositions.fit_examples import words_on_halves
 from marketplace.compositions.members import Choice, resolve_members
 from marketplace.compositions.planning import MergePlan, caveats_of, invalid, plan_merge, without_absent
-from marketplace.core.errors import NotAuthenticated
+from marketplace.core.errors import Conflict, NotAuthenticated
 from marketplace.jobs import services as jobs
 from marketplace.jobs.models import Job
 from marketplace.moderation import audit
@@ -66,7 +66,8 @@ def create_merge(
     those of ``output``.
 
     Raises ``Invalid`` (members, shapes, options), ``NotFound`` (a member the user may not see) and ``Conflict`` (the
-    name is taken). The same idempotency key returns the job that it made the first time.
+    name is taken, or claimed by a merge under way). The same idempotency key returns the job that it made the first
+    time.
     """
     if not user.is_authenticated:
         raise NotAuthenticated("Sign in to merge adapters.")
@@ -87,6 +88,15 @@ def create_merge(
     )
 
 
+def _check_unclaimed(user: User, name: str) -> None:
+    """Nobody chooses the name of a merge that is still under way; call after ``check_open``, which locks. The names of
+    repeated merges are the site's, and taken ones get a number. Raises ``Conflict``."""
+    claims = Job.objects.filter(owner=user, kind="merge", subject__name__iexact=name).exclude(state__in=Job.ENDED)
+    if claims.exclude(subject__has_key="repeats").exists():
+        words = f"A merge of yours that is under way becomes {name}. Choose another name, or cancel that one."
+        raise Conflict(words, code="name_taken", extra={"fields": {"name": [words]}})
+
+
 def with_short_forms(output: Mapping[str, Any], rank: Any, dtype: str | None) -> dict[str, Any]:
     """``output`` with a rank and a number format that were given beside it. Raises ``Invalid`` for both."""
     short = {key: value for key, value in (("rank", rank), ("dtype", dtype)) if value is not None}
@@ -100,13 +110,15 @@ def enqueue_merge(
     *, user: User, plan: MergePlan, name: str, subject: Mapping[str, Any], idempotency_key: str | None = None
 ) -> Job:
     """The job of a plan, with its audit entry, without members that are absent from it. ``subject`` is for the
-    recorder, beside the plan's own."""
+    recorder, beside the plan's own. Raises ``Conflict`` where another merge under way claims the name."""
     plan = without_absent(plan)
     method = plan.request.method
     what = f"{len(plan.members)} adapter{'s' if len(plan.members) > 1 else ''}"
     with transaction.atomic():
         if known := jobs.check_open(user, "merge", idempotency_key):
             return known
+        if "repeats" not in subject:
+            _check_unclaimed(user, name)
         job = jobs.create_job(
             owner=user,
             kind="merge",

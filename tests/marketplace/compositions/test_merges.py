@@ -241,6 +241,19 @@ def test_name_in_use_is_a_conflict(pair: list[tuple[Adapter, float]], ada: User)
         merge(ada, pair, name="Plural")
 
 
+def test_a_name_is_claimed_while_its_merge_is_under_way(
+    pair: list[tuple[Adapter, float]], ada: User, bob: User
+) -> None:
+    first = merge(ada, pair, name="Bricks")
+    with pytest.raises(Conflict, match="under way") as refused:
+        merge(ada, pair, name="bricks")
+    assert refused.value.code == "name_taken"
+    assert "name" in refused.value.extra["fields"]
+    assert Job.objects.filter(kind="merge").count() == 1
+    cancel_job(user=ada, job=first)
+    assert merge(ada, pair, name="bricks").pk != first.pk
+
+
 def test_visitors_sign_in_first(pair: list[tuple[Adapter, float]]) -> None:
     from django.contrib.auth.models import AnonymousUser
 
