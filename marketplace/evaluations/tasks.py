@@ -47,6 +47,6 @@ def prune_evaluations() -> int:
 )
 def evaluate_when_ready(self: Task, adapter: int, suite: str) -> None:
     """Run an adapter on somebody's suite as soon as it is accepted and its base is served: for what seeds a site, whose
-    adapters have not been checked yet."""
-    if not run_on_suite(adapter=adapter, suite=suite):
+    adapters have not been checked yet. Nothing is run where nothing runs by itself."""
+    if settings.EVALUATE_UPLOADS and not run_on_suite(adapter=adapter, suite=suite):
         raise self.retry()

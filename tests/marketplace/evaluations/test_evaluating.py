@@ -180,12 +180,17 @@ def test_what_waits_by_itself_is_moved_up_for_who_asks(
     assert request_evaluation(user=ada, subject=subject(adapter), suites=[other], asked=True), "ada asked for nothing"
 
 
-def test_what_is_seeded_is_run_as_soon_as_it_can_be(adapter: Adapter, bob: User, run_waiting: RunWaiting) -> None:
+def test_what_is_seeded_is_run_as_soon_as_it_can_be(
+    adapter: Adapter, bob: User, run_waiting: RunWaiting, settings: Any
+) -> None:
     lines = '{"prompt": "Instruction: Reverse.\\nInput: a b", "expected": "b a"}'
     suite = create_suite(user=bob, name="Mine", lines=lines, visibility="public")
     Artifact.objects.update(state=Artifact.State.PENDING)
     assert not run_on_suite(adapter=adapter.pk, suite=str(suite.pk)), "it is looked at again"
     Artifact.objects.update(state=Artifact.State.VALID)
+    evaluate_when_ready.apply(kwargs={"adapter": adapter.pk, "suite": str(suite.pk)}, throw=True)
+    assert not Job.objects.filter(kind="evaluate").exists(), "where nothing runs by itself"
+    settings.EVALUATE_UPLOADS = True
     for _ in range(2):
         evaluate_when_ready.apply(kwargs={"adapter": adapter.pk, "suite": str(suite.pk)}, throw=True)
     (job,) = run_waiting()
