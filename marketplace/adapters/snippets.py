@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import dedent
 
 from django.conf import settings
@@ -11,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 
 from marketplace import policy
 from marketplace.adapters.cards.card import model_class
+from marketplace.adapters.cards.loading import base_lines, shipped_base
 from marketplace.adapters.models import Adapter
 
 
@@ -28,31 +28,28 @@ def snippets_for(adapter: Adapter) -> list[Snippet]:
     full_name, name = adapter.full_name, adapter.name
     everybody = policy.may_use(AnonymousUser(), adapter)
     header = "" if everybody else ' -H "Authorization: Bearer $BRICKYARD_TOKEN"'
-    base = _base_for_others(adapter)
     fetch = f"""\
         curl -fL{header} -o {name}.zip \\
           {site}/api/v1/adapters/{full_name}/archive/main.zip
         unzip -j {name}.zip -d {name}"""
-    load = f"""\
-        from peft import PeftModel
-        from transformers import {loader}
-
-        base = {loader}.from_pretrained("{base}")
-        model = PeftModel.from_pretrained(base, "{name}")"""
+    load = [
+        "from peft import PeftModel",
+        f"from transformers import {loader}\n",
+        base_lines(_base_for_others(adapter), loader),
+        f'model = PeftModel.from_pretrained(base, "{name}")',
+    ]
     ask = f"""\
         curl -f{header} {site}/api/v1/generations/ \\
           -H "Content-Type: application/json" \\
           -d '{{"prompt": "…", "stream": false, "members": [{{"adapter": "{full_name}"}}]}}'"""
-    snippets = [Snippet("Download", dedent(fetch)), Snippet("Load with PEFT", dedent(load))]
+    snippets = [Snippet("Download", dedent(fetch)), Snippet("Load with PEFT", "\n".join(load))]
     return [*snippets, Snippet("Ask over REST", dedent(ask))] if summary.get("generates", True) else snippets
 
 
 def _base_for_others(adapter: Adapter) -> str:
-    """What somebody elsewhere loads the base by: a repository, or a folder that Brickyard's own repository ships; never
+    """What somebody elsewhere loads the base by: a repository, or a base that Brickyard's own repository ships; never
     another directory of this machine."""
     source = adapter.base.source if adapter.base else ""
     if source and not source.startswith(("/", ".", "~")):
         return source
-    if source and Path(source).is_relative_to(settings.BASE_DIR / "inference_worker"):
-        return f"brickyard/{Path(source).relative_to(settings.BASE_DIR)}"
-    return adapter.base_name or "the-base-it-was-trained-on"
+    return shipped_base(source) or adapter.base_name or "the-base-it-was-trained-on"

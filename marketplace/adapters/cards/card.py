@@ -14,6 +14,7 @@ from typing import Any
 
 from inference_worker.contracts.common import PromptFormat
 from marketplace.adapters.cards.front_matter import FENCE, CardFault, join, split
+from marketplace.adapters.cards.loading import base_lines
 
 #: What a generated card says where nobody said anything.
 NO_DESCRIPTION = "No description yet."
@@ -152,7 +153,7 @@ def body_of(fields: CardFields, *, full_name: str, origin: Origin | None = None)
         loader = model_class(fields.task_type)
         parts.append(
             f"## Use\n\n```python\nfrom peft import PeftModel\nfrom transformers import {loader}\n\n"
-            f"base = {loader}.from_pretrained({json.dumps(fields.base_model)})\n"
+            f"{base_lines(fields.base_model, loader)}\n"
             'model = PeftModel.from_pretrained(base, "path/to/this/folder")\n```\n'
         )
     return "\n".join(parts)
