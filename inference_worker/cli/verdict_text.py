@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from inference_worker.contracts.composability import AdapterLine, FolderVerdict, MethodVerdict, PairVerdict
 
@@ -29,8 +30,7 @@ def _lines(verdict: FolderVerdict) -> Iterator[str]:
     for pair in verdict.pairs:
         yield from _pair(pair)
     yield "methods"
-    for method in verdict.methods:
-        yield _method(method)
+    yield from _methods(verdict.methods)
     yield "predictions, for two adapters that are both merged at weight 1"
     yield from verdict.predictions or ("No prediction is shipped for these measures.",)
 
@@ -63,10 +63,12 @@ def _pair(pair: PairVerdict) -> Iterator[str]:
     yield f"  units alike     {_share(found.unit_overlap)}"
     yield f"  signs agree     {_share(found.sign_agreement)}, chance 50 %"
     yield f"  norms           {found.norms[0]:.4g} and {found.norms[1]:.4g}"
-    if pair.kept:
+    if pair.kept or pair.not_predicted:
         yield "  predicted, if these two are merged at weight 1:"
     for method, (first, second) in pair.kept.items():
         yield f"  {method} keeps".ljust(18) + f"{_share(first)} of {pair.first}, {_share(second)} of {pair.second}"
+    for method, reason in pair.not_predicted.items():
+        yield f"  {method}".ljust(18) + reason.message
     yield f"  {'layer':<10} {'norms':>21} {'cosine':>8} {'reads':>7} {'writes':>7} {'units':>7} {'signs':>7}"
     for layer in found.layers:
         cosine = "–" if layer.cosine is None else f"{layer.cosine:.3f}"
@@ -75,9 +77,26 @@ def _pair(pair: PairVerdict) -> Iterator[str]:
         yield f"  {layer.layer:<10} {layer.norms[0]:>10.4g} {layer.norms[1]:>10.4g} {cosine:>8} {columns}"
 
 
-def _method(method: MethodVerdict) -> str:
-    reasons = f": {' '.join(method.reasons)}" if method.reasons else ""
-    return f"  {method.name:<18} {method.state}{reasons}"
+def _methods(methods: Sequence[MethodVerdict]) -> Iterator[str]:
+    """One line each; those about which the same is to be said share a line for it."""
+    shared: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for method in methods:
+        shared.setdefault((method.state, _without_name(method)), []).append(method.name)
+    for (state, reasons), names in shared.items():
+        if len(names) == 1 or not reasons:
+            words = f"{state}: {' '.join(reasons)}" if reasons else state
+            for name in names:
+                yield f"  {name:<18} {words}"
+            continue
+        which = "all methods" if len(names) == len(methods) else f"{len(names)} methods"
+        yield f"  {which:<18} {state}: {' '.join(reasons)}"
+        if len(names) < len(methods):
+            yield from wrap(", ".join(names), 100, initial_indent="    ", subsequent_indent="    ")
+
+
+def _without_name(method: MethodVerdict) -> tuple[str, ...]:
+    """The reasons less the method's own name, with which a refusal by its rules begins."""
+    return tuple(reason.removeprefix(f"{method.name} ") for reason in method.reasons)
 
 
 def _share(value: float | None) -> str:

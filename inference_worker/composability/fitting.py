@@ -63,8 +63,12 @@ def fit_predictor(method: str, observations: Sequence[Observation]) -> Predictor
         method=method,
         source=source,
         features=tuple(
-            Feature(name=name, mean=_short(m), scale=_short(s), coefficient=_short(c))
-            for name, m, s, c in zip(columns, mean, scale, coefficients, strict=True)
+            Feature(
+                name=name, mean=_short(m), scale=_short(s), coefficient=_short(c), low=_short(low), high=_short(high)
+            )
+            for name, m, s, c, low, high in zip(
+                columns, mean, scale, coefficients, rows.X.min(axis=0), rows.X.max(axis=0), strict=True
+            )
         ),
         intercept=_short(intercept),
         model=found["model"],

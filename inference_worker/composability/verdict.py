@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from inference_worker.contracts.composability import (
     PairVerdict,
 )
 from inference_worker.contracts.interference import stored_predictors
+from inference_worker.contracts.interference_range import PairPrediction
 from inference_worker.contracts.merge_methods import METHODS, MergeMethodInfo
 from inference_worker.errors import Refused
 from inference_worker.merging.carried import carried_tensors
@@ -40,6 +41,10 @@ def judge_adapters(readers: Sequence[AdapterReader], signatures: Sequence[Sequen
     predictors = stored_predictors()
     positions = list(combinations(range(len(readers)), 2))
     measured = compare_adapters(readers, positions)
+    predicted = [
+        _predict((readers[one], readers[two]), measures)
+        for (one, two), measures in zip(positions, measured, strict=True)
+    ]
     names = [set(reader.modules) for reader in readers]
     bases = {reader.config.base_model_name for reader in readers}
     return FolderVerdict(
@@ -55,11 +60,12 @@ def judge_adapters(readers: Sequence[AdapterReader], signatures: Sequence[Sequen
                 second=readers[two].label,
                 measures=measures,
                 signature=_cosine(signatures[one], signatures[two]) if signatures else None,
-                kept=predictors.kept(measures),
+                kept=prediction.kept,
+                not_predicted=prediction.not_predicted,
             )
-            for (one, two), measures in zip(positions, measured, strict=True)
+            for (one, two), measures, prediction in zip(positions, measured, predicted, strict=True)
         ),
-        methods=_methods(readers, measured),
+        methods=_methods(readers, predicted[0].kept if len(predicted) == 1 else {}),
         predictions=tuple(
             f"{METHODS[item.method].title}. {item.describe(predictors.measured_on)}" for item in predictors.predictors
         ),
@@ -114,18 +120,33 @@ def _cosine(one: Sequence[float], two: Sequence[float]) -> float:
     return round(sum(a * b for a, b in zip(one, two, strict=True)), 4)
 
 
-def _methods(readers: Sequence[AdapterReader], measured: Sequence[PairMeasures]) -> tuple[MethodVerdict, ...]:
+def _predict(pair: Sequence[AdapterReader], measures: PairMeasures) -> PairPrediction:
+    """What a merge of just these two is predicted to keep, by the methods that take them."""
+    predictors = stored_predictors()
+    members = choose_members(pair, [1.0] * len(pair))
+    refused = {item.method for item in predictors.predictors if _refusal(METHODS[item.method], members)}
+    features = {feature for member in members for feature in member_facts(member).features}
+    return predictors.judge(measures, features, refused)
+
+
+def _methods(readers: Sequence[AdapterReader], kept: Mapping[str, tuple[float, float]]) -> tuple[MethodVerdict, ...]:
     members = choose_members(readers, [1.0] * len(readers))
-    kept = stored_predictors().kept(measured[0]) if len(measured) == 1 else {}
     return tuple(_method(info, members, kept.get(info.name)) for info in METHODS.values())
 
 
-def _method(info: MergeMethodInfo, members: Sequence[Member], kept: tuple[float, float] | None) -> MethodVerdict:
+def _refusal(info: MergeMethodInfo, members: Sequence[Member]) -> str:
+    """Why the method does not take them; empty where it does."""
     try:
         check_members(members, info)
         carried_tensors(members)
     except Refused as refusal:
-        return MethodVerdict(name=info.name, title=info.title, state="refused", reasons=(refusal.message,))
+        return refusal.message
+    return ""
+
+
+def _method(info: MergeMethodInfo, members: Sequence[Member], kept: tuple[float, float] | None) -> MethodVerdict:
+    if refusal := _refusal(info, members):
+        return MethodVerdict(name=info.name, title=info.title, state="refused", reasons=(refusal,))
     reasons = tuple(info.caveats([member_facts(member) for member in members]))
     state = "caveat" if reasons else "legal"
     return MethodVerdict(name=info.name, title=info.title, state=state, reasons=reasons, kept=kept)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from inference_worker.contracts.common import AdapterFiles, Contract
+from inference_worker.contracts.common import AdapterFiles, Contract, Problem
 
 #: Raised when a measure changes its meaning: what was stored under another number is measured again.
 MEASURES_VERSION = 1
@@ -97,13 +97,15 @@ class MethodVerdict(Contract):
 
 
 class PairVerdict(Contract):
-    """Two adapters by name. ``signature`` is the cosine of their signatures, ``kept`` maps methods to predictions."""
+    """Two adapters by name. ``signature`` is the cosine of their signatures, ``kept`` maps methods to predictions,
+    ``not_predicted`` to why there is none."""
 
     first: str
     second: str
     measures: PairMeasures
     signature: float | None = None
     kept: dict[str, tuple[float, float]] = {}
+    not_predicted: dict[str, Problem] = {}
 
 
 class AdapterLine(Contract):

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from inference_worker.contracts.common import Contract
+from inference_worker.contracts.common import Contract, Problem
 from inference_worker.contracts.composability import MEASURES_VERSION, PairMeasures
+from inference_worker.contracts.interference_range import (
+    LARGEST_LOG,
+    PairPrediction,
+    is_outside,
+    no_share,
+    not_predicted,
+    outside_fit,
+    unlike_any_fitted,
+)
 
 STORED = Path(__file__).resolve().parents[1] / "composability" / "interference.json"
 
-#: Ratios beyond e^±4 say no more than that one adapter drowns the other.
-_LARGEST_LOG = 4.0
-
 
 def _log(ratio: float) -> float:
-    return max(-_LARGEST_LOG, min(_LARGEST_LOG, math.log(ratio))) if ratio > 0.0 else -_LARGEST_LOG
+    return max(-LARGEST_LOG, min(LARGEST_LOG, math.log(ratio))) if ratio > 0.0 else -LARGEST_LOG
 
 
 def features_of(measures: PairMeasures) -> dict[str, float]:
@@ -32,7 +39,7 @@ def features_of(measures: PairMeasures) -> dict[str, float]:
     modules = measures.shared + measures.only[0]
     return {
         "cosine": measures.cosine,
-        "relative_size": _log(other / own) if own > 0.0 else _LARGEST_LOG,
+        "relative_size": _log(other / own) if own > 0.0 else LARGEST_LOG,
         "disturbed": _log(measures.leak[0]),
         "disturbs": _log(measures.leak[1]),
         "shared_modules": measures.shared / modules if modules else 0.0,
@@ -44,12 +51,14 @@ def features_of(measures: PairMeasures) -> dict[str, float]:
 
 
 class Feature(Contract):
-    """A feature's coefficient after it was brought to mean 0 and spread 1."""
+    """A feature's coefficient after it was brought to mean 0 and spread 1, and the range that the fit has seen."""
 
     name: str
     mean: float
     scale: float
     coefficient: float
+    low: float
+    high: float
 
 
 class Correlation(Contract):
@@ -83,15 +92,30 @@ class Predictor(Contract):
         """Of what is used."""
         return self.cosine if self.source == "cosine" else self.model
 
-    def kept(self, measures: PairMeasures) -> float | None:
-        """The share of its gain that the first adapter keeps, 0 to 1; None where nothing can be said."""
-        if self.source == "none" or min(measures.norms) == 0.0:
-            return None
-        found = features_of(measures)
-        value = self.intercept + sum(
+    def outside(self, measures: PairMeasures) -> Problem | None:
+        """What lies outside of what was fitted, a feature or the share itself, seen from either adapter; None where
+        nothing does."""
+        sides = features_of(measures), features_of(measures.turned())
+        for found in sides:
+            for item in sorted(self.features, key=lambda item: item.name != "relative_size"):
+                if is_outside(found[item.name], item.low, item.high):
+                    return outside_fit(item.name, found[item.name], item.low, item.high)
+        beyond = next((value for value in map(self._sum, sides) if is_outside(value, 0.0, 1.0)), None)
+        return None if beyond is None else no_share(beyond)
+
+    def _sum(self, found: Mapping[str, float]) -> float:
+        return self.intercept + sum(
             feature.coefficient * (found[feature.name] - feature.mean) / feature.scale for feature in self.features
         )
-        return max(0.0, min(1.0, value))
+
+    def kept(self, measures: PairMeasures) -> float | None:
+        """The share of its gain that the first adapter keeps, 0 to 1; None where nothing can be said.
+
+        Shares a little beyond 0 or 1, as the straight line gives for the best and worst pairs, are brought back.
+        """
+        if self.source == "none" or unlike_any_fitted(measures) or self.outside(measures):
+            return None
+        return max(0.0, min(1.0, self._sum(features_of(measures))))
 
     def kept_by_both(self, measures: PairMeasures) -> tuple[float, float] | None:
         """The same for the first and for the second adapter."""
@@ -132,10 +156,34 @@ class Predictors(Contract):
         """The prediction for ``method``, where one was fitted."""
         return next((predictor for predictor in self.predictors if predictor.method == method), None)
 
-    def kept(self, measures: PairMeasures) -> dict[str, tuple[float, float]]:
-        """Method → the shares that both keep, for the methods of which something can be said."""
-        found = {item.method: item.kept_by_both(measures) for item in self.predictors}
-        return {method: (round(kept[0], 3), round(kept[1], 3)) for method, kept in found.items() if kept}
+    def judge(
+        self, measures: PairMeasures, features: Collection[str] = (), refused: Collection[str] = ()
+    ) -> PairPrediction:
+        """The shares that both keep, or why none are predicted, for the methods that say something at all.
+
+        ``features`` are what either adapter has beyond low rank, ``refused`` the methods that do not take the two.
+        """
+        kept: dict[str, tuple[float, float]] = {}
+        reasons: dict[str, Problem] = {}
+        unlike = unlike_any_fitted(measures, features)
+        for item in self.predictors:
+            if item.source == "none":
+                continue
+            if reason := _reason(item, measures, unlike, refused):
+                reasons[item.method] = reason
+            elif both := item.kept_by_both(measures):
+                kept[item.method] = (round(both[0], 3), round(both[1], 3))
+        return PairPrediction(kept=kept, not_predicted=reasons)
+
+
+def _reason(
+    predictor: Predictor, measures: PairMeasures, unlike: Problem | None, refused: Collection[str]
+) -> Problem | None:
+    if unlike is not None:
+        return unlike
+    if predictor.method in refused:
+        return not_predicted("method_refused", "the method does not take these two adapters", predictor.method)
+    return predictor.outside(measures)
 
 
 @cache

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from inference_worker.contracts.composability import PairMeasures
 from inference_worker.contracts.interference import Predictor, stored_predictors
+from inference_worker.contracts.interference_range import PairPrediction
 from inference_worker.contracts.merge_methods import METHODS
 from marketplace.compositions.members import Member
 from marketplace.compositions.pairs.selectors import Pair, measured, pair_of, pairs_of, unmeasured
-from marketplace.compositions.verdict import NEAR_DUPLICATE, facts_of
+from marketplace.compositions.verdict import NEAR_DUPLICATE, facts_of, method_refusal
 
 #: From this ratio of sizes on, the smaller adapter may not be heard.
 LOUD = 3.0
@@ -39,17 +41,29 @@ def describe_fit(
 
 
 def _pair(one: Member, two: Member, known: Mapping[Pair, PairMeasures]) -> dict[str, Any]:
-    """One pair; ``kept`` maps methods to the share of its gain that each of both is predicted to keep."""
+    """One pair; ``kept`` maps methods to the share of its gain that each of both is predicted to keep,
+    ``not_predicted`` to why there is no such share."""
     first, second = one.artifact.pk, two.artifact.pk
     found = known.get(pair_of(first, second))
     if found is not None and first > second:
         found = found.turned()
+    prediction = PairPrediction() if found is None else _predict(one, two, found)
     return {
         "first": one.adapter.full_name,
         "second": two.adapter.full_name,
-        "kept": {} if found is None else stored_predictors().kept(found),
+        "kept": prediction.kept,
+        "not_predicted": {name: item.model_dump() for name, item in prediction.not_predicted.items()},
         "measures": None if found is None else found.model_dump(mode="json"),
     }
+
+
+def _predict(one: Member, two: Member, found: PairMeasures) -> PairPrediction:
+    """What a merge of just these two at weight 1 is predicted to keep, by the methods that take them."""
+    predictors = stored_predictors()
+    pair = [replace(member, weight=1.0) for member in (one, two)]
+    refused = {item.method for item in predictors.predictors if method_refusal(item.method, pair)}
+    features = {feature for member in pair for feature in member.artifact.summary.get("features", [])}
+    return predictors.judge(found, features, refused)
 
 
 def _notes(members: Sequence[Member], rows: Sequence[Mapping[str, Any]]) -> list[str]:

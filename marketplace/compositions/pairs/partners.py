@@ -48,12 +48,14 @@ class Partner:
 
 @dataclass(frozen=True)
 class Partners:
-    """``ranked_by`` is ``interference`` or ``meaning``; ``waiting`` counts candidates that nobody has compared yet."""
+    """``ranked_by`` is ``interference`` or ``meaning``; ``waiting`` counts candidates that nobody has compared yet,
+    ``unpredicted`` those that were and are unlike all that the prediction was fitted on."""
 
     ranked_by: str
     method: str = ""
     partners: list[Partner] = field(default_factory=list)
     waiting: int = 0
+    unpredicted: int = 0
 
 
 def predictor() -> Predictor | None:
@@ -82,7 +84,10 @@ def find_partners(*, user: policy.Person, members: Sequence[Member], limit: int 
         for pk in ranked[:limit]
         if pk in rows and (item := judged[pk]) is not None
     ]
-    return Partners("interference", by.method, found, len(artifacts) - len(complete))
+    outside = sum(
+        any(map(by.outside, (known[key] for known in measured))) for key in (artifacts[pk] for pk in complete)
+    )
+    return Partners("interference", by.method, found, len(artifacts) - len(complete), outside)
 
 
 def compare_with_candidates(*, user: User, members: Sequence[Member]) -> Job | None:

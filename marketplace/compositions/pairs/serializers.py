@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from marketplace.adapters.serializers import ProblemSerializer
 from marketplace.compositions.pairs.partners import MOST_SHOWN, SHOWN
 from marketplace.compositions.serializers import VerdictSerializer
 
@@ -16,6 +17,7 @@ class PairSerializer(serializers.Serializer[Any]):
     first = serializers.CharField(help_text="owner/name")
     second = serializers.CharField()
     kept = serializers.DictField(child=serializers.ListField(child=serializers.FloatField()), help_text=_KEPT)
+    not_predicted = serializers.DictField(child=ProblemSerializer(), help_text="method → why no share is predicted")
     measures = serializers.DictField(allow_null=True, help_text="null until a worker has compared both")
 
 
@@ -67,6 +69,7 @@ class PartnersSerializer(serializers.Serializer[Any]):
     ranked_by = serializers.ChoiceField(choices=["interference", "meaning"])
     method = serializers.CharField(help_text="whose prediction ranks")
     waiting = serializers.IntegerField(help_text="candidates that have not been compared")
+    unpredicted = serializers.IntegerField(help_text="compared candidates that are unlike what was fitted")
     partners = PartnerSerializer(many=True)
 
 

@@ -34,6 +34,16 @@ def test_three_adapters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "rank 4 in a and 6 in c" in states["linear"].reasons[0]
 
 
+def test_methods_with_one_reason_share_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_random(tmp_path / "small", 1, rank=4)
+    write_random(tmp_path / "large", 2, rank=6)
+    assert main(["inspect", str(tmp_path / "small"), "--against", str(tmp_path / "large")]) == 0
+    text = capsys.readouterr().out
+    assert text.count("rank 4 in small and 6 in large") == 1
+    assert all(f" {name}" in text for name in METHODS)
+    assert "  cat                legal\n" in text
+
+
 def test_a_near_duplicate_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in "ab":
         write_random(tmp_path / name, 1)
@@ -48,6 +58,13 @@ def test_what_no_method_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     verdict = judge(capsys, plain, dora)
     assert {method.state for method in verdict.methods} == {"refused"}
     assert "dora cannot be merged" in verdict.methods[0].reasons[0]
+    (pair,) = verdict.pairs
+    assert (pair.kept, {reason.code for reason in pair.not_predicted.values()}) == ({}, {"not_fitted"})
+    assert main(["inspect", str(plain), "--against", str(dora)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("dora cannot be merged") == 1
+    assert "all methods        refused" in text
+    assert "Not predicted: the fit has seen no adapter with dora." in text
 
 
 def test_other_shapes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

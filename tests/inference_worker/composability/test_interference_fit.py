@@ -97,6 +97,60 @@ def test_an_adapter_without_effect_has_no_prediction() -> None:
     assert predictor.kept(measures(norms=(1.0, 0.0))) is None
 
 
+def test_ranges_are_those_of_the_fit() -> None:
+    found = world(lambda leak, rng: 0.5 - 0.15 * np.log(leak))
+    predictor = fit_predictor("cat", found)
+    sides = [features_of(side) for item in found for side in (item.measures, item.measures.turned())]
+    for feature in predictor.features:
+        values = [side[feature.name] for side in sides]
+        assert (feature.low, feature.high) == pytest.approx((min(values), max(values)), rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "words"),
+    [
+        ({"norms": (22.0, 2.0)}, "relative_size", "sizes differ 11-fold, outside what was fitted (at most "),
+        ({"norms": (1e-6, 2.0)}, "relative_size", "sizes differ more than 55-fold"),
+        ({"cosine": 0.9}, "cosine", "the cosine is 0.90, outside what was fitted (-0.03 to 0.25)"),
+        ({"sign_agreement": 0.8}, "sign_agreement", "signs agree at 80 %, outside what was fitted (49 % to 58 %)"),
+    ],
+)
+def test_outside_of_what_was_fitted_nothing_is_predicted(changes: dict[str, object], place: str, words: str) -> None:
+    plain = {"row_overlap": 0.4, "column_overlap": 0.1, "unit_overlap": 0.2, "sign_agreement": 0.5}
+    (predictor,) = (item for item in (stored_predictors().of("cat"),) if item is not None)
+    inside, pair = measures(**plain), measures(**{**plain, **changes})
+    assert (predictor.outside(inside), predictor.kept(inside) is None) == (None, False)
+    for side in (pair, pair.turned()):
+        assert predictor.kept(side) is None
+        reason = stored_predictors().judge(side).not_predicted["cat"]
+        assert (reason.code, reason.place) == ("outside_fit", place)
+        assert words in reason.message
+
+
+def test_a_sum_that_is_no_share_is_not_brought_back() -> None:
+    predictor = fit_predictor("cat", world(lambda leak, rng: 0.5 - 0.15 * np.log(leak)))
+    high = predictor.model_copy(update={"intercept": predictor.intercept + 1.0})
+    assert predictor.kept(measures(leak=(1.0, 1.0))) is not None
+    assert high.kept(measures(leak=(1.0, 1.0))) is None
+    reason = high.outside(measures(leak=(1.0, 1.0)))
+    assert reason is not None
+    assert "which is no share" in reason.message
+
+
+def test_refused_and_unlike_pairs_are_not_predicted() -> None:
+    pair = measures(row_overlap=0.4, column_overlap=0.1, unit_overlap=0.2, sign_agreement=0.5)
+    judge = stored_predictors().judge
+    assert set(judge(pair).kept) == {"cat", "lego"}
+    found = judge(pair, refused=["lego"])
+    assert (set(found.kept), found.not_predicted["lego"].code) == ({"cat"}, "method_refused")
+    for feature in ("dora", "modules_to_save"):
+        found = judge(pair, features=["rslora", feature])
+        assert (found.kept, {item.code for item in found.not_predicted.values()}) == ({}, {"not_fitted"})
+    still, clashing = pair.model_copy(update={"norms": (0.0, 1.0)}), pair.model_copy(update={"clashing": 1})
+    assert judge(still).not_predicted["cat"].code == "no_effect"
+    assert judge(clashing).not_predicted["cat"].code == "other_shapes"
+
+
 def test_what_is_shipped_can_be_used() -> None:
     """Every shipped prediction was fitted on the measures of this version, and gives shares."""
     stored = stored_predictors()

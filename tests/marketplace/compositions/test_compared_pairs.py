@@ -282,3 +282,18 @@ def test_predictions_of_methods_hold_at_weight_one(pair: Members, ada: User) -> 
 
     assert kept(1.0)
     assert not kept(0.5)
+
+
+def test_pairs_unlike_those_of_the_fit_get_a_reason(pair: Members, ada: User, client: Client) -> None:
+    finish(services.request_comparison(user=ada, members=pair), measures(norms=(37.2, 3.3)))  # type: ignore[arg-type]
+    judged = services.judge_members(user=ada, members=pair)
+    (row,) = judged["pairs"]
+    assert (row["kept"], row["not_predicted"]["cat"]["code"]) == ({}, "outside_fit")
+    words = "Not predicted: sizes differ 11-fold, outside what was fitted"
+    assert words in row["not_predicted"]["cat"]["message"]
+    client.force_login(ada)
+    names = [adapter.full_name for adapter, _ in pair]
+    assert words in client.get("/combine/fit", {"with": names}).content.decode()
+    body = {"members": [{"adapter": name, "weight": 1.0} for name in names]}
+    answer = client.post("/api/v1/merges/check/", body, content_type="application/json").json()
+    assert words in answer["pairs"][0]["not_predicted"]["cat"]["message"]

@@ -30,7 +30,7 @@ CORRELATION = Correlation(value=0.6, low=0.4, high=0.7)
 
 def predictors(source: str = "model") -> Predictors:
     """What one adapter answers to the other's inputs costs it one tenth per step of e."""
-    feature = Feature(name="disturbed", mean=0.0, scale=1.0, coefficient=-0.1)
+    feature = Feature(name="disturbed", mean=0.0, scale=1.0, coefficient=-0.1, low=-5.0, high=2.0)
     found = Predictor.model_validate(
         {
             "method": "cat",
@@ -101,6 +101,17 @@ def test_ranked_by_the_prediction(known: None, library: dict[str, Adapter], ada:
     quiet, loud = found.partners
     assert quiet.kept == pytest.approx((0.73, 0.73), abs=0.01)
     assert loud.interference == pytest.approx(1 - 0.339, abs=0.01)
+
+
+def test_pairs_unlike_those_of_the_fit_are_counted_and_not_ranked(
+    known: None, library: dict[str, Adapter], ada: User, client: Client
+) -> None:
+    remember(library["own"], library["fresh"], 50.0)
+    found = find(ada, "own")
+    assert (names(found), found.waiting, found.unpredicted) == (["quiet", "loud"], 0, 1)
+    client.force_login(ada)
+    page = client.get("/combine/fit?with=ada/own").content.decode()
+    assert "Nothing is predicted of 1 more: it lies outside what was fitted." in page
 
 
 def test_of_several_members_the_mean_counts(known: None, library: dict[str, Adapter], ada: User) -> None:
