@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from inference_worker.contracts.faults import fault_words
 from inference_worker.contracts.merge_output import (
     MemberWeights,
     MergeOutput,
@@ -81,7 +82,7 @@ def output_of(args: argparse.Namespace) -> MergeOutput:
             exclude=args.exclude,
         )
     except ValidationError as fault:
-        raise BadInput("; ".join(item["msg"] for item in fault.errors()), code="bad_modules") from fault
+        raise BadInput("; ".join(map(fault_words, fault.errors())), code="bad_modules") from fault
 
 
 def layer_weights_of(args: argparse.Namespace, adapters: int) -> tuple[MemberWeights, ...]:
@@ -119,7 +120,7 @@ def _checked(parse: Callable[[str], Value]) -> Callable[[str], Value]:
         try:
             return parse(text)
         except ValidationError as fault:
-            raise argparse.ArgumentTypeError("; ".join(item["msg"] for item in fault.errors())) from fault
+            raise argparse.ArgumentTypeError("; ".join(map(fault_words, fault.errors()))) from fault
         except ValueError as fault:
             raise argparse.ArgumentTypeError(str(fault)) from fault
 
@@ -127,7 +128,15 @@ def _checked(parse: Callable[[str], Value]) -> Callable[[str], Value]:
 
 
 def _weights(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    """Numbers between commas, told apart from what is none."""
+    weights = []
+    for part in text.split(","):
+        try:
+            weights.append(float(part))
+        except ValueError as fault:
+            words = f"{part.strip()!r} is no number; write one per adapter between commas, such as 0.5,-0.3"
+            raise argparse.ArgumentTypeError(words) from fault
+    return weights
 
 
 def _list(text: str) -> tuple[str, ...]:

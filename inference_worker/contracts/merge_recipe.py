@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from inference_worker.contracts.common import AdapterFiles, Contract, Sha256
+from inference_worker.contracts.faults import faults_in_words
 from inference_worker.contracts.merge import MAX_ADAPTERS, MergeRequest
 from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_methods.lego import with_earlier_start
@@ -97,8 +98,7 @@ def parse_recipe(data: bytes | str | Mapping[str, Any]) -> MergeRecipe:
     try:
         return MergeRecipe.model_validate(_from_first_form(table) if number == 1 else table)
     except ValidationError as fault:
-        places = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in fault.errors()[:5])
-        raise _bad("; ".join(places)) from fault
+        raise _bad("; ".join(faults_in_words(fault)[:5])) from fault
 
 
 def _load(data: bytes | str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from inference_worker.contracts import merge_methods
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.faults import faults_in_words
 from inference_worker.contracts.merge_methods import MergeMethodInfo
 from inference_worker.errors import BadInput
 from inference_worker.merging.breadcrumbs import merge_breadcrumbs
@@ -111,7 +112,7 @@ def parse_options(method: MergeMethod, options: Mapping[str, Any]) -> Contract:
     try:
         return method.info.options.model_validate(dict(options))
     except ValidationError as fault:
-        faults = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in fault.errors())
+        faults = "; ".join(faults_in_words(fault, method.info.options.model_fields))
         known = ", ".join(sorted(method.info.options.model_fields)) or "none"
         message = f"Options of {method.info.name}: {faults}. Options it has: {known}."
         raise BadInput(message, code="bad_options") from fault

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.faults import fault_words, faults_in_words
 from inference_worker.contracts.merge import MergeRequest
 from inference_worker.contracts.merge_checks import (
     AdapterNames,
@@ -151,7 +152,7 @@ def checked_options(method: str, options: Mapping[str, Any]) -> Contract:
     try:
         return info.options.model_validate(dict(options))
     except ValidationError as error:
-        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        faults = faults_in_words(error, info.options.model_fields)
         raise Invalid(
             f"The options of {method} have faults. {'; '.join(faults)}", extra={"fields": {"options": faults}}
         ) from error
@@ -166,7 +167,7 @@ def checked_output(output: Mapping[str, Any]) -> MergeOutput:
         for fault in error.errors():
             name = str(fault["loc"][0]) if fault["loc"] else "output"
             of_rank = "rank" in (name, *map(str, fault["loc"]))
-            sentence = RANK_WORDS if of_rank else fault["msg"].removeprefix("Value error, ")
+            sentence = RANK_WORDS if of_rank else fault_words(fault)
             if sentence not in fields.setdefault(name, []):
                 fields[name].append(sentence)
         words = "; ".join(f"{name}: {' '.join(sentences)}" for name, sentences in fields.items())
@@ -257,7 +258,7 @@ def _request(
         fields: dict[str, list[str]] = {}
         for fault in error.errors():
             name = str(fault["loc"][0]) if fault["loc"] and fault["loc"][0] in _MERGE_FIELDS else "merge"
-            fields.setdefault(name, []).append(fault["msg"].removeprefix("Value error, "))
+            fields.setdefault(name, []).append(fault_words(fault))
         words = "; ".join(f"{field}: {' '.join(sentences)}" for field, sentences in fields.items())
         raise Invalid(f"The merge has faults. {words}", extra={"fields": fields}) from error
     _check_settings(request, members)

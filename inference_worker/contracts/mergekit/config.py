@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from inference_worker.contracts.common import Contract
+from inference_worker.contracts.faults import fault_words
 from inference_worker.contracts.merge import MAX_ADAPTERS
 from inference_worker.errors import BadInput
 
@@ -133,7 +134,7 @@ def fault(reason: str) -> BadInput:
 
 def _words(item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"] if not str(part).startswith(("tuple[", "function-")))
-    words = "there is nothing like it here" if item["type"] == "extra_forbidden" else item["msg"]
+    words = "there is nothing like it here" if item["type"] == "extra_forbidden" else fault_words(item)
     return f"{place}: {words}" if place else words
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from inference_worker.contracts.faults import faults_in_words
 from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_output import MemberWeights, MergeOutput, OutputDtype
 from inference_worker.contracts.mergekit.config import MergekitConfig, ModelEntry, fault
@@ -89,8 +90,7 @@ class _Translation:
         try:
             options = METHODS[method].options.model_validate(options).model_dump(mode="json")
         except ValidationError as error:
-            words = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-            raise fault(f"{method}: {words}") from error
+            raise fault(f"{method}: {'; '.join(faults_in_words(error))}") from error
         pairs = [as_groups(values) for values in weights]
         grouped = any(groups for _, groups in pairs)
         return MergekitMerge(
