@@ -20,6 +20,7 @@ from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.jobs.checking import recheck_later
 from marketplace.moderation import audit
 from marketplace.moderation.models import SHA256, Block, Decision
+from marketplace.moderation.notices import tell_decided
 
 MAX_REASON = 4000
 
@@ -126,6 +127,7 @@ def _quarantine(adapter: Adapter, block: Block) -> None:
         action=Decision.Action.QUARANTINE,
         reason=f"It holds bytes that are blocked (sha256 {block.sha256[:12]}…). {block.reason}",
     )
+    tell_decided(decision)
     audit.record(
         actor=block.blocked_by,
         action="adapter.quarantine",

@@ -13,6 +13,7 @@ from marketplace.core.errors import Conflict, Forbidden, Invalid
 from marketplace.jobs.checking import recheck_later
 from marketplace.moderation import audit, blocking, tasks
 from marketplace.moderation.models import Decision, Report
+from marketplace.moderation.notices import tell_decided
 
 MAX_TEXT = 4000
 
@@ -65,9 +66,9 @@ def report_adapter(*, user: User | None, adapter: Adapter, reason: str, text: st
 def decide(*, moderator: User, adapter: Adapter, action: str, reason: str) -> Decision:
     """Quarantine, restore or remove an adapter, or dismiss its reports; closes every open report on it.
 
-    Possible without a report. The owner is told by e-mail after the transaction. Raises ``Forbidden`` without the
-    permission ``accounts.moderate``, ``Invalid`` without a reason, ``Conflict`` when the adapter's state does not
-    allow the action (somebody else decided first).
+    Possible without a report. The owner is told on the site, and by e-mail after the transaction. Raises ``Forbidden``
+    without the permission ``accounts.moderate``, ``Invalid`` without a reason, ``Conflict`` when the adapter's state
+    does not allow the action (somebody else decided first).
     """
     if not policy.may_moderate(moderator):
         raise Forbidden("Only moderators may decide on adapters.")
@@ -105,6 +106,7 @@ def decide(*, moderator: User, adapter: Adapter, action: str, reason: str) -> De
         )
         if locked.moderation != _Moderation.VISIBLE:
             recheck_later()
+        tell_decided(decision)
         # A broker that does not answer only delays the mail: beat sends what was not sent.
         transaction.on_commit(tasks.mail_decisions.delay, robust=True)
     adapter.moderation = locked.moderation

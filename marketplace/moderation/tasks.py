@@ -12,19 +12,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from marketplace.moderation.models import Decision
+from marketplace.moderation.notices import WORDS
+from marketplace.notifications.models import Kind
+from marketplace.notifications.selectors import wants_letter
 
 logger = structlog.get_logger(__name__)
 
 #: A mail that could not be sent for this long is given up; the owner still reads the decision on the page.
 GIVE_UP_AFTER = timedelta(days=7)
-_WORDS = {
-    Decision.Action.QUARANTINE: (
-        "is in quarantine",
-        "Others can no longer see or download it. You still see it, but cannot change it until it is restored.",
-    ),
-    Decision.Action.RESTORE: ("is restored", "It is as visible as before, and you can change it again."),
-    Decision.Action.REMOVE: ("was removed", "It can no longer be downloaded, and the same weights are refused."),
-}
 
 
 @shared_task(name="marketplace.mail_decisions")
@@ -59,10 +54,13 @@ def _tell(key: int) -> bool:
 
 def _mail(decision: Decision) -> bool:
     adapter = decision.adapter
-    if not adapter.owner.email or decision.action not in _WORDS:
+    if not adapter.owner.email or decision.action not in WORDS:
         logger.info("decision_not_mailed", decision=decision.pk, why="the owner has no e-mail address")
         return False
-    headline, consequence = _WORDS[Decision.Action(decision.action)]
+    if not wants_letter(adapter.owner, Kind.MODERATION):
+        logger.info("decision_not_mailed", decision=decision.pk, why="the owner wants no such letters")
+        return False
+    headline, consequence = WORDS[Decision.Action(decision.action)]
     body = (
         f"Hello {adapter.owner.display_name or adapter.owner.username},\n\n"
         f"a moderator looked at {adapter.full_name}. It {headline}.\n\n"

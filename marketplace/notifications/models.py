@@ -13,6 +13,7 @@ class Kind(models.TextChoices):
     REGRESSION = "regression", "An evaluation left its interval"
     ACCESS = "access", "Access to adapters: requests, answers, shares"
     TRANSFER = "transfer", "Adapters that are offered to you, and answers to your offers"
+    MODERATION = "moderation", "What moderators decide on your adapters"
 
 
 class Notification(models.Model):

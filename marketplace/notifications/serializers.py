@@ -36,3 +36,4 @@ class LettersSerializer(serializers.Serializer[Any]):
     regression = serializers.BooleanField(required=False, help_text=Kind.REGRESSION.label)
     access = serializers.BooleanField(required=False, help_text=Kind.ACCESS.label)
     transfer = serializers.BooleanField(required=False, help_text=Kind.TRANSFER.label)
+    moderation = serializers.BooleanField(required=False, help_text=Kind.MODERATION.label)

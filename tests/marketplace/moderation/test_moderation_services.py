@@ -15,6 +15,8 @@ from marketplace.compositions.services import create_merge
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.moderation import selectors, services, tasks
 from marketplace.moderation.models import AuditEntry, Decision, Report
+from marketplace.notifications.models import Notification
+from marketplace.notifications.services import choose_letters
 from marketplace.policy import may_download, may_edit
 
 pytestmark = pytest.mark.django_db
@@ -125,6 +127,27 @@ def test_every_transition(adapter: Adapter, moderator: User, state: str, action:
     assert adapter.moderation == state
     assert not Decision.objects.exists()
     assert not AuditEntry.objects.exists()
+
+
+def test_owners_are_told_on_the_site(adapter: Adapter, ada: User, moderator: User) -> None:
+    """Also of what was made from the adapter, and not of what changes nothing."""
+    services.report_adapter(user=None, adapter=adapter, reason="spam")
+    decide(moderator, adapter, "dismiss")
+    assert not Notification.objects.exists()
+    decide(moderator, adapter, "quarantine")
+    told = Notification.objects.get()
+    assert (told.user, told.kind, told.title) == (ada, "moderation", "ada/poems is in quarantine")
+    assert told.text.endswith("Reason: Copied without permission.")
+    assert told.address == "/ada/poems"
+    decide(moderator, adapter, "restore")
+    assert Notification.objects.filter(title="ada/poems is restored").exists()
+
+
+def test_who_wants_no_letters_of_decisions_gets_none(adapter: Adapter, ada: User, moderator: User) -> None:
+    choose_letters(user=ada, wanted={"moderation": False})
+    decide(moderator, adapter, "quarantine")
+    assert tasks.mail_decisions() == 0
+    assert Notification.objects.filter(user=ada).count() == 1
 
 
 def test_dismissing_closes_reports_and_leaves_the_adapter(adapter: Adapter, moderator: User) -> None:

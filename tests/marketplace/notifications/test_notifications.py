@@ -109,13 +109,13 @@ def test_rest(ada: User, bob: User, client: Client) -> None:
     assert count_unread(bob) == 1
     assert client.get("/api/v1/notifications/?unread=true").json()["results"] == []
     changed = client.patch("/api/v1/me/letters/", {"access": False}, content_type="application/json").json()
-    assert changed == {"regression": True, "access": False, "transfer": True}
+    assert changed == {"regression": True, "access": False, "transfer": True, "moderation": True}
 
 
 def test_the_account_page_keeps_the_choice(ada: User, client: Client) -> None:
     client.force_login(ada)
     client.post("/account/letters", {"access": "on"})
-    assert letters_of(ada) == {"regression": False, "access": True, "transfer": False}
+    assert letters_of(ada) == {"regression": False, "access": True, "transfer": False, "moderation": False}
     page = client.get("/account/").content.decode()
     assert 'name="access" checked' in page
     assert 'name="transfer" checked' not in page
