@@ -11,8 +11,9 @@ import structlog
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.urls import is_valid_path
 
-from marketplace.core.errors import AppError, Forbidden, Invalid, NotFound
+from marketplace.core.errors import AppError, Forbidden, Invalid, NotAllowed, NotFound
 from marketplace.core.translator import as_app_error
 
 TEMPLATE = "errors/error.html"
@@ -23,6 +24,7 @@ _HEADINGS = {
     401: "Sign in first",
     403: "You may not do this",
     404: "Nothing here",
+    405: "Nothing to open here",
     409: "This has changed meanwhile",
     410: "Deleted",
     413: "Too large",
@@ -87,6 +89,23 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     """``handler404``; also what ``/api/v1/`` answers at an unknown address."""
     words = "There is nothing at this address, or it is not yours to see."
     return render_error(request, NotFound(words))
+
+
+def not_allowed(request: HttpRequest) -> HttpResponse:
+    """For what Django answers with nothing but a status: most often the address of a form, opened after a sign-in."""
+    words = "This address only takes what a form sends. Nothing was done; open the form and send it again."
+    return render_error(request, NotAllowed(words, extra={"back": _page_above(request.path)}))
+
+
+def _page_above(path: str) -> str:
+    """The nearest page that ``path`` lies below, where a form of its own usually stands."""
+    above = path.rstrip("/")
+    while "/" in above:
+        above = above.rpartition("/")[0]
+        for page in (f"{above}/", above):
+            if page and is_valid_path(page):
+                return page
+    return "/"
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -58,6 +58,13 @@ class Gone(AppError):
     code = "gone"
 
 
+class NotAllowed(AppError):
+    """The address is there, and takes other methods."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
 class Conflict(AppError):
     """The state has moved on, or the name is taken."""
 
