@@ -57,8 +57,23 @@ def subject_for(user: policy.Person, subject: Adapter | Composition) -> Subject:
 
 def in_reach(row: Watch) -> bool:
     """Whether its owner may still see and run what is watched: no numbers and no new name otherwise."""
+    return not halted(row)
+
+
+def halted(row: Watch) -> str:
+    """Why what is watched cannot be run now, for the watch's owner; empty where it can."""
+    if quarantined(row):
+        return "A moderator has put it in quarantine. It is not evaluated until it is restored."
     try:
         subject_for(row.owner, row.subject)
-    except AppError:
+    except AppError as error:
+        return error.message
+    return ""
+
+
+def quarantined(row: Watch) -> bool:
+    """Whether it is the person's own adapter and in quarantine; of others' they do not learn it."""
+    adapter = row.adapter
+    if adapter is None or adapter.owner_id != row.owner_id:
         return False
-    return True
+    return adapter.moderation == Adapter.Moderation.QUARANTINED

@@ -25,16 +25,21 @@ def watch_list(request: HttpRequest) -> HttpResponse:
         cursor=request.GET.get("cursor") or None,
         limit=PAGE,
     )
-    return render(request, "regressions/watches.html", {"watches": page.items, "next_cursor": page.next_cursor})
+    halted = [row.pk for row in page.items if selectors.quarantined(row)]
+    context = {"watches": page.items, "next_cursor": page.next_cursor, "quarantined": halted}
+    return render(request, "regressions/watches.html", context)
 
 
 @login_required
 @require_safe
 def watch_page(request: HttpRequest, watch_id: int) -> HttpResponse:
     found = selectors.get_watch(user=request.user, key=watch_id)
-    opens = selectors.in_reach(found)
+    halted = selectors.halted(found)
+    opens = not halted
     history = [(check, sentence_of(check) if opens else "") for check in found.newest]
-    return render(request, "regressions/watch.html", {"watch": found, "history": history, "opens": opens})
+    return render(
+        request, "regressions/watch.html", {"watch": found, "history": history, "opens": opens, "halted": halted}
+    )
 
 
 @login_required

@@ -20,6 +20,7 @@ from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 from marketplace.evaluations.models import EvaluationRun
 from marketplace.jobs.models import Job
 from marketplace.moderation.models import AuditEntry
+from marketplace.moderation.services import decide
 from marketplace.notifications.models import Notification
 from marketplace.regressions import services
 from marketplace.regressions.models import Check, Watch
@@ -222,6 +223,21 @@ def test_who_watches_what(adapter: Adapter, ada: User, bob: User, settings: Any,
     assert not due().exists()
     unwatch(user=ada, row=row)
     assert not Watch.objects.exists()
+
+
+def test_a_watch_says_that_its_adapter_is_in_quarantine(
+    adapter: Adapter, ada: User, bob: User, client: Client, moderator: User
+) -> None:
+    """To its owner; others learn that it is out of their reach, as everywhere."""
+    own, other = watch(user=ada, subject=adapter, every="daily"), watch(user=bob, subject=adapter, every="daily")
+    decide(moderator=moderator, adapter=adapter, action="quarantine", reason="Copied.")
+    client.force_login(ada)
+    assert "put it in quarantine" in client.get(f"/watches/{own.pk}").content.decode()
+    assert "In quarantine" in client.get("/watches/").content.decode()
+    client.force_login(bob)
+    page = client.get(f"/watches/{other.pk}").content.decode() + client.get("/watches/").content.decode()
+    assert "not yours to use" in page
+    assert "quarantine" not in page
 
 
 def test_pages_and_rest(adapter: Adapter, ada: User, bob: User, client: Client) -> None:
