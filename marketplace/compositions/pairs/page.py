@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from inference_worker.contracts.merge_methods import METHODS
 from marketplace.compositions.forms import CombineForm
 from marketplace.compositions.members import resolve_members
 from marketplace.compositions.pairs.describe import describe_fit, describe_predictor
@@ -18,6 +19,24 @@ from marketplace.core.errors import AppError
 MOST_OF_VISITORS = 8
 #: Partners are looked for to go with so many adapters at most: every one of them is held against the catalogue.
 MOST_WITH_PARTNERS = 4
+#: Predicted shares that differ by less are not held against each other: the predictions are rougher than that.
+CLEARLY_MORE = 0.1
+
+
+def better_than(method: str, kept: Mapping[str, float]) -> dict[str, Any] | None:
+    """The method that is predicted to keep most, where that is clearly more than what ``method`` keeps; ``kept`` maps
+    methods to mean shares."""
+    if method not in kept:
+        return None
+    best = max(kept, key=lambda name: kept[name])
+    if kept[best] - kept[method] < CLEARLY_MORE:
+        return None
+    return {
+        "title": METHODS[best].title,
+        "kept": kept[best],
+        "instead_of": METHODS[method].title,
+        "keeps": kept[method],
+    }
 
 
 def members_query(form: CombineForm) -> str:
@@ -42,7 +61,11 @@ def fit_context(user: Any, form: CombineForm, judged: Mapping[str, Any] | None =
     running = running_comparison(user, [member.artifact.pk for member in members])
     ended = comparison_of(user, missing) if missing and running is None else None
     by = predictor()
+    kept = {method["name"]: sum(method["kept"]) / 2 for method in fit["method_verdicts"] if method["kept"]}
     return {
+        "kept": kept,
+        "better": better_than(form.method, kept),
+        "method": form.method,
         "fit": fit,
         "user": user,
         "alone": len(members) == 1,

@@ -19,7 +19,7 @@ from marketplace.compositions.pairs.partners import compare_with_candidates
 from marketplace.compositions.pairs.selectors import is_running
 from marketplace.core.errors import AppError, NotAuthenticated
 
-_TEMPLATE = "compositions/verdict.html"
+_TEMPLATE = "compositions/verdict_answer.html"
 
 
 @require_safe

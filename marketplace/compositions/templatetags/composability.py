@@ -15,7 +15,10 @@ register = template.Library()
 @register.inclusion_tag("compositions/verdict.html", takes_context=True)
 def composability(context: Context) -> dict[str, Any]:
     """How the members of the page's ``form`` go together, and what goes with them."""
-    return fit_context(context["request"].user, context["form"], context.get("verdict"))
+    found = fit_context(context["request"].user, context["form"], context.get("verdict"))
+    # The methods and the tray, which come after it on the page, say what is predicted of them.
+    context["kept"], context["better"] = found.get("kept", {}), found.get("better")
+    return found
 
 
 @register.filter

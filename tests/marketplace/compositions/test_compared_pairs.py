@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +14,12 @@ from django.test import Client
 
 from inference_worker.contracts.composability import ComposeCheckRequest, ComposeCheckResult, LayerPair, PairMeasures
 from inference_worker.contracts.jobs import JobOutcome
+from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
 from marketplace.compositions.models import PairMeasure
 from marketplace.compositions.pairs import services
+from marketplace.compositions.pairs.page import CLEARLY_MORE, better_than
 from marketplace.compositions.pairs.selectors import measured_with
 from marketplace.core.errors import Invalid, NotAuthenticated, NotFound
 from marketplace.jobs.models import Job
@@ -282,6 +285,28 @@ def test_predictions_of_methods_hold_at_weight_one(pair: Members, ada: User) -> 
 
     assert kept(1.0)
     assert not kept(0.5)
+
+
+def test_a_method_that_is_predicted_to_keep_more_is_named(pair: Members, ada: User, client: Client) -> None:
+    """On the page, beside the methods, and in the answer to the page that waited for the comparison."""
+    client.force_login(ada)
+    address = "?with=ada/plural&with=bob/past&method="
+    assert "predicted to keep" not in client.get(f"/combine/{address}lego").content.decode()
+    finish(services.request_comparison(user=ada, members=pair), measures())  # type: ignore[arg-type]
+    judged = services.judge_members(user=ada, members=pair)
+    kept = {row["name"]: sum(row["kept"]) / 2 for row in judged["method_verdicts"] if row["kept"]}
+    best, worst = max(kept, key=lambda name: kept[name]), min(kept, key=lambda name: kept[name])
+    assert kept[best] - kept[worst] > CLEARLY_MORE
+    for part in ("/combine/", "/combine/fit"):
+        page = client.get(f"{part}{address}{worst}").content.decode()
+        for name, share in kept.items():
+            found = re.search(rf'id="kept-{name}"[^>]*>([^<]*)<', page)
+            assert found is not None
+            assert found.group(1) == f"predicted to keep {100 * share:.0f} %"
+        assert f"{METHODS[best].title} is predicted to keep" in page
+        assert "of what these two gained" not in client.get(f"{part}{address}{best}").content.decode()
+    assert better_than("ties", {"sum": 0.9}) is None
+    assert better_than("lego", {"sum": 0.42, "lego": 0.4}) is None
 
 
 def test_pairs_unlike_those_of_the_fit_get_a_reason(pair: Members, ada: User, client: Client) -> None:
