@@ -20,6 +20,7 @@ from inference_worker.cli.merge_arguments import (
     output_of,
     positive,
 )
+from inference_worker.cli.methods_text import methods_table
 from inference_worker.contracts.merge_methods import METHODS
 from inference_worker.contracts.merge_recipe import parse_recipe
 from inference_worker.contracts.mergekit import adapters_of, read_mergekit, translate
@@ -33,8 +34,12 @@ _OUTPUT = ("rank", "ranks", "dtype", "rotate", "modules", "exclude")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    methods = "; ".join(f"{info.name}: {info.explanation}" for info in METHODS.values())
-    parser = subparsers.add_parser("merge", help="merge adapters into a new one", epilog=methods)
+    parser = subparsers.add_parser(
+        "merge",
+        help="merge adapters into a new one",
+        epilog=methods_table(METHODS.values()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("adapters", nargs="*", type=Path, metavar="ADAPTER", help="folder of a PEFT LoRA adapter")
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--method", choices=sorted(METHODS), help="how to merge, see below")
@@ -66,7 +71,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--template", default="{prompt}", help="text around the prompts of a file, such as '{prompt}\\nOutput:'"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of whatever is random (default 0)")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the method")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the method, see below"
+    )
     add_output_arguments(parser)
     parser.add_argument("--threads", type=positive, help="cores to use (default: all, at most 8)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write the result to")
