@@ -23,7 +23,7 @@ from marketplace.evaluations.selectors import adapters_asked
 from marketplace.evaluations.services import KIND
 from marketplace.evaluations.standing import evaluate_by_itself, try_later
 from marketplace.jobs.models import Job
-from marketplace.jobs.recorders import limit_open, register, register_check, register_failure, register_retry
+from marketplace.jobs.recorders import Withdrawn, limit_open, register, register_check, register_failure, register_retry
 
 _State = EvaluationRun.State
 
@@ -54,6 +54,7 @@ def check_evaluation(job: Job) -> None:
     if missing := set(wanted) - set(found):
         raise NotFound(f"{len(missing)} of the versions that were to be evaluated are gone.")
     for version in found.values():
+        _check_in_place(job, version.adapter)
         policy.require(job.owner, policy.Action.USE, version.adapter, version=version)
     keys = {key for keys in job.subject["runs"] for key in keys}
     suites = list(EvaluationSuite.objects.filter(runs__in=keys).distinct())
@@ -65,6 +66,17 @@ def check_evaluation(job: Job) -> None:
     }
     for adapter in Adapter.objects.filter(pk__in=asked).select_related("owner", "current__artifact"):
         policy.require(job.owner, policy.Action.USE, adapter)
+
+
+def _check_in_place(job: Job, adapter: Adapter) -> None:
+    """Of one's own adapter that one deleted, or that a moderator took down, nothing is measured, and nothing failed.
+    What is somebody else's is not theirs to learn about. Raises ``Withdrawn``."""
+    if adapter.owner_id != job.owner_id:
+        return
+    if adapter.deleted_at is not None:
+        raise Withdrawn(f"{adapter.full_name} was deleted.")
+    if adapter.moderation != Adapter.Moderation.VISIBLE:
+        raise Withdrawn(f"A moderator took {adapter.full_name} down; it is not evaluated until it is restored.")
 
 
 @register(KIND)
@@ -126,12 +138,13 @@ def _compare(run: EvaluationRun, place: int, runs: list[EvaluationRun | None], c
 @register_failure(KIND)
 def record_failed_evaluation(job: Job) -> None:
     """Runs say why they have no numbers, unless another job measures them, too."""
-    why = "It was cancelled." if job.state == Job.State.CANCELLED else job.error_message
+    why = job.error_message or "It was cancelled."
     failed = [run for run in _locked(job).values() if run.state == _State.WAITING and run.job_id == job.pk]
     for run in failed:
         run.state, run.fault, run.finished_at = _State.FAILED, why, timezone.now()
         run.save(update_fields=["state", "fault", "finished_at"])
-    if job.state != Job.State.CANCELLED:
+    # Whom the owner stopped rests; what was taken away is tried again should it come back.
+    if job.error_message:
         try_later(standings_on(failed))
 
 

@@ -18,7 +18,7 @@ from marketplace.celery import app
 from marketplace.core.errors import AppError
 from marketplace.jobs import dispatch, recorders
 from marketplace.jobs.models import Job
-from marketplace.jobs.outcomes import fail
+from marketplace.jobs.outcomes import fail, withdraw
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,8 @@ def _rechecked(key: UUID) -> bool:
 
 
 def recheck(job_id: UUID | str) -> bool:
-    """Whether the job was open and had to be stopped; it fails in the words of its check."""
+    """Whether the job was open and had to be stopped; it fails in the words of its check, or is
+    cancelled where what it was about is gone."""
     with transaction.atomic():
         open_jobs = Job.objects.select_for_update(of=("self",)).select_related("owner").exclude(state__in=Job.ENDED)
         job = open_jobs.filter(pk=job_id).first()
@@ -62,6 +63,8 @@ def recheck(job_id: UUID | str) -> bool:
         except AppError as error:
             log.info("job_no_longer_allowed", job=str(job.pk), kind=job.kind, code=error.code)
             transaction.on_commit(partial(dispatch.request_stop, str(job.pk), job.attempt))
-            fail(job, JobFault(code=error.code, message=error.message, extra=error.extra))
+            fault = JobFault(code=error.code, message=error.message, extra=error.extra)
+            end = withdraw if isinstance(error, recorders.Withdrawn) else fail
+            end(job, fault)
             return True
     return False

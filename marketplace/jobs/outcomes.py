@@ -147,6 +147,14 @@ def fail(job: Job, fault: JobFault) -> None:
     _record_failure(job)
 
 
+def withdraw(job: Job, fault: JobFault) -> None:
+    """End a locked, open row as cancelled, with the reason, which nobody's wish explains."""
+    job.state, job.cancel_requested = Job.State.CANCELLED, True
+    job.error_code, job.error_message, job.message = fault.code[:60], fault.message, ""
+    job.finished_at = job.finished_at or timezone.now()
+    _record_failure(job)
+
+
 def cancel_now(job: Job) -> None:
     """End a locked, open row as cancelled."""
     job.state, job.cancel_requested = Job.State.CANCELLED, True

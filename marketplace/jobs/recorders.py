@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from marketplace.core.errors import Gone
 from marketplace.jobs.models import Job
 
 #: In a job's subject: the key of who asked for what was waiting by itself, of somebody else.
 HURRIED_BY = "hurried_by"
+
+
+class Withdrawn(Gone):
+    """What the job is about was taken away by its owner, or from them: a check that raises this has the job cancelled.
+    Nothing failed."""
+
+    code = "withdrawn"
+
 
 Recorder = Callable[[Job, dict[str, Any]], None]
 FailureRecorder = Callable[[Job], None]

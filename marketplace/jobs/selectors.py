@@ -85,10 +85,10 @@ def _merged(job: Job, overlay: dict[str, Any]) -> dict[str, Any]:
 
 def waiting_before(job: Job) -> int:
     """How many queued jobs of the same queue are older; 0 for a job that does not wait."""
-    return _places([job]).get(job.pk, 0)
+    return places_of([job]).get(job.pk, 0)
 
 
-def _places(jobs: list[Job]) -> dict[uuid.UUID, int]:
+def places_of(jobs: list[Job]) -> dict[uuid.UUID, int]:
     """``waiting_before`` of those of ``jobs`` that wait, with one question whatever their number."""
     waiting = [job.pk for job in jobs if job.state == Job.State.QUEUED]
     if not waiting:
@@ -112,7 +112,7 @@ def full_state(job: Job) -> dict[str, Any]:
 
 def full_states(jobs: list[Job]) -> list[dict[str, Any]]:
     """``full_state`` of many jobs with one question to Redis and one to PostgreSQL."""
-    places = _places(jobs)
+    places = places_of(jobs)
     return [_state(job, live, places.get(job.pk, 0)) for job, live in zip(jobs, live_states(jobs), strict=True)]
 
 

@@ -50,8 +50,15 @@ def job_list(request: HttpRequest) -> HttpResponse:
         limit=PAGE,
     )
     exports.with_names_of_today(request.user, page.items)
+    places = selectors.places_of(page.items)
     rows = [
-        {"job": job, "kind": KINDS.get(job.kind, job.kind), "live": live, "took": _took(job)}
+        {
+            "job": job,
+            "kind": KINDS.get(job.kind, job.kind),
+            "live": live,
+            "took": _took(job),
+            "before": places.get(job.pk, 0),
+        }
         for job, live in zip(page.items, selectors.live_states(page.items), strict=True)
     ]
     context = {

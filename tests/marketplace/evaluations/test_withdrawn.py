@@ -28,6 +28,7 @@ from marketplace.evaluations.tasks import evaluate_overdue
 from marketplace.jobs.checking import recheck_jobs
 from marketplace.jobs.models import Job
 from marketplace.jobs.services import cancel_job, retry_job
+from marketplace.moderation.services import decide
 from tests.marketplace.evaluations.conftest import MakeShipped
 from tests.marketplace.evaluations.test_forgetting import SECRET, copies, is_stored, merge_of
 from tests.marketplace.evaluations.test_forgetting import secret as secret
@@ -97,6 +98,33 @@ def test_what_waits_to_run_on_them_stops(
         retry_job(user=ada, job=job)
     evaluate_overdue()
     assert SECRET not in copies(merge), "the next look at the merge takes them out"
+
+
+@pytest.mark.parametrize("how", ["delete", "quarantine"])
+def test_what_measures_an_adapter_that_is_taken_away_is_cancelled(
+    how: str, make_shipped: MakeShipped, bob: User, moderator: User
+) -> None:
+    """Nothing failed. Should it come back, it is measured then."""
+    own = make_shipped(bob, "opposites")
+    evaluate_adapter(own)
+    job = Job.objects.get(kind="evaluate", owner=bob)
+    if how == "delete":
+        delete_adapter(user=bob, adapter=own)
+    else:
+        decide(moderator=moderator, adapter=own, action="quarantine", reason="Copied.")
+    assert recheck_jobs() == 1
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == ("cancelled", "withdrawn")
+    assert "bob/opposites" in job.error_message
+    assert not EvaluationRun.objects.filter(job=job, state="waiting").exists()
+    with pytest.raises(AppError):
+        retry_job(user=bob, job=job)
+    assert evaluate_adapter(own) == []
+    if how == "delete":
+        restore_adapter(user=bob, adapter=own)
+    else:
+        decide(moderator=moderator, adapter=own, action="restore", reason="It was theirs.")
+    assert {run.state for run in evaluate_adapter(own)} == {"waiting"}
 
 
 def test_a_merge_shows_none_of_them(
