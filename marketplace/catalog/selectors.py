@@ -27,6 +27,9 @@ MAX_QUERY = 400
 RRF_K = 60
 #: Of a ranking by some of the words: one common word must not outweigh what is closest in meaning.
 PARTIAL_WEIGHT = 0.05
+#: As many are shown where nothing is close.
+NEAREST = 6
+NOTHING_CLOSE = "Nothing here is close to that. The nearest are listed; they may have nothing to do with it."
 WORDS_ONLY = "Search by meaning is not answering; showing matches by words."
 _ORDERS = {
     "newest": ("-created_at", "-id"),
@@ -106,13 +109,16 @@ def _ranked(candidates: QuerySet[Adapter], query: str, filters: CatalogFilters, 
         mode = "meaning_and_words"
         similarity = meaning.closest(candidates, vector, settings.ENCODER, MAX_HITS)
     scores = fuse([whole, list(similarity), partial], [1.0, 1.0, PARTIAL_WEIGHT])
-    best = list(scores)[:MAX_HITS]
+    # By meaning everything is near something; without a word in common that takes more than chance.
+    far = bool(similarity) and not whole and not partial and max(similarity.values()) < meaning.CLOSE
+    best = list(scores)[: NEAREST if far else MAX_HITS]
     page = best[offset : offset + filters.limit]
     ends = offset + filters.limit
     return SearchPage(
         results=_hits(candidates, page, scores, similarity, query),
         mode=mode,
-        note="" if vector is not None else WORDS_ONLY,
+        note=WORDS_ONLY if vector is None else NOTHING_CLOSE if far else "",
+        far=far,
         next_cursor=cursors.encode_offset(query, filters, ends) if ends < len(best) else "",
         facets=count_facets(Adapter.objects.filter(pk__in=best)),
         total=len(best),
@@ -149,6 +155,7 @@ def _hits(
         if tags:
             why.append("tag: " + ", ".join(tags))
         if key in similarity:
-            why.append(f"close in meaning ({similarity[key]:.2f})")
+            word = "close" if similarity[key] >= meaning.CLOSE else "near"
+            why.append(f"{word} in meaning ({similarity[key]:.2f})")
         hits.append(SearchHit(adapter, scores[key], tuple(why), similarity.get(key)))
     return hits

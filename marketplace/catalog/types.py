@@ -135,5 +135,7 @@ class SearchPage:
     note: str = ""
     next_cursor: str = ""
     facets: Mapping[str, list[FacetValue]] = field(default_factory=dict)
+    #: Whether nothing is close, so that ``results`` are merely the nearest.
+    far: bool = False
     #: How many adapters match; for a search with words or meaning at most the 200 best count.
     total: int = 0

@@ -123,6 +123,21 @@ def test_meaning_finds_what_shares_no_word(make_adapter: Any, ada: User, answer_
     assert page.results[0].similarity == pytest.approx(0.6, abs=1e-3)
 
 
+def test_a_search_says_when_nothing_is_close(make_adapter: Any, ada: User, answer_with: Any) -> None:
+    """Near in meaning by chance is no match; a word in common is one."""
+    for number in range(8):
+        give_vector(make_adapter(ada, f"some-{number}"), [0.3, 0.95, 0.0])
+    answer_with([1.0, 0.0, 0.0])
+    page = ask("zzzz qqqq")
+    assert (page.far, page.note) == (True, selectors.NOTHING_CLOSE)
+    assert len(page.results) == page.total == selectors.NEAREST
+    assert page.results[0].why == ("near in meaning (0.30)",)
+    named = ask("some-3")
+    assert (named.far, named.note) == (False, "")
+    give_vector(make_adapter(ada, "close"), [0.6, 0.8, 0.0])
+    assert not ask("zzzz qqqq").far
+
+
 def test_better_of_two_vectors_counts_once(make_adapter: Any, ada: User, answer_with: Any) -> None:
     adapter = make_adapter(ada, "a")
     give_vector(adapter, [0.6, 0.8], "description")
