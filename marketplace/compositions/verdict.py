@@ -22,6 +22,8 @@ from marketplace.compositions.members import Member, conflicting_shapes, shapes_
 LayerWeights = Sequence[Sequence[Mapping[str, Any]]]
 #: From this cosine of signatures on, two adapters are near-duplicates (see the architecture, "Data").
 NEAR_DUPLICATE = 0.98
+#: Beside the exact cosine of a compared pair this is another number.
+SKETCHED = "Estimated from sketches; compared pairs have their measured cosine."
 #: How the reason begins that a merge has from a parent.
 PASSED_ON = "A parent must stay private: "
 
@@ -151,7 +153,9 @@ def _similarity_check(members: Sequence[Member]) -> dict[str, Any] | None:
     cosine, left, right = max(pairs)
     near = cosine >= NEAR_DUPLICATE
     detail = f"{left} and {right} are near-duplicates." if near else f"Closest pair: {left} and {right}."
-    return _check("similarity", None if near else True, "Closest changes", f"{cosine:.2f}", detail)
+    return _check(
+        "similarity", None if near else True, "Closest changes", f"about {cosine:.2f}", f"{detail} {SKETCHED}"
+    )
 
 
 def _licence(members: Sequence[Member]) -> LicenceVerdict:
