@@ -27,6 +27,11 @@ class Family:
     count: int
     adapters: list[Adapter]
 
+    @property
+    def others(self) -> int:
+        """Those that are not among ``adapters``."""
+        return self.count - len(self.adapters)
+
 
 @dataclass(frozen=True)
 class Home:
