@@ -83,13 +83,15 @@ class Line:
     difference: dict[str, Numbers] = field(default_factory=dict)
 
     def row(self, metric: str) -> dict[str, Any]:
-        """For a table: label, metric's title and the three estimates, None where there is none."""
+        """For a table: label, metric's title, the three estimates and the plain gain, None where there is none. Parts
+        have a gain and no interval of it."""
         estimates = {"base": self.base, "value": self.value, "difference": self.difference}
         found = {name: by_metric.get(metric) for name, by_metric in estimates.items()}
         base, value, difference = found.values()
-        if base and value and difference:
-            found["difference"] = {**difference, "value": gain(base["value"], value["value"])}
-        return {"label": self.label, "metric": METRICS[metric], **found}
+        above = gain(base["value"], value["value"]) if base and value else None
+        if difference and above is not None:
+            found["difference"] = {**difference, "value": above}
+        return {"label": self.label, "metric": METRICS[metric], "gain": above, **found}
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.template.loader import render_to_string
 
 from marketplace.evaluations.figures import gain, percent, percents, points
+from marketplace.evaluations.reports import Line
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,14 @@ def test_what_is_shown_adds_up() -> None:
             shown = [float(percent(share).removesuffix(" %")) for share in (base, value)]
             said = float(points(gain(base, value)).replace("−", "-"))
             assert said == pytest.approx(shown[1] - shown[0])
+
+
+def test_parts_say_how_many_examples_and_their_gain() -> None:
+    """Without an interval of it: nobody judged so few."""
+    base, value = ({"exact_match": {"value": share, "low": 0.0, "high": 1.0, "n": 4}} for share in (0.25, 0.75))
+    row = Line("cluster", base, value).row("exact_match")
+    assert (row["gain"], row["difference"], row["value"]["n"]) == (0.5, None, 4)
+    page = render_to_string("evaluations/table.html", {"result": {"where": "A suite", "rows": [row]}})
+    assert '<td class="num">4</td>' in page
+    assert '<td class="num">+50</td>' in page
+    assert "not judged" in page
