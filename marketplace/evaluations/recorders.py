@@ -71,7 +71,7 @@ def check_evaluation(job: Job) -> None:
 def _check_in_place(job: Job, adapter: Adapter) -> None:
     """Of one's own adapter that one deleted, or that a moderator took down, nothing is measured, and nothing failed.
     What is somebody else's is not theirs to learn about. Raises ``Withdrawn``."""
-    if adapter.owner_id != job.owner_id:
+    if not policy.owns(job.owner, adapter):
         return
     if adapter.deleted_at is not None:
         raise Withdrawn(f"{adapter.full_name} was deleted.")

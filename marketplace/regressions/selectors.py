@@ -74,6 +74,6 @@ def halted(row: Watch) -> str:
 def quarantined(row: Watch) -> bool:
     """Whether it is the person's own adapter and in quarantine; of others' they do not learn it."""
     adapter = row.adapter
-    if adapter is None or adapter.owner_id != row.owner_id:
+    if adapter is None or not policy.owns(row.owner, adapter):
         return False
     return adapter.moderation == Adapter.Moderation.QUARANTINED

@@ -23,7 +23,8 @@ def test_demo_hands_the_settings_on() -> None:
 
 def test_all_tests_run_in_two_processes_and_some_in_one() -> None:
     def planned(*arguments: str) -> str:
-        done = subprocess.run(["make", "-n", "test", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        command = ["make", "-n", "--no-print-directory", "test", *arguments]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         return done.stdout.splitlines()[-1]
 
     assert planned().endswith("-m pytest -n 2")

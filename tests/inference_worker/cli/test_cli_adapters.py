@@ -95,7 +95,7 @@ def test_merge_options_and_seed(tmp_path: Path) -> None:
         (["--method", "cat", "--weights", "1,2"], 3, "2 weights for 1 adapters"),
         (["--method", "mean"], 2, "invalid choice"),
         (["--method", "svd", "--rank", "0"], 2, "is no rank"),
-        (["--method", "svd", "--weights", "a"], 2, "invalid"),
+        (["--method", "svd", "--weights", "a"], 2, "is no number"),
     ],
 )
 def test_merge_faults(

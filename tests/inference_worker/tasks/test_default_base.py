@@ -50,7 +50,7 @@ def test_hub_ids_and_shipped_bases_stay_as_they_are(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("setting", ["~/models/tiny", "./tiny", "org/model", "wordsmith-v1"])
 def test_the_marketplaces_settings_say_the_same(home: Path, setting: str) -> None:
     code = (
-        "import json; from marketplace.settings import base as s; "
+        "import json; from marketplace.settings import jobs as s; "
         "print(json.dumps([s.DEFAULT_BASE, s.DEFAULT_BASE_SOURCE]))"
     )
     environment = {**os.environ, "DEFAULT_BASE": setting, "PYTHONPATH": str(ROOT)}

@@ -61,11 +61,11 @@ def test_who_is_absent_is_no_parent(plain: Adapter, dora: Adapter, ada: User) ->
     """Nothing of it is in the merge, so neither recipe nor lineage names it, and quarantining it concerns no merge."""
     layers = [[], NOWHERE, [{"modules": "0", "factor": 0.0}]]
     members = [(plain, 1.0), (dora, 1.0), (plain, 0.5)]
-    for more, kept, factors in (
-        ({"members": [(dora, 0.0), (plain, 1.0)]}, (1.0,), ()),
-        ({"members": members, "layer_weights": layers}, (1.0, 0.5), (0, 1)),
+    for name, more, kept, factors in (
+        ("one", {"members": [(dora, 0.0), (plain, 1.0)]}, (1.0,), ()),
+        ("two", {"members": members, "layer_weights": layers}, (1.0, 0.5), (0, 1)),
     ):
-        job = services.create_merge(user=ada, name="both", method="svd", **more)
+        job = services.create_merge(user=ada, name=name, method="svd", **more)
         request = MergeRequest.model_validate(job.request)
         assert (request.weights, tuple(map(len, request.layer_weights))) == (kept, factors)
         assert {files.label for files in request.adapters} == {"ada/plain"}
