@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,6 @@ from django.db import IntegrityError
 from django.test import Client
 
 from inference_worker.contracts.composability import ComposeCheckRequest, ComposeCheckResult, LayerPair, PairMeasures
-from inference_worker.contracts.jobs import JobOutcome
 from inference_worker.contracts.merge_methods import METHODS
 from marketplace.accounts.models import User
 from marketplace.adapters.models import Adapter
@@ -23,8 +21,9 @@ from marketplace.compositions.pairs.page import CLEARLY_MORE, better_than
 from marketplace.compositions.pairs.selectors import measured_with
 from marketplace.core.errors import Invalid, NotAuthenticated, NotFound
 from marketplace.jobs.models import Job
-from marketplace.jobs.services import cancel_job, record_outcome
+from marketplace.jobs.services import cancel_job
 from marketplace.moderation.models import AuditEntry
+from tests.marketplace.compositions.conftest import succeed
 
 MakeAdapter = Callable[..., Adapter]
 Members = list[tuple[Adapter, float]]
@@ -64,18 +63,7 @@ def measures(**changes: Any) -> PairMeasures:
 
 def finish(job: Job, *found: PairMeasures) -> None:
     """The outcome of a worker that measured ``found``."""
-    result = ComposeCheckResult(pairs=found, seconds=0.1)
-    now = time.time()
-    record_outcome(
-        JobOutcome(
-            job=str(job.pk),
-            attempt=job.attempt,
-            status="succeeded",
-            result=result.model_dump(mode="json"),
-            started_at=now,
-            finished_at=now,
-        )
-    )
+    succeed(job, ComposeCheckResult(pairs=found, seconds=0.1))
 
 
 @pytest.fixture
